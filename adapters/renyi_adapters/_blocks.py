@@ -1,0 +1,105 @@
+"""Walking over the distributions of a NumPy array in blocks that stay in the processor's cache."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from renyi_core._kernels.state import Order
+
+Array = Any
+Index = tuple[Any, ...]
+
+__all__ = ["Walk"]
+
+
+def _boxes(shape: tuple[int, ...], limit: int) -> Iterator[Index]:
+    """Yield indices that cut an array of ``shape`` into boxes of at most ``limit`` elements, in order."""
+    if not shape:
+        yield ()
+        return
+    inner = math.prod(shape[1:])
+    if inner <= limit:
+        step = max(1, limit // max(1, inner))
+        for start in range(0, shape[0], step):
+            yield (slice(start, start + step),)
+    else:
+        for i in range(shape[0]):
+            for rest in _boxes(shape[1:], limit):
+                yield (i, *rest)
+
+
+class Walk:
+    """The distributions of x one under the other: views only, a copy is made of a block at a time.
+
+    ``lead`` is the shape of the rows and ``n`` the number of outcomes in each.
+    """
+
+    def __init__(
+        self,
+        x: Array,
+        order: Order,
+        where: Array | None,
+        axis: tuple[int, ...],
+        scale: Any = None,
+        *,
+        flat: bool = True,
+    ) -> None:
+        self.axis = axis
+        if not order.static and order.alpha.ndim > 0:
+            x = np.broadcast_to(x, np.broadcast_shapes(x.shape, order.alpha.shape))
+        self.shape = x.shape
+        self.n: int = math.prod(x.shape[i] for i in axis)
+        self._order = order
+        self._x = self.moved(x)
+        self._where = None if where is None else self.moved(np.broadcast_to(where, x.shape))
+        rows = tuple(1 if i - x.ndim in axis else length for i, length in enumerate(x.shape))
+        self._rows = rows
+        self._alpha = None if order.static else [self._spread(part) for part in order]
+        self._scale = self._spread(scale) if isinstance(scale, np.ndarray) and scale.ndim > 0 else scale
+        plain = where is None and order.static and not isinstance(self._scale, np.ndarray) and axis == (-1,)
+        self.flat = flat and plain and x.flags.c_contiguous
+        if self.flat:
+            self._x = self._x.reshape(-1, self.n)
+        self.lead: tuple[int, ...] = self._x.shape[: self._x.ndim - (1 if self.flat else len(axis))]
+
+    def moved(self, x: Array) -> Array:
+        """Return x with the reduced axes last."""
+        if self.axis == (-1,):
+            return x
+        return np.moveaxis(x, self.axis, range(-len(self.axis), 0))
+
+    def _spread(self, rows: Array) -> Array:
+        """Return an array that broadcasts to the rows in their full shape, the reduced axes dropped."""
+        return np.broadcast_to(np.asarray(rows), self._rows).reshape(self._rows).squeeze(self.axis)
+
+    def blocks(self, limit: int) -> Iterator[tuple[Index, Array, Array | None, Order, Any]]:
+        """Yield ``(index, x, where, order, scale)`` for blocks of at most ``limit`` rows, each of shape (rows, n)."""
+        for index in _boxes(self.lead, max(1, limit)):
+            x = self._x[index]
+            where = self._where
+            if not self.flat:
+                x = x.reshape(-1, self.n)
+                where = None if where is None else where[index].reshape(-1, self.n)
+            order, scale = self._order, self._scale
+            if self._alpha is not None:
+                order = Order(*(part[index].reshape(-1, 1) for part in self._alpha))
+            if isinstance(scale, np.ndarray):
+                scale = scale[index].reshape(-1)
+            yield index, x, where, order, scale
+
+    def new_rows(self, dtype: Any) -> Array:
+        """Return room for a number a row."""
+        return np.empty(self.lead, dtype)
+
+    def as_rows(self, values: Array) -> Array:
+        """Return such numbers with the reduced axes at length 1."""
+        return values.reshape(self._rows)
+
+    def new_entries(self, dtype: Any) -> tuple[Array, Array]:
+        """Return room for a number an entry: in the shape of x, and a view of it that :meth:`blocks` indexes."""
+        entries = np.empty(self.shape, dtype)
+        return entries, entries.reshape(-1, self.n) if self.flat else self.moved(entries)

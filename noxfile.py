@@ -1,0 +1,99 @@
+"""The sessions: ``nox`` runs the tests on NumPy with the interpreter at hand; ``nox -l`` lists the others.
+
+``tests`` is a matrix of Python versions × array libraries. A library's own pin can be passed to pip by a constraint
+file, ``PIP_CONSTRAINT=constraints.txt nox -s "tests-3.11(torch)"``; interpreters that are missing are skipped.
+"""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "virtualenv"
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+BACKENDS = {
+    "numpy": [],
+    "strict": [],
+    "torch": ["torch>=2.6"],
+    "jax": ["jax>=0.5"],
+    "dask": ["dask[array]>=2025.1"],
+}
+FLOORS = ["numpy==2.1.0", "array-api-compat==1.12.0", "array-api-strict==2.4.0"]
+BARE = """
+import sys, time
+start = time.perf_counter()
+import renyi_core
+elapsed = time.perf_counter() - start
+known = {"numpy", "torch", "jax", "dask", "cupy", "scipy"}
+assert not known & set(sys.modules), known & set(sys.modules)
+import importlib.util
+assert importlib.util.find_spec("numpy") is None, "this session must have no array library at all"
+print(f"import renyi_core: {elapsed * 1e3:.0f} ms")
+"""
+
+
+def _tests(session: nox.Session, backend: str, *requirements: str) -> None:
+    session.install(".[test]", *requirements)
+    session.run("pytest", f"--backends={backend}", *session.posargs)
+
+
+@nox.session(default=True)
+def tests_here(session: nox.Session) -> None:
+    """Run the tests on NumPy and array-api-strict with the interpreter that runs nox."""
+    _tests(session, "numpy,strict")
+
+
+@nox.session(python=PYTHONS, default=False)
+@nox.parametrize("backend", list(BACKENDS), ids=list(BACKENDS))
+def tests(session: nox.Session, backend: str) -> None:
+    """Run the tests on one Python version and one array library."""
+    _tests(session, backend, *BACKENDS[backend])
+
+
+@nox.session(python="3.11", default=False)
+def floor(session: nox.Session) -> None:
+    """Run the tests on the oldest versions that pyproject.toml admits."""
+    _tests(session, "numpy,strict", *FLOORS)
+
+
+@nox.session(default=False)
+def bare(session: nox.Session) -> None:
+    """Import the library with nothing else installed."""
+    session.install(".")
+    session.run("python", "-c", BARE)
+
+
+@nox.session(default=False)
+def gpu(session: nox.Session) -> None:
+    """Run the tests marked ``gpu`` on the libraries that are installed already: a CUDA build is not ours to choose."""
+    session.run("python", "-m", "pytest", "-m", "gpu", *session.posargs, external=True)
+
+
+@nox.session(default=False)
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install("ruff>=0.9")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(default=False)
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    session.install(".[numpy]", "mypy>=1.14")
+    session.run("mypy")
+
+
+@nox.session(default=False)
+def quickstart(session: nox.Session) -> None:
+    """Train a classifier with the entropy bonus and draw what α does."""
+    session.install(".[examples]")
+    session.run("python", "docs/examples/quickstart.py", *session.posargs)
+
+
+@nox.session(default=False)
+def benchmarks(session: nox.Session) -> None:
+    """Measure speed and memory against the textbook formula."""
+    session.install(".[numpy]")
+    session.run("python", "benchmarks/numpy_engine.py", *session.posargs)

@@ -1,0 +1,33 @@
+"""Rényi entropy, its relatives and their analytic gradients, exact at every order, on any array library."""
+
+from ._dispatch import agnostic_only, register_adapter
+from .checks import check_probabilities
+from .entropy import (
+    entropy,
+    entropy_from_logits,
+    hill_number,
+    hill_number_from_logits,
+    tsallis_entropy,
+    tsallis_entropy_from_logits,
+)
+from .gradients import grad, hvp, value_and_grad
+from .spectrum import entropy_spectrum, entropy_spectrum_from_logits
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "agnostic_only",
+    "check_probabilities",
+    "entropy",
+    "entropy_from_logits",
+    "entropy_spectrum",
+    "entropy_spectrum_from_logits",
+    "grad",
+    "hill_number",
+    "hill_number_from_logits",
+    "hvp",
+    "register_adapter",
+    "tsallis_entropy",
+    "tsallis_entropy_from_logits",
+    "value_and_grad",
+]

@@ -1,0 +1,280 @@
+"""Namespaces, dtypes, axes, masks and orders: the only file that touches array-api-compat.
+
+Shapes, dtypes and Python numbers are read here, array values never: that would stop a GPU, break ``jax.jit`` and
+compute a Dask graph.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from numbers import Real
+from typing import Any, NamedTuple
+
+from array_api_compat import array_namespace, is_array_api_obj
+
+from ._kernels.state import Order
+
+Array = Any
+
+__all__ = [
+    "Problem",
+    "axes_of",
+    "check_fits",
+    "check_mask",
+    "floating",
+    "prepare",
+    "put_back",
+    "same_namespace",
+    "sum_to_shape",
+]
+
+
+class Problem(NamedTuple):
+    """The checked arguments of one call; ``axis`` is negative, ``log_base`` is 1 for nats, ``shape`` the result's."""
+
+    x: Array
+    order: Order
+    where: Array | None
+    axis: tuple[int, ...]
+    keepdims: bool
+    log_base: float
+    shape: tuple[Any, ...]
+    xp: Any
+
+    def rows(self, values: Array) -> Array:
+        """Return rows, whose reduced axes have length 1, as the caller asked for them."""
+        if not self.keepdims:
+            values = self.xp.squeeze(values, axis=self.axis)
+        return values if values.dtype == self.x.dtype else self.xp.astype(values, self.x.dtype)
+
+
+class Floats(NamedTuple):
+    """What is known of a real floating-point dtype: the dtype that it is summed in, and where α counts as ∞."""
+
+    accumulator: Any
+    largest_alpha: float
+
+
+_namespaces: dict[type, Any] = {}
+_dtypes: dict[tuple[Any, Any], Floats | None] = {}
+
+
+def _namespace(x: Any) -> Any:
+    """Return the namespace of an array, None for anything else; looked up once for each type."""
+    kind = type(x)
+    if kind not in _namespaces:
+        _namespaces[kind] = array_namespace(x) if is_array_api_obj(x) else None
+    return _namespaces[kind]
+
+
+def _floats(xp: Any, dtype: Any) -> Floats | None:
+    """Return what is known of a dtype, None if it is not a real floating-point one; looked up once for each."""
+    key = xp, dtype
+    if key not in _dtypes:
+        known = None
+        if xp.isdtype(dtype, "real floating"):
+            accumulator = xp.float32 if xp.finfo(dtype).bits == 16 else dtype
+            # beyond the square root of the largest float, products with α could overflow
+            known = Floats(accumulator, math.sqrt(float(xp.finfo(accumulator).max)))
+        _dtypes[key] = known
+    return _dtypes[key]
+
+
+def floating(x: Any, name: str) -> Any:
+    """Return the namespace of a real floating-point array; raise TypeError for anything else."""
+    xp = _namespace(x)
+    if xp is None:
+        msg = f"`{name}` must be an array of an array-API library, got {type(x).__name__}"
+        raise TypeError(msg)
+    if not _floats(xp, x.dtype):
+        msg = f"`{name}` must have a real floating-point dtype, got {x.dtype}; convert it, e.g. to float64"
+        raise TypeError(msg)
+    return xp
+
+
+def same_namespace(x: Any, xp: Any, name: str, of: str) -> None:
+    """Raise TypeError unless x is an array of the namespace xp."""
+    if _namespace(x) is not xp:
+        library = xp.__name__.removeprefix("array_api_compat.")
+        given = f"{type(x).__module__}.{type(x).__name__}"
+        msg = f"`{name}` must be an array of the library of `{of}`, {library}; got {given}"
+        raise TypeError(msg)
+
+
+def broadcast_shapes(*shapes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the common shape; lengths that a lazy library does not know (None, nan) agree with any other."""
+    result: list[Any] = []
+    for i in range(max(map(len, shapes))):
+        length: Any = 1
+        for shape in shapes:
+            n = shape[-1 - i] if i < len(shape) else 1
+            if n in (1, length):
+                continue
+            if length == 1 or not isinstance(length, int):
+                length = n
+            elif isinstance(n, int):
+                msg = f"shapes {shapes} do not broadcast"
+                raise ValueError(msg)
+        result.append(length)
+    return tuple(reversed(result))
+
+
+def axes_of(x: Array, axis: Any, name: str) -> tuple[int, ...]:
+    """Return the axes of x to reduce, negative and sorted."""
+    shape, ndim = tuple(x.shape), x.ndim
+    if type(axis) is int and axis == -1 and ndim > 0 and shape[-1] != 0:
+        return (-1,)
+    if axis is None:
+        axis = tuple(range(ndim))
+    numbers = axis if isinstance(axis, tuple) else (axis,)
+    axes = []
+    for number in numbers:
+        if isinstance(number, bool) or not hasattr(number, "__index__"):
+            msg = f"`axis` must be an integer, a tuple of integers or None, got {axis!r}"
+            raise TypeError(msg)
+        index = operator.index(number)
+        if not -ndim <= index < ndim:
+            msg = f"`axis` {index} is out of range for `{name}` with {ndim} dimension{'' if ndim == 1 else 's'}"
+            raise ValueError(msg)
+        axes.append(index % ndim - ndim)
+    if not axes or len(set(axes)) < len(axes):
+        what = "repeats an axis" if axes else "names no axis"
+        msg = f"`axis` {axis!r} {what} of `{name}` with shape {shape}"
+        raise ValueError(msg)
+    if any(shape[i] == 0 for i in axes):
+        msg = f"`axis` {axis!r} has no entries: `{name}` has shape {shape}"
+        raise ValueError(msg)
+    return tuple(sorted(axes))
+
+
+def _number(value: Any, name: str) -> float | None:
+    """Return a real Python number as a float, None if it is something else."""
+    if type(value) is float:
+        return value
+    if isinstance(value, (bool, complex)):
+        msg = f"`{name}` must be a real number, got {value!r}"
+        raise TypeError(msg)
+    return float(value) if isinstance(value, Real) else None
+
+
+def _log_base(base: Any) -> float:
+    if base is None:
+        return 1.0
+    number = _number(base, "base")
+    if number is None:
+        msg = f"`base` must be a real number or None, got {type(base).__name__}"
+        raise TypeError(msg)
+    if not 0 < number < math.inf or number == 1:
+        msg = f"`base` must be positive, finite and not 1, got {base!r}"
+        raise ValueError(msg)
+    return math.log(number)
+
+
+def _static_order(alpha: float, largest: float) -> Order:
+    """Return the order of a Python number; beyond the ``largest`` it is taken for ∞."""
+    if not alpha >= 0:
+        msg = f"`alpha` must be >= 0, got {alpha!r}"
+        raise ValueError(msg)
+    if alpha > largest:
+        alpha = math.inf
+    return Order(alpha, alpha - 1.0)
+
+
+def _array_order(alpha: Array, floats: Floats, xp: Any) -> Order:
+    """Return the order of an array: t = α − 1 is formed before α is rounded to the dtype of the sums."""
+    own = _floats(xp, alpha.dtype)
+    alpha = xp.astype(alpha, floats.accumulator if own is None else own.accumulator, copy=False)
+    infinite = alpha > floats.largest_alpha
+    dtype = floats.accumulator
+    alpha = xp.where(infinite, 2.0, xp.where(alpha >= 0, alpha, math.nan))
+    return Order(xp.astype(alpha, dtype, copy=False), xp.astype(alpha - 1.0, dtype, copy=False), infinite)
+
+
+def put_back(values: Array, axes: tuple[int, ...], xp: Any) -> Array:
+    """Return an array that broadcasts against the result with length 1 along the axes that the result lacks."""
+    for i in reversed(axes):
+        if -i <= values.ndim + 1:
+            values = xp.expand_dims(values, axis=i)
+    return values
+
+
+def _alpha_order(
+    alpha: Any, floats: Floats, rows_shape: tuple[Any, ...], axes: tuple[int, ...], keepdims: bool, name: str, xp: Any
+) -> tuple[Order, tuple[Any, ...]]:
+    """Return the order of a number or an array, and the shape of the result."""
+    number = _number(alpha, "alpha")
+    if number is not None:
+        return _static_order(number, floats.largest_alpha), rows_shape
+    same_namespace(alpha, xp, "alpha", name)
+    if xp.isdtype(alpha.dtype, ("complex floating", "bool")):
+        msg = f"`alpha` must be real, got an array of dtype {alpha.dtype}"
+        raise TypeError(msg)
+    shape = tuple(alpha.shape)
+    try:
+        result_shape = broadcast_shapes(rows_shape, shape)
+    except ValueError:
+        result_shape = None
+    if result_shape is None or (keepdims and any(shape[i] != 1 for i in axes if -i <= len(shape))):
+        msg = f"`alpha` of shape {shape} does not broadcast against the result, of shape {rows_shape}"
+        raise ValueError(msg)
+    if not keepdims:
+        alpha = put_back(alpha, axes, xp)
+    return _array_order(alpha, floats, xp), result_shape
+
+
+def check_mask(where: Any, x: Array, xp: Any, name: str) -> None:
+    """Raise unless ``where`` is None or a boolean mask that broadcasts to x."""
+    if where is None:
+        return
+    same_namespace(where, xp, "where", name)
+    if not xp.isdtype(where.dtype, "bool"):
+        msg = f"`where` must have a boolean dtype, got {where.dtype}"
+        raise TypeError(msg)
+    check_fits(where, tuple(x.shape), "where", f"`{name}`")
+
+
+def check_fits(values: Array, shape: tuple[Any, ...], name: str, target: str) -> None:
+    """Raise ValueError unless ``values`` broadcasts to ``shape``."""
+    given = tuple(values.shape)
+    try:
+        fits = len(given) <= len(shape) and len(broadcast_shapes(given, shape)) == len(shape)
+        fits = fits and all(n in (1, m) for n, m in zip(given[::-1], shape[::-1], strict=False) if _known(n, m))
+    except ValueError:
+        fits = False
+    if not fits:
+        msg = f"`{name}` of shape {given} does not broadcast to {target}, of shape {shape}"
+        raise ValueError(msg)
+
+
+def _known(*lengths: Any) -> bool:
+    return all(isinstance(n, int) for n in lengths)
+
+
+def prepare(x: Any, alpha: Any, *, name: str, axis: Any, where: Any, base: Any, keepdims: bool) -> Problem:
+    """Check the arguments that every measure of one distribution takes."""
+    xp = floating(x, name)
+    axes = axes_of(x, axis, name)
+    check_mask(where, x, xp, name)
+    rows_shape = _reduced(tuple(x.shape), axes, keepdims)
+    floats = _floats(xp, x.dtype)
+    assert floats is not None  # noqa: S101  floating() has looked
+    order, shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, name, xp)
+    return Problem(x, order, where, axes, keepdims, _log_base(base), shape, xp)
+
+
+def _reduced(shape: tuple[Any, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[Any, ...]:
+    """Return the shape of a reduction over the negative ``axes``."""
+    if axes == (-1,):
+        return (*shape[:-1], 1) if keepdims else shape[:-1]
+    numbered = enumerate(shape, -len(shape))
+    return tuple(1 if i in axes else n for i, n in numbered if keepdims or i not in axes)
+
+
+def sum_to_shape(values: Array, shape: tuple[int, ...], xp: Any) -> Array:
+    """Return the sum over the axes along which an array of ``shape`` was broadcast to ``values``."""
+    extra = values.ndim - len(shape)
+    axes = tuple(i for i in range(values.ndim) if i < extra or (shape[i - extra] == 1 and values.shape[i] != 1))
+    if not axes:
+        return values
+    return xp.reshape(xp.sum(values, axis=axes), shape)

@@ -1,0 +1,91 @@
+"""From a namespace's name to the adapter that overlays the kernels for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+__all__ = ["agnostic_only", "dispatch", "register_adapter"]
+
+_UNKNOWN = object()
+_adapters: dict[str, Any] = {}
+_agnostic_depth = 0
+
+
+def register_adapter(name: Any, module: Any) -> None:
+    """Make ``module`` the adapter of the array library called ``name``.
+
+    An adapter overlays the kernels: each function of its that bears a kernel's name, with the kernel's signature,
+    runs in that kernel's place for arrays of that library. Names that it lacks run the library's own code.
+    An adapter adds speed, memory and derivative rules; it never changes a result.
+
+    Parameters
+    ----------
+    name : str
+        The ``__name__`` of the array-API namespace, as in ``"numpy"``, ``"torch"``, ``"jax.numpy"``,
+        ``"dask.array"``; the prefix ``"array_api_compat."`` may be given or left out.
+    module : module or object, or None
+        Where the functions are looked up, as attributes. None takes the adapter away.
+
+    Raises
+    ------
+    TypeError
+        If ``name`` is not a string.
+
+    Examples
+    --------
+    >>> import types
+    >>> import renyi_core as renyi
+    >>> renyi.register_adapter("my_arrays", types.SimpleNamespace())
+    >>> renyi.register_adapter("my_arrays", None)
+    """
+    if not isinstance(name, str):
+        msg = f"`name` must be the name of a namespace, a string; got {type(name).__name__}"
+        raise TypeError(msg)
+    _adapters[name.removeprefix("array_api_compat.")] = module
+
+
+@contextmanager
+def agnostic_only() -> Iterator[None]:
+    """Leave every adapter aside within the block: the same array-API code then runs on every library.
+
+    For tests and comparisons. It holds for the whole process, all threads included.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import renyi_core as renyi
+    >>> with renyi.agnostic_only():
+    ...     print(round(float(renyi.entropy(np.asarray([0.5, 0.5]), 2)), 6))
+    0.693147
+    """
+    global _agnostic_depth  # noqa: PLW0603  a ContextVar is not traceable by torch.compile
+    _agnostic_depth += 1
+    try:
+        yield
+    finally:
+        _agnostic_depth -= 1
+
+
+def _built_in(name: str) -> Any:
+    """Import the adapter that comes with the library; plain imports, so that compilers and type checkers follow."""
+    if name == "numpy":
+        from renyi_adapters import numpy as module
+
+        return module
+    return None
+
+
+def dispatch(kernel: Kernel, xp: Any) -> Kernel:
+    """Return the adapter's function of the kernel's name, or the kernel itself."""
+    if _agnostic_depth:
+        return kernel
+    name = xp.__name__.removeprefix("array_api_compat.")
+    adapter = _adapters.get(name, _UNKNOWN)
+    if adapter is _UNKNOWN:
+        adapter = _adapters[name] = _built_in(name)
+    found: Kernel = getattr(adapter, kernel.__name__, kernel)
+    return found

@@ -1,0 +1,131 @@
+"""From checked arguments through the dispatch to a kernel and back: what the measures of one distribution share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._arrays import Problem, check_fits, prepare, put_back, same_namespace, sum_to_shape
+from ._dispatch import dispatch
+from ._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient, entropy_hvp
+from ._kernels.measures import Measure
+from ._kernels.state import Door
+from ._rules import Rule
+
+Array = Any
+
+__all__ = ["evaluate", "rule_for"]
+
+
+def evaluate(
+    x: Array,
+    alpha: Any,
+    *,
+    door: Door,
+    measure: Measure,
+    axis: Any,
+    where: Any,
+    keepdims: bool,
+    base: Any = None,
+) -> Array:
+    """Return the measure of each distribution."""
+    problem = prepare(x, alpha, name=door, axis=axis, where=where, base=base, keepdims=keepdims)
+    xp = problem.xp
+    kernel = dispatch(entropy, xp)
+    values = kernel(x, problem.order, door=door, measure=measure, where=where, axis=problem.axis, xp=xp)
+    return problem.rows(_in_base(values, problem))
+
+
+def _in_base(values: Array, problem: Problem) -> Array:
+    return values if problem.log_base == 1 else values / problem.log_base
+
+
+def _as_rows(cotangent: Any, problem: Problem) -> Any:
+    """Return a cotangent in the shape of the kernels' rows, in their dtype."""
+    if cotangent is None or isinstance(cotangent, (int, float)):
+        return cotangent
+    xp = problem.xp
+    same_namespace(cotangent, xp, "cotangent", "the first argument")
+    check_fits(cotangent, problem.shape, "cotangent", "the value")
+    dtype = problem.x.dtype
+    cotangent = xp.astype(cotangent, xp.float32 if xp.finfo(dtype).bits == 16 else dtype, copy=False)
+    return cotangent if problem.keepdims else put_back(cotangent, problem.axis, xp)
+
+
+def rule_for(door: Door, measure: Measure, *, has_base: bool = False) -> Rule:
+    """Return the rule of the public function of a measure behind a door, with or without the parameter ``base``."""
+
+    def check_base(base: Any) -> None:
+        if base is not None and not has_base:
+            msg = "got an unexpected keyword argument 'base'"
+            raise TypeError(msg)
+
+    def value_and_gradient(
+        wrt: int | str,
+        cotangent: Any,
+        x: Array,
+        /,
+        alpha: Any,
+        *,
+        axis: Any = -1,
+        where: Any = None,
+        keepdims: bool = False,
+        base: Any = None,
+    ) -> tuple[Array, Array]:
+        check_base(base)
+        problem = prepare(x, alpha, name=door, axis=axis, where=where, base=base, keepdims=keepdims)
+        if wrt == "alpha":
+            value, gradient = _along_alpha(problem, door, measure, cotangent, tuple(getattr(alpha, "shape", ())))
+        else:
+            value, gradient = _along_entries(problem, door, measure, cotangent)
+        return problem.rows(_in_base(value, problem)), gradient
+
+    def product(
+        vector: Any,
+        x: Array,
+        /,
+        alpha: Any,
+        *,
+        axis: Any = -1,
+        where: Any = None,
+        keepdims: bool = False,
+        base: Any = None,
+    ) -> Array:
+        check_base(base)
+        problem = prepare(x, alpha, name=door, axis=axis, where=where, base=base, keepdims=keepdims)
+        xp = problem.xp
+        same_namespace(vector, xp, "vector", door)
+        check_fits(vector, tuple(x.shape), "vector", f"`{door}`")
+        kernel = dispatch(entropy_hvp, xp)
+        scale = None if problem.log_base == 1 else 1 / problem.log_base
+        return kernel(x, vector, problem.order, measure=measure, where=where, axis=problem.axis, xp=xp, scale=scale)
+
+    return Rule((0, "alpha"), value_and_gradient, product if door == "logits" else None)
+
+
+def _along_entries(problem: Problem, door: Door, measure: Measure, cotangent: Any) -> tuple[Array, Array]:
+    x, xp = problem.x, problem.xp
+    scale = _as_rows(cotangent, problem)
+    if problem.log_base != 1:
+        scale = (1 if scale is None else scale) / problem.log_base
+    kernel = dispatch(entropy_and_gradient, xp)
+    value, gradient = kernel(
+        x, problem.order, door=door, measure=measure, where=problem.where, axis=problem.axis, xp=xp, scale=scale
+    )
+    if cotangent is not None:
+        gradient = sum_to_shape(gradient, tuple(x.shape), xp)
+    return value, gradient
+
+
+def _along_alpha(
+    problem: Problem, door: Door, measure: Measure, cotangent: Any, shape: tuple[int, ...]
+) -> tuple[Array, Array]:
+    x, xp = problem.x, problem.xp
+    kernel = dispatch(entropy_and_alpha_gradient, xp)
+    value, gradient = kernel(
+        x, problem.order, door=door, measure=measure, where=problem.where, axis=problem.axis, xp=xp
+    )
+    gradient = _in_base(gradient, problem)
+    if cotangent is None:
+        return value, problem.rows(gradient)
+    gradient = problem.rows(gradient * _as_rows(cotangent, problem))
+    return value, sum_to_shape(gradient, shape, xp)

@@ -1,0 +1,1 @@
+"""Pure mathematics: ``xp`` is required, nothing is validated, no framework is named."""

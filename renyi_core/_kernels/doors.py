@@ -1,0 +1,94 @@
+"""The two doors into the core: logits or probabilities become the same centred entries."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .state import Door, Entries, Order, log_ratio
+
+Array = Any
+
+__all__ = ["accumulate", "centre", "peak_of", "power_ratio"]
+
+CLOSE = 0.5
+"""Up to this distance of α to 1, e**α is formed as e·e**t."""
+
+
+def accumulate(x: Array, *, xp: Any) -> Array:
+    """Return x in the precision that sums are formed in: float32 for float16 and bfloat16."""
+    return xp.astype(x, xp.float32) if xp.finfo(x.dtype).bits == 16 else x
+
+
+def peak_of(x: Array, *, door: Door, axis: tuple[int, ...], xp: Any) -> Array:
+    """Return the largest entry of each distribution; NaN where a probability is negative."""
+    peak = xp.max(x, axis=axis, keepdims=True)
+    if door == "logits":
+        return peak
+    return xp.where(xp.min(x, axis=axis, keepdims=True) < 0, math.nan, peak)
+
+
+def centre(
+    x: Array,
+    order: Order,
+    *,
+    door: Door,
+    where: Array | None,
+    axis: tuple[int, ...],
+    xp: Any,
+    peak: Array | None = None,
+) -> Entries:
+    """Return the entries of x centred on the largest of them, or on the ``peak`` of what x is a part of."""
+    x = accumulate(x, xp=xp)
+    if where is not None:
+        x = xp.where(where, x, -math.inf if door == "logits" else 0.0)
+    if peak is None:
+        peak = peak_of(x, door=door, axis=axis, xp=xp)
+    d, e, dead = log_ratio(x, peak, door=door, xp=xp)
+    edge = None
+    if door == "probs":
+        # the derivative at p = 0 is +inf up to α = 1: the entry is then held at 0
+        if order.static and order.alpha <= 1:
+            e = xp.where(dead, 0.0, e)
+        elif order.static:
+            edge = dead
+        else:
+            edge = dead & (order.t > 0)
+            e = xp.where(dead & ~edge, 0.0, e)
+    return Entries(peak, d, e, _weights(d, e, dead, order, door, xp), dead, edge)
+
+
+def _weights(d: Array, e: Array, dead: Array, order: Order, door: Door, xp: Any) -> Array | None:
+    """Return e**α.
+
+    Of logits by exp(α d). Of probabilities by a power, which has no rounded logarithm in it: by e·e**t near α = 1,
+    where t carries less rounding than α, and by exp(α d) again where α > 2, since a power magnifies e's own rounding.
+    """
+    if order.static and (order.t == 0 or math.isinf(order.alpha)):
+        return None
+    alpha, t = order.alpha, order.t
+    if door == "logits":
+        w = xp.exp(alpha * d)
+    else:
+        base = xp.where(dead, 1.0, e)
+        if not order.static:
+            close = xp.abs(t) <= CLOSE
+            low = xp.where(close, t, xp.where(alpha < 2, alpha, 2.0))
+            rest = xp.where(alpha < 2, 0.0, alpha - 2.0)
+            w = base**low * xp.where(close, base, 1.0) * xp.exp(rest * d)
+        elif abs(t) <= CLOSE:
+            w = base * base**t
+        elif alpha <= 2:
+            w = base**alpha
+        else:
+            w = xp.exp(alpha * d)
+    return xp.where(dead, 0.0, w)
+
+
+def power_ratio(e: Array, w: Array, dead: Array, order: Order, *, xp: Any) -> Array:
+    """Return w/e = e**t of probabilities; near α = 1 by its own power, since w = e·e**t may fall below the dtype."""
+    base = xp.where(dead, 1.0, e)
+    if order.static:
+        return base**order.t if abs(order.t) <= CLOSE else w / base
+    close = xp.abs(order.t) <= CLOSE
+    return xp.where(close, base ** xp.where(close, order.t, 0.0), w / base)

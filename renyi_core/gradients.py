@@ -1,0 +1,148 @@
+"""Analytic derivatives of the public functions, on any array library, with no automatic differentiation."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ._rules import rule_of
+
+Array = Any
+
+__all__ = ["grad", "hvp", "value_and_grad"]
+
+
+def value_and_grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., tuple[Any, Any]]:
+    """Return a function that gives the value of ``f`` and its analytic gradient.
+
+    Every distribution has its own value, so the gradient is the per-row one: the derivative of each value with
+    respect to the entries of its own distribution. Both come from the same pass over the data.
+
+    Parameters
+    ----------
+    f : callable
+        A public function of renyi_core, such as :func:`entropy` or :func:`entropy_from_logits`.
+    wrt : 0 or "alpha", default 0
+        With respect to what: the first argument, or the order α.
+
+    Returns
+    -------
+    callable
+        It takes the arguments of ``f`` and ``cotangent=``, and returns ``(value, gradient)``.
+
+        Without ``cotangent``, the gradient has the shape of the first argument (broadcast with ``alpha`` where that
+        makes the result larger; with a last axis for the orders, for :func:`entropy_spectrum`), or for
+        ``wrt="alpha"`` the shape of the value.
+
+        With ``cotangent``, an array that broadcasts to the value's shape or a number, it is the vector–Jacobian
+        product, in the shape of the argument: for ``wrt="alpha"`` the shape of ``alpha``, () for a number.
+
+    Raises
+    ------
+    TypeError
+        If ``f`` has no rule. The function returned raises what ``f`` raises.
+    ValueError
+        If ``wrt`` is not one of the rule's arguments, or ``cotangent`` does not broadcast to the value.
+
+    Notes
+    -----
+    With respect to probabilities p the gradient is that of the function of p/Σp. At p = 0 it is the right
+    derivative where that is finite (α > 1) and 0 where it is +inf (α <= 1): an outcome of probability 0 stays out,
+    and no NaN arises in a chain rule that multiplies by p. Where ``where`` is False, or a logit is −inf, it is 0.
+    At α = ∞ ties share the derivative of the maximum equally, the limit of the finite orders.
+
+    Accuracy: within 16 units in the last place of the dtype, norm-wise, for ∂/∂logits, 32 for ∂/∂α.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import renyi_core as renyi
+    >>> value, gradient = renyi.value_and_grad(renyi.entropy_from_logits)(np.asarray([0.0, 0.0, 1.0]), 2.0)
+    >>> print(round(float(value), 6), np.round(gradient, 6))
+    0.863345 [ 0.210869  0.210869 -0.421738]
+
+    A loss of one's own, minus 0.1 times the mean entropy of a batch of 64: its gradient is the product with −0.1/64.
+
+    >>> logits = np.zeros((64, 10))
+    >>> _, gradient = renyi.value_and_grad(renyi.entropy_from_logits)(logits, 0.5, cotangent=-0.1 / 64)
+    >>> gradient.shape
+    (64, 10)
+    """
+    rule = rule_of(f, "value_and_grad")
+    if wrt not in rule.wrt or isinstance(wrt, bool):
+        msg = f"`wrt` must be one of {', '.join(map(repr, rule.wrt))} for `{f.__name__}`, got {wrt!r}"
+        raise ValueError(msg)
+
+    @functools.wraps(f, assigned=("__module__", "__name__", "__qualname__"), updated=())
+    def transformed(*args: Any, cotangent: Any = None, **kwargs: Any) -> tuple[Any, Any]:
+        return rule.value_and_gradient(wrt, cotangent, *args, **kwargs)
+
+    transformed.__doc__ = f"Return the value of ``{f.__name__}`` and its gradient with respect to {wrt!r}."
+    return transformed
+
+
+def grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., Any]:
+    """Return a function that gives the analytic gradient of ``f``; see :func:`value_and_grad`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import renyi_core as renyi
+    >>> print(np.round(renyi.grad(renyi.entropy)(np.asarray([0.5, 0.25, 0.25]), 2.0), 6))
+    [-0.666667  0.666667  0.666667]
+    >>> print(round(float(renyi.grad(renyi.entropy, wrt="alpha")(np.asarray([0.5, 0.25, 0.25]), 1.0)), 6))
+    -0.060057
+    """
+    both = value_and_grad(f, wrt)
+
+    @functools.wraps(both)
+    def transformed(*args: Any, cotangent: Any = None, **kwargs: Any) -> Any:
+        return both(*args, cotangent=cotangent, **kwargs)[1]
+
+    transformed.__doc__ = f"Return the gradient of ``{f.__name__}`` with respect to {wrt!r}."
+    return transformed
+
+
+def hvp(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that multiplies the Hessian of ``f`` with respect to the logits by a vector.
+
+    Parameters
+    ----------
+    f : callable
+        One of the ``*_from_logits`` functions of one distribution.
+
+    Returns
+    -------
+    callable
+        It takes the arguments of ``f`` and ``vector=``, an array that broadcasts to the logits, and returns the
+        product of each distribution's own Hessian with its part of the vector, in the shape of the logits
+        (broadcast with ``alpha`` where that makes the result larger). The Hessian is never formed.
+
+    Raises
+    ------
+    TypeError
+        If ``f`` has no Hessian rule.
+    ValueError
+        If ``vector`` does not broadcast to the logits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import renyi_core as renyi
+    >>> logits, vector = np.asarray([0.0, 0.0, 1.0]), np.asarray([1.0, 0.0, 0.0])
+    >>> print(np.round(renyi.hvp(renyi.entropy_from_logits)(logits, 2.0, vector=vector), 6))
+    [-0.046608 -0.044464  0.091072]
+    """
+    rule = rule_of(f, "hvp")
+    if rule.hvp is None:
+        msg = f"`f` must be a function of logits for `hvp`, got `{f.__name__}`"
+        raise TypeError(msg)
+    product = rule.hvp
+
+    @functools.wraps(f, assigned=("__module__", "__name__", "__qualname__"), updated=())
+    def transformed(*args: Any, vector: Any, **kwargs: Any) -> Any:
+        return product(vector, *args, **kwargs)
+
+    transformed.__doc__ = f"Return the Hessian of ``{f.__name__}`` times ``vector``."
+    return transformed

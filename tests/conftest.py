@@ -1,0 +1,150 @@
+"""The backends: every test that asks for ``backend`` runs once on each of them.
+
+``pytest --backends=numpy,strict,torch,jax,dask`` names the libraries; one that is named and not installed is an
+error, not a skip. A library may stand for several variants.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+from array_api_compat import array_namespace
+
+import renyi_core as renyi
+
+hypothesis.settings.register_profile("suite", deadline=None, max_examples=40, derandomize=True)
+# where each operation is compiled, or a graph: milliseconds a call instead of microseconds
+hypothesis.settings.register_profile("suite-lazy", deadline=None, max_examples=8, derandomize=True)
+
+VARIANTS = {
+    "numpy": ("numpy", "numpy:agnostic"),
+    "strict": ("strict",),
+    "torch": ("torch",),
+    "jax": ("jax", "jax:x32"),
+    "dask": ("dask",),
+}
+
+
+class Backend:
+    """An array library in one of its variants: how the tests make its arrays and read them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.library, _, self.variant = name.partition(":")
+        module = {"strict": "array_api_strict", "jax": "jax.numpy", "dask": "dask.array"}.get(
+            self.library, self.library
+        )
+        self.xp: Any = importlib.import_module(module)
+        self.compiles = self.library == "jax"
+        self.slow = self.library in {"strict", "jax", "dask"}
+        self.dtypes = ("float32",) if self.variant == "x32" else ("float32", "float64")
+        # units in the last place: (value, gradient, derivative in alpha), wider where reductions are coarser
+        coarse = self.library in {"jax", "dask"}
+        self.bounds = {"float64": (16, 16, 32), "float32": (64, 64, 64) if coarse else (16, 16, 32)}
+
+        self.xp = array_namespace(self.asarray(np.zeros(1)))
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def asarray(self, values: Any, dtype: str | None = None) -> Any:
+        """Return an array of the library, float64 (float32 where there is no other) by default."""
+        values = np.asarray(values)
+        if dtype is None and values.dtype.kind == "f":
+            dtype = self.dtypes[-1] if values.dtype == np.float64 else None
+        values = values if dtype is None else values.astype(dtype)
+        if self.library == "torch":
+            return self.xp.from_numpy(np.array(values))
+        if self.library == "dask":
+            return self.xp.from_array(values, chunks=tuple(max(1, -(-n // 2)) for n in values.shape))
+        if self.library == "numpy":
+            values = np.array(values)
+            values.flags.writeable = False
+            return values
+        return self.xp.asarray(values)
+
+    def numpy(self, x: Any) -> np.ndarray:
+        """Return the values as a NumPy array; with Dask, this is where they are computed."""
+        if self.library == "dask":
+            import dask
+
+            with dask.config.set(scheduler="synchronous"):
+                return np.asarray(x.compute())
+        if self.library == "torch":
+            return x.detach().numpy()
+        return np.asarray(x)
+
+    def compiled(self, function: Any) -> Any:
+        """Return the function as one compilation, where operations would be compiled one by one."""
+        if not self.compiles:
+            return function
+        import jax
+
+        return jax.jit(function)
+
+    @contextlib.contextmanager
+    def context(self) -> Any:
+        """Set the library up: x64 for JAX, no computation at all for Dask."""
+        with contextlib.ExitStack() as stack:
+            if self.variant == "agnostic":
+                stack.enter_context(renyi.agnostic_only())
+            if self.library == "jax":
+                import jax
+
+                stack.enter_context(jax.enable_x64(self.variant != "x32"))
+            if self.library == "dask":
+                import dask
+
+                stack.enter_context(dask.config.set(scheduler=_refuse))
+            yield
+
+
+def _refuse(*args: Any, **kwargs: Any) -> Any:
+    msg = "a Dask graph was computed"
+    raise AssertionError(msg)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--backends", default="numpy,strict", help="comma-separated: " + ", ".join(VARIANTS))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    lazy = set(config.getoption("--backends").split(",")) <= {"jax", "dask"}
+    hypothesis.settings.load_profile("suite-lazy" if lazy else "suite")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" in metafunc.fixturenames:
+        libraries = metafunc.config.getoption("--backends").split(",")
+        unknown = set(libraries) - set(VARIANTS)
+        if unknown:
+            msg = f"unknown backends: {', '.join(sorted(unknown))}"
+            raise pytest.UsageError(msg)
+        names = [name for library in libraries for name in VARIANTS[library]]
+        metafunc.parametrize("backend", names, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of a module whose ``BACKENDS`` does not name the backend."""
+
+    def wanted(item: pytest.Item) -> bool:
+        names = getattr(item.module, "BACKENDS", None)
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        return names is None or parameters.get("backend", names[0]) in names
+
+    left_out = [item for item in items if not wanted(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if wanted(item)]
+
+
+@pytest.fixture(scope="session")
+def backend(request: pytest.FixtureRequest) -> Any:
+    """Return each backend asked for, in its context."""
+    chosen = Backend(request.param)
+    with chosen.context():
+        yield chosen

@@ -1,0 +1,131 @@
+"""torch's and JAX's own automatic differentiation through the library's code: right and finite everywhere."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import renyi_core as renyi
+
+BACKENDS = ("torch", "jax")
+ORDERS = (0.0, 0.3, 0.5, 0.9, 1 - 1e-12, 1.0, 1 + 1e-12, 1.1, 2.0, 20.0, math.inf)
+LOGITS = {
+    "random": [0.3, -1.2, 2.0, 0.7, -3.0],
+    "masked": [0.3, -math.inf, 2.0, -math.inf, -3.0],
+    "all masked but one": [-math.inf, -math.inf, 2.0, -math.inf, -math.inf],
+    "very negative": [0.3, -1e9, 2.0, -1e4, -3.0],
+    "tied": [2.0, 2.0, 2.0, -1.0, 0.0],
+    "uniform": [1.0, 1.0, 1.0, 1.0, 1.0],
+    "near-deterministic": [0.0, -30.0, -40.0, -35.0, -31.0],
+}
+PROBS = {
+    "random": [0.1, 0.2, 0.3, 0.15, 0.25],
+    "zeros": [0.5, 0.0, 0.3, 0.0, 0.2],
+    "certain": [0.0, 0.0, 1.0, 0.0, 0.0],
+    "tied": [0.3, 0.3, 0.3, 0.1, 0.0],
+    "uniform": [0.2, 0.2, 0.2, 0.2, 0.2],
+}
+FUNCTIONS = {
+    "probs": [renyi.entropy, renyi.hill_number, renyi.tsallis_entropy],
+    "logits": [renyi.entropy_from_logits, renyi.hill_number_from_logits, renyi.tsallis_entropy_from_logits],
+}
+CASES = [
+    (door, f, name) for door, rows in (("probs", PROBS), ("logits", LOGITS)) for f in FUNCTIONS[door] for name in rows
+]
+
+
+def derivative(backend, f, x, alpha, wrt):
+    """The derivative of the sum of f by the library's own means, with respect to argument ``wrt``."""
+    if backend.library == "torch":
+        args = [x.clone(), alpha]
+        args[wrt] = args[wrt].clone().requires_grad_()
+        f(*args).sum().backward()
+        return args[wrt].grad.numpy()
+    import jax
+
+    return np.asarray(jax.grad(lambda *args: f(*args).sum(), wrt)(x, alpha))
+
+
+@pytest.mark.parametrize("kind", ["number", "array"])
+@pytest.mark.parametrize(("door", "f", "name"), CASES, ids=lambda v: getattr(v, "__name__", v))
+def test_gradient(backend, door, f, name, kind):
+    row = np.asarray((PROBS if door == "probs" else LOGITS)[name])
+    x = backend.asarray(np.stack([row] * len(ORDERS)))
+    orders = backend.asarray(np.asarray(ORDERS))
+    want = backend.numpy(renyi.grad(f)(x, orders))
+    if kind == "array":
+        got = derivative(backend, f, x, orders, 0)
+    else:
+        got = np.stack([derivative(backend, f, x[k], alpha, 0) for k, alpha in enumerate(ORDERS)])
+    assert np.isfinite(got).all()
+    # to the precision of p: unlike the analytic rules, plain differentiation subtracts p from p on uniform rows
+    scale = 1 + np.max(np.abs(want), axis=-1, keepdims=True)
+    np.testing.assert_allclose(got / scale, want / scale, rtol=1e-12, atol=1e-13)
+    if name in {"masked", "all masked but one"}:
+        assert (got[:, np.isneginf(row)] == 0).all()
+
+
+@pytest.mark.parametrize(("door", "f", "name"), CASES, ids=lambda v: getattr(v, "__name__", v))
+def test_alpha_gradient(backend, door, f, name):
+    row = np.asarray((PROBS if door == "probs" else LOGITS)[name])
+    x = backend.asarray(np.stack([row] * len(ORDERS)))
+    orders = backend.asarray(np.asarray(ORDERS))
+    got = derivative(backend, f, x, orders, 1)
+    want = backend.numpy(renyi.grad(f, "alpha")(x, orders))
+    np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.3, 1.0, 2.0, 20.0])
+@pytest.mark.parametrize("name", ["masked", "very negative"])
+def test_through_a_softmax_of_the_users(backend, name, alpha):
+    """p = softmax(z) with p = 0 exactly: a +inf derivative there would make the whole row NaN."""
+    z = backend.asarray(np.asarray(LOGITS[name]))
+
+    if backend.library == "torch":
+        import torch
+
+        def f(z, alpha):
+            return renyi.entropy(torch.softmax(z, -1), alpha)
+    else:
+        import jax
+
+        def f(z, alpha):
+            return renyi.entropy(jax.nn.softmax(z), alpha)
+
+    got = derivative(backend, f, z, alpha, 0)
+    want = backend.numpy(renyi.grad(renyi.entropy_from_logits)(z, alpha))
+    np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-13)
+
+
+def test_whole_rows_masked_by_where(backend):
+    rows = np.asarray([[0.3, -1.2, 2.0], [5.0, 1.0, 1.0]])
+    mask = backend.asarray(np.asarray([[True, False, True], [True, True, True]]))
+
+    def f(z, alpha):
+        return renyi.entropy_from_logits(z, alpha, where=mask)
+
+    for alpha in (0.3, 1.0, 2.0):
+        got = derivative(backend, f, backend.asarray(rows), alpha, 0)
+        assert np.isfinite(got).all()
+        assert got[0, 1] == 0
+
+
+def test_second_derivative(backend):
+    """Differentiated twice, against the library's Hessian–vector product."""
+    z, v = (backend.asarray(np.asarray(values)) for values in ([0.3, -1.2, 2.0, 0.7], [1.0, -0.5, 0.2, 0.9]))
+    for alpha in (0.5, 1.0, 1.1, 2.0):
+        if backend.library == "torch":
+            import torch
+
+            z.requires_grad_(True)
+            (first,) = torch.autograd.grad(renyi.entropy_from_logits(z, alpha), z, create_graph=True)
+            (got,) = torch.autograd.grad((first * v).sum(), z)
+            z.requires_grad_(False)
+        else:
+            import jax
+
+            got = jax.jvp(jax.grad(lambda z, a=alpha: renyi.entropy_from_logits(z, a)), (z,), (v,))[1]
+        want = renyi.hvp(renyi.entropy_from_logits)(z, alpha, vector=v)
+        np.testing.assert_allclose(backend.numpy(got), backend.numpy(want), rtol=1e-9, atol=1e-11)

@@ -1,0 +1,322 @@
+"""What every public function refuses, by which name it says so, and that a row without meaning stays alone."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import itertools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import renyi_core as renyi
+
+OTHER = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad"}
+
+
+class Call(NamedTuple):
+    """A public function, or one of its derivatives, and what distinguishes its call."""
+
+    name: str
+    function: Any
+    door: str
+    parameters: tuple[str, ...]
+
+    def __call__(self, backend, x, alpha=2.0, **options):
+        """Call it with valid arguments in place of those not given."""
+        if "hvp" in self.name:
+            options.setdefault("vector", backend.asarray(np.asarray(1.0)))
+        if "alphas" in self.parameters:
+            alpha = alpha if isinstance(alpha, (list, str)) or getattr(alpha, "ndim", 0) else [alpha]
+        return self.function(x, *([alpha] if len(self.parameters) > 1 else []), **options)
+
+
+def _calls():
+    for name in renyi.__all__:
+        parameters = tuple(inspect.signature(getattr(renyi, name)).parameters)
+        if not {"probs", "logits"} & set(parameters[:1]):
+            continue
+        f, door = getattr(renyi, name), parameters[0]
+        order = [p for p in parameters[1:] if p in {"alpha", "alphas"}]
+        shown = (door, *order, *(p for p in parameters if p == "base"))
+        yield Call(name, f, door, shown)
+        if order:
+            yield Call(f"grad {name}", renyi.value_and_grad(f), door, shown)
+            yield Call(f"grad alpha {name}", renyi.value_and_grad(f, "alpha"), door, shown)
+        if door == "logits" and order == ["alpha"]:
+            yield Call(f"hvp {name}", renyi.hvp(f), door, shown)
+
+
+CALLS = list(_calls())
+WITH_ORDER = [c for c in CALLS if len(c.parameters) > 1]
+ROWWISE = [c for c in WITH_ORDER if "alpha" in c.parameters]
+
+
+def every(calls):
+    return pytest.mark.parametrize("call", calls, ids=lambda c: c.name)
+
+
+def good(backend, door="probs", shape=(3, 4)):
+    """Return rows that are valid behind the door."""
+    x = np.arange(1.0, 1.0 + math.prod(shape)).reshape(shape)
+    return backend.asarray(x if door == "probs" else np.log(x))
+
+
+def test_every_public_function_is_among_the_calls():
+    assert {c.name for c in CALLS if " " not in c.name} | OTHER == set(renyi.__all__)
+
+
+@every(CALLS)
+def test_arrays_that_are_not_real_floating_are_refused(backend, call):
+    for values in (np.ones((3, 4), dtype=np.int64), np.ones((3, 4), dtype=np.complex64), np.ones((3, 4), dtype=bool)):
+        with pytest.raises(TypeError, match=f"`{call.door}`"):
+            call(backend, backend.asarray(values))
+    for values in ([[0.5, 0.5]], (0.5, 0.5), 0.5, None, "probs"):
+        with pytest.raises(TypeError, match=f"`{call.door}`"):
+            call(backend, values)
+
+
+@every(WITH_ORDER)
+def test_orders_that_are_not_nonnegative_numbers_are_refused(backend, call):
+    x = good(backend, call.door)
+    for alpha in (-1, -1e-300, -math.inf, math.nan, np.float64(-2.0)):
+        with pytest.raises(ValueError, match=r"`alphas?`"):
+            call(backend, x, alpha)
+    for alpha in (2j, True, "2", None, [[1.0]] if "alphas" in call.parameters else [1.0, 2.0, 3.0]):
+        with pytest.raises(TypeError, match=r"`alphas?`"):
+            call(backend, x, alpha)
+
+
+@every(ROWWISE)
+def test_arrays_of_orders_that_do_not_fit_are_refused(backend, call):
+    x = good(backend, call.door)
+    for shape in ((2,), (4,), (3, 2), (1, 2)):
+        with pytest.raises(ValueError, match="`alpha`"):
+            call(backend, x, backend.asarray(np.full(shape, 2.0)))
+    for shape in ((3,), (3, 2), (2, 3, 4)):
+        with pytest.raises(ValueError, match="`alpha`"):
+            call(backend, x, backend.asarray(np.full(shape, 2.0)), keepdims=True)
+    for dtype in (np.complex64, bool):
+        with pytest.raises(TypeError, match="`alpha`"):
+            call(backend, x, backend.asarray(np.ones(3, dtype=dtype)))
+    foreign = pytest.importorskip("array_api_strict").ones(3) if backend.library == "numpy" else np.ones(3)
+    with pytest.raises(TypeError, match="`alpha`"):
+        call(backend, x, foreign)
+
+
+@pytest.mark.parametrize("f", [renyi.entropy_spectrum, renyi.entropy_spectrum_from_logits])
+def test_spectrum_refuses_no_orders_and_tables_of_orders(backend, f):
+    x = good(backend)
+    for alphas in ([], backend.asarray(np.ones((2, 2))), backend.asarray(np.asarray(2.0)), backend.asarray(np.ones(0))):
+        with pytest.raises(ValueError, match="`alphas`"):
+            f(x, alphas)
+    for alphas in ("12", 2.0, None):
+        with pytest.raises(TypeError, match="`alphas`"):
+            f(x, alphas)
+
+
+@every(CALLS)
+def test_axes_that_do_not_exist_repeat_or_are_empty_are_refused(backend, call):
+    x = good(backend, call.door)
+    for axis in (2, -3, (0, 2), (0, 0), (-1, 1), ()):
+        with pytest.raises(ValueError, match="`axis`"):
+            call(backend, x, axis=axis)
+    for axis in (1.0, "0", True, (0, 1.0), [0, 1]):
+        with pytest.raises(TypeError, match="`axis`"):
+            call(backend, x, axis=axis)
+    for shape, axis in (((3, 0), -1), ((0,), -1), ((0, 3), (0, 1)), ((), -1), ((), None), ((), 0)):
+        with pytest.raises(ValueError, match="`axis`"):
+            call(backend, good(backend, call.door, shape), axis=axis)
+
+
+@every(CALLS)
+def test_masks_that_are_not_boolean_or_do_not_fit_are_refused(backend, call):
+    x = good(backend, call.door)
+    for where in (backend.asarray(np.ones((3, 4))), backend.asarray(np.ones((3, 4), dtype=np.int64)), [True], True):
+        with pytest.raises(TypeError, match="`where`"):
+            call(backend, x, where=where)
+    for shape in ((3,), (4, 3), (2, 4), (2, 3, 4), (1, 3, 4)):
+        with pytest.raises(ValueError, match="`where`"):
+            call(backend, x, where=backend.asarray(np.ones(shape, dtype=bool)))
+
+
+@every(WITH_ORDER)
+def test_bases_that_are_none_are_refused(backend, call):
+    x = good(backend, call.door)
+    if "base" not in call.parameters:
+        with pytest.raises(TypeError, match="base"):
+            call(backend, x, base=2.0)
+        return
+    for base in (0, 1, -2, 1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="`base`"):
+            call(backend, x, base=base)
+    for base in (2j, True, "2"):
+        with pytest.raises(TypeError, match="`base`"):
+            call(backend, x, base=base)
+
+
+@every([c for c in WITH_ORDER if c.name.startswith("grad")])
+def test_cotangents_that_do_not_fit_are_refused(backend, call):
+    x = good(backend, call.door)
+    orders, end = ([1.0, 2.0], (2,)) if "alphas" in call.parameters else (2.0, ())
+    for shape in ((2, *end), (3, 4, *end), (1, 3, *end), (3, 5), (4,)):
+        with pytest.raises(ValueError, match="`cotangent`"):
+            call(backend, x, orders, cotangent=backend.asarray(np.ones(shape)))
+    for cotangent in ([1.0, 1.0, 1.0], "1"):
+        with pytest.raises(TypeError, match="`cotangent`"):
+            call(backend, x, orders, cotangent=cotangent)
+
+
+@every([c for c in WITH_ORDER if c.name.startswith("hvp")])
+def test_vectors_that_do_not_fit_are_refused(backend, call):
+    x = good(backend, call.door)
+    for shape in ((3,), (4, 3), (2, 3, 4)):
+        with pytest.raises(ValueError, match="`vector`"):
+            call(backend, x, vector=backend.asarray(np.ones(shape)))
+    for vector in ([1.0, 1.0, 1.0, 1.0], 1.0, None):
+        with pytest.raises(TypeError, match="`vector`"):
+            call(backend, x, vector=vector)
+
+
+@pytest.mark.parametrize("transform", [renyi.grad, renyi.value_and_grad, renyi.hvp])
+def test_functions_without_a_rule_are_refused(transform):
+    for f in (np.exp, renyi.check_probabilities, renyi.grad(renyi.entropy), None, "entropy", [renyi.entropy]):
+        with pytest.raises(TypeError, match="`f`"):
+            transform(f)
+
+
+def test_hessians_are_those_of_one_distribution_in_logits():
+    for f in (renyi.entropy, renyi.hill_number, renyi.tsallis_entropy, renyi.entropy_spectrum_from_logits):
+        with pytest.raises(TypeError, match="`f`"):
+            renyi.hvp(f)
+
+
+@pytest.mark.parametrize("transform", [renyi.grad, renyi.value_and_grad])
+def test_unknown_variables_are_refused(transform):
+    for f in (renyi.entropy, renyi.entropy_spectrum_from_logits):
+        for wrt in (1, -1, "probs", "alphas", None, False, True, (0,)):
+            with pytest.raises(ValueError, match="`wrt`"):
+                transform(f, wrt)
+
+
+SENSELESS = {
+    "probs": {
+        "NaN": [0.5, math.nan, 0.25, 0.0],
+        "inf": [0.5, math.inf, 0.0, 0.1],
+        "negative": [0.5, 0.75, -0.25, 0.0],
+        "barely negative": [0.5, 0.5, -1e-30, 0.0],
+        "all zero": [0.0] * 4,
+    },
+    "logits": {
+        "NaN": [1.0, math.nan, 0.0, -math.inf],
+        "inf": [math.inf, 1.0, 0.0, -math.inf],
+        "two inf": [math.inf, 1.0, math.inf, 0.0],
+        "inf and NaN": [math.inf, math.nan, 0.0, 0.0],
+        "all -inf": [-math.inf] * 4,
+    },
+}
+ORDERS = [0.0, 0.5, 1.0, 1 + 1e-12, 2.0, math.inf]
+
+
+def results(backend, call, x, alpha):
+    """Return the value, and the gradient where there is one, as NumPy arrays."""
+    got = call(backend, backend.asarray(x), backend.asarray(alpha) if isinstance(alpha, np.ndarray) else alpha)
+    return [backend.numpy(part) for part in (got if isinstance(got, tuple) else (got,))]
+
+
+def alone(got, want):
+    """Whether every other row is NaN throughout, and those between are what they are where all is well."""
+    return all(np.all(np.isnan(g[1::2])) and np.array_equal(g[::2], w[::2]) for g, w in zip(got, want, strict=True))
+
+
+@every(WITH_ORDER)
+@pytest.mark.parametrize("alpha", ORDERS)
+def test_senseless_row_gives_nan_and_it_alone(backend, call, alpha):
+    bad = list(SENSELESS[call.door].values())
+    x = backend.numpy(good(backend, call.door, (2 * len(bad) + 1, 4))).copy()
+    want = results(backend, call, x, alpha)
+    x[1::2] = bad
+    assert alone(results(backend, call, x, alpha), want)
+
+
+@every(WITH_ORDER)
+def test_senseless_row_gives_nan_and_it_alone_with_an_array_of_orders(backend, call):
+    bad, alphas = zip(*itertools.product(SENSELESS[call.door].values(), ORDERS), strict=True)
+    x = backend.numpy(good(backend, call.door, (2 * len(bad) + 1, 4))).copy()
+    alphas = np.asarray(ORDERS) if "alphas" in call.parameters else np.append(np.repeat(alphas, 2), 2.0)
+    want = results(backend, call, x, alphas)
+    x[1::2] = bad
+    assert alone(results(backend, call, x, alphas), want)
+
+
+@every(ROWWISE)
+def test_senseless_order_gives_nan_in_its_row_alone(backend, call):
+    alphas = np.resize(ORDERS, 61)
+    x = backend.numpy(good(backend, call.door, (61, 4)))
+    want = results(backend, call, x, alphas)
+    alphas[1::2] = np.resize([-1.0, -1e-30, -math.inf, math.nan], 30)
+    assert alone(results(backend, call, x, alphas), want)
+
+
+@every(WITH_ORDER)
+def test_no_rows_give_no_results(backend, call):
+    some = results(backend, call, np.ones((3, 4)), 2.0)
+    # a known limit: dask.array's own max takes no array of size 0
+    refused = pytest.raises(ValueError, match="zero-size") if backend.library == "dask" else contextlib.nullcontext()
+    for alpha in ORDERS[::2]:
+        with refused:
+            none = results(backend, call, np.ones((0, 4)), alpha)
+            assert [part.shape for part in none] == [(0, *part.shape[1:]) for part in some]
+
+
+@pytest.fixture
+def computing(backend):
+    """Let Dask compute: check_probabilities reads values."""
+    if backend.library != "dask":
+        yield
+        return
+    import dask
+
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+@pytest.mark.usefixtures("computing")
+def test_check_probabilities_returns_what_it_accepts(backend):
+    for values, options in (
+        ([[0.5, 0.5], [1.0, 0.0]], {}),
+        ([[0.5, 0.25], [0.5, 0.75]], {"axis": 0}),
+        ([[0.25, 0.25], [0.5, 0.0]], {"axis": (0, 1)}),
+        ([[0.25, 0.25], [0.5, 0.0]], {"axis": None}),
+        ([[0.5, 0.45]], {"tolerance": 0.1}),
+        ([[0.5, 0.5 + 1e-9]], {}),
+        ([[0.5, 0.5, math.nan]], {"where": backend.asarray(np.asarray([True, True, False]))}),
+        (np.ones((0, 4)), {}),
+    ):
+        probs = backend.asarray(np.asarray(values))
+        assert renyi.check_probabilities(probs, **options) is probs
+
+
+@pytest.mark.usefixtures("computing")
+@pytest.mark.parametrize("bad", [-0.25, -1e-30, math.nan, math.inf, -math.inf])
+def test_check_probabilities_says_which_entry_is_wrong(backend, bad):
+    probs = np.full((2, 3, 4), 0.25)
+    probs[1, 0, 2] = probs[1, 2, 3] = bad
+    with pytest.raises(ValueError, match=r"`probs` must be finite and >= 0: 2 of 24 .* first at \(1, 0, 2\): "):
+        renyi.check_probabilities(backend.asarray(probs))
+
+
+@pytest.mark.usefixtures("computing")
+def test_check_probabilities_says_which_sum_is_wrong(backend):
+    probs = np.full((2, 3, 4), 0.25)
+    probs[0, 2, 1] = 0.125
+    with pytest.raises(
+        ValueError, match=r"`probs` must sum to 1 .* 1 of 6 distributions does not, first at \(0, 2\): 0.875"
+    ):
+        renyi.check_probabilities(backend.asarray(probs))
+    with pytest.raises(ValueError, match=r"`probs` must sum to 1 .* 3 of 4 .* do not, first at \(0,\): 0.5"):
+        renyi.check_probabilities(backend.asarray(np.asarray([[0.25, 1.0, 0.0, 0.75], [0.25, 0.0, 0.0, 0.75]])), axis=0)
+    with pytest.raises(ValueError, match=r"`probs` must sum to 1 .* first at \(1,\)"):
+        renyi.check_probabilities(backend.asarray(np.asarray([[0.5, 0.5], [0.5, 0.501]])), tolerance=1e-4)

@@ -1,0 +1,48 @@
+"""What the documentation shows runs: docstrings' examples, the README's lines, the quickstart."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import renyi_core
+
+BACKENDS = ("numpy",)
+pytestmark = pytest.mark.usefixtures("backend")
+ROOT = Path(__file__).parent.parent
+MODULES = [renyi_core.__name__ + "." + module.name for module in pkgutil.iter_modules(renyi_core.__path__)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name):
+    module = importlib.import_module(name)
+    assert doctest.testmod(module).failed == 0
+    if not name.rpartition(".")[2].startswith("_"):
+        for public in module.__all__:
+            assert ">>> " in getattr(module, public).__doc__, public
+
+
+def test_readme():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_quickstart(tmp_path):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("tqdm")
+    script = ROOT / "docs" / "examples" / "quickstart.py"
+    figure = tmp_path / "figure.png"
+    command = [sys.executable, str(script), "--epochs", "2", "--seeds", "2", "--output", str(figure)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    assert "inf" in result.stdout

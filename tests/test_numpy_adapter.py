@@ -1,0 +1,145 @@
+"""NumPy's blocks give what the library's own code gives, for any layout of memory, within bounded memory."""
+
+from __future__ import annotations
+
+import math
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import renyi_core as renyi
+
+BACKENDS = ("numpy",)
+pytestmark = pytest.mark.usefixtures("backend")
+ORDERS = (0.0, 0.5, 0.75, 0.9, 1.0, 1 + 1e-12, 1.7, 2.0, 3.0, 4.0, 20.0, math.inf)
+# short rows lie transposed; 70,000 float64 entries are longer than a buffer, 9,000 longer than a piece
+LENGTHS = (1, 2, 10, 31, 32, 33, 700, 1500, 9000, 70_000)
+DOORS = {"logits": renyi.entropy_from_logits, "probs": renyi.entropy}
+
+
+def rows(length, door, dtype, seed=0, scale=3.0):
+    rng = np.random.default_rng(seed)
+    count = max(2, min(900, 40_000 // length))
+    logits = rng.normal(size=(count, length)) * scale
+    logits[rng.random(logits.shape) < 0.1] = -np.inf
+    logits[:, 0] = rng.normal(size=count)
+    if length > 2:
+        logits[::3, 1] = logits[::3].max(axis=-1)
+        logits[1::7] = logits[1::7].round()
+    return (logits if door == "logits" else np.exp(logits)).astype(dtype)
+
+
+def assert_agree(f, x, alpha, **options):
+    eps, tiny = np.finfo(x.dtype).eps, np.finfo(x.dtype).tiny
+    value, gradient = renyi.value_and_grad(f)(x, alpha, **options)
+    alone = f(x, alpha, **options)
+    along = renyi.grad(f, "alpha")(x, alpha, **options)
+    with renyi.agnostic_only():
+        want, want_gradient = renyi.value_and_grad(f)(x, alpha, **options)
+        want_along = renyi.grad(f, "alpha")(x, alpha, **options)
+    np.testing.assert_allclose(value, want, rtol=24 * eps, atol=tiny)
+    np.testing.assert_allclose(alone, want, rtol=24 * eps, atol=tiny)
+    np.testing.assert_allclose(along, want_along, rtol=64 * eps, atol=tiny)
+    axis = options.get("axis", -1)
+    finite = np.where(np.isfinite(want_gradient), want_gradient, 0)
+    norms = np.linalg.norm(finite, axis=axis, keepdims=True)
+    assert (np.isfinite(gradient) == np.isfinite(want_gradient)).all()
+    difference = np.linalg.norm(np.where(np.isfinite(gradient), gradient, 0) - finite, axis=axis, keepdims=True)
+    # two errors; each has c's own, magnified by |c| over the spread of the row, in many nearly flat entries
+    assert (difference <= 48 * eps * norms + tiny).all()
+
+
+@pytest.mark.parametrize("door", sorted(DOORS))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_blocked_equals_unblocked(length, dtype, door):
+    x = rows(length, door, dtype)
+    for alpha in ORDERS:
+        assert_agree(DOORS[door], x, alpha)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-6, 0.01, 0.3, 30.0])
+@pytest.mark.parametrize("length", [10, 700, 70_000])
+def test_nearly_flat_and_wide_rows(length, scale):
+    x = np.random.default_rng(2).normal(size=(max(2, 20_000 // length), length)) * scale
+    for alpha in ORDERS:
+        assert_agree(renyi.entropy_from_logits, x, alpha)
+        assert_agree(renyi.entropy_from_logits, x.astype(np.float32), alpha)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.1, 2.0, math.inf])
+def test_layouts(alpha):
+    base = rows(64, "logits", "float64")[:60].reshape(5, 12, 64)
+    layouts = {
+        "transposed": (base.transpose(2, 0, 1), 0),
+        "middle": (base.transpose(0, 2, 1), 1),
+        "fortran": (np.asfortranarray(base), -1),
+        "every other": (base[:, ::2, ::-2], -1),
+        "big-endian": (base.astype(">f8"), -1),
+        "broadcast": (np.broadcast_to(base[:1], base.shape), -1),
+        "two axes": (base, (0, 2)),
+        "all": (base, None),
+    }
+    for name, (x, axis) in layouts.items():
+        for where in (None, np.random.default_rng(1).random(x.shape) < 0.8):
+            f = renyi.value_and_grad(renyi.entropy_from_logits)
+            got = f(x, alpha, axis=axis, where=where)
+            with renyi.agnostic_only():
+                want = f(x, alpha, axis=axis, where=where)
+            np.testing.assert_allclose(got[0], want[0], rtol=1e-14, err_msg=name)
+            np.testing.assert_allclose(got[1], want[1], rtol=1e-11, atol=1e-15, err_msg=name)
+
+
+def test_orders_for_each_row_and_more_orders_than_rows():
+    x = rows(9000, "logits", "float64")[:4]
+    for orders in (np.asarray([0.5, 1.0, 2.0, math.inf]), np.asarray([[0.3], [1.0], [math.inf]]), np.asarray(2.0)):
+        value, gradient = renyi.value_and_grad(renyi.entropy_from_logits)(x, orders)
+        with renyi.agnostic_only():
+            want, want_gradient = renyi.value_and_grad(renyi.entropy_from_logits)(x, orders)
+        assert value.shape == np.broadcast_shapes((4,), orders.shape)
+        np.testing.assert_allclose(value, want, rtol=1e-14)
+        np.testing.assert_allclose(gradient, want_gradient, rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(1, 1_000_000), (1000, 1000), (64, 150_000), (100_000, 10)])
+def test_memory_beyond_input_and_output(shape):
+    x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    for alpha in (0.5, 1.0, 1.1, 1.7, 2.0, math.inf):
+        for f, results in ((renyi.entropy_from_logits, 0), (renyi.value_and_grad(renyi.entropy_from_logits), x.nbytes)):
+            tracemalloc.start()
+            f(x, alpha)
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            # the bound of 1 MB includes the kept workspace of 0.5 MB, which may be there already
+            assert peak - results - 8 * shape[0] <= 1e6, (alpha, f)
+
+
+def test_threads_have_their_own_workspace():
+    x = [rows(1000, "logits", "float64", seed=seed) for seed in range(8)]
+    f = renyi.value_and_grad(renyi.entropy_from_logits)
+    want = [f(part, 1.7) for part in x]
+    wrong = []
+
+    def work(k):
+        for _ in range(5):
+            got = f(x[k], 1.7)
+            if not all(np.array_equal(a, b) for a, b in zip(got, want[k], strict=True)):
+                wrong.append(k)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_input_is_left_alone():
+    for length in (10, 700, 70_000):
+        x = rows(length, "logits", "float64")
+        before = x.copy()
+        for alpha in ORDERS:
+            renyi.value_and_grad(renyi.entropy_from_logits)(x, alpha)
+        assert np.array_equal(x, before)
