@@ -19,8 +19,9 @@ from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Entries, Order, finish, merge, partial_state
 
 from ._blocks import Walk
-from ._numpy_engine import Engine, is_fast
+from ._numpy_engine import Engine, WideEngine, is_fast
 from ._numpy_exact import exact_gradient, exact_rows, is_exact
+from ._numpy_tall import SHORT, TallEngine
 
 Array = Any
 Axis = tuple[int, ...]
@@ -29,6 +30,8 @@ __all__ = ["entropy", "entropy_and_alpha_gradient", "entropy_and_gradient", "ent
 
 PIECE = 1 << 13
 """Entries that the library's own kernels take at a time: their temporaries then fit in the cache together."""
+ROWS = 1 << 11
+"""Rows whose sums are finished together."""
 LAST = (-1,)
 
 
@@ -39,10 +42,14 @@ def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Arra
             return measure.value(exact_rows(x, order, full=False).rows, order, xp=xp)
     walk = Walk(x, order, where, axis)
     values = walk.new_rows(_accumulator(x))
-    engine = Engine(x, walk.n, order, door) if is_fast(x, order, door, gradient=False) else None
+    engine = _engine(walk, x, order, door, gradient=False)
     exact = door == "logits" and walk.n <= PIECE and is_exact(x, order)
+    limit = engine.rows if engine else _rows_at_once(walk)
+    if engine and walk.flat and x.dtype == values.dtype:
+        # no copies are made: what is done for each row is then done for many at once
+        limit = max(limit, ROWS - ROWS % limit)
     with np.errstate(all="ignore"):
-        for index, block, mask, block_order, _ in walk.blocks(engine.rows if engine else _rows_at_once(walk)):
+        for index, block, mask, block_order, _ in walk.blocks(limit):
             clean = _clean(block, mask, door)
             if engine:
                 rows = engine.rows_of(engine.state(clean))
@@ -73,41 +80,63 @@ def entropy_and_gradient(
     dtype = _accumulator(x)
     values = walk.new_rows(dtype)
     gradient, target = walk.new_entries(x.dtype)
-    engine = Engine(x, walk.n, order, door) if is_fast(x, order, door, gradient=True) else None
+    engine = _engine(walk, x, order, door, gradient=True)
     exact = door == "logits" and walk.n <= PIECE and is_exact(x, order)
+    # straight into the result, where that lies in memory as the blocks do
+    direct = walk.flat and dtype == x.dtype
+    later: list[Array] = []
     with np.errstate(all="ignore"):
         for index, block, mask, block_order, factor in walk.blocks(engine.rows if engine else _rows_at_once(walk)):
             clean = _clean(block, mask, door)
-            # straight into the result, where that lies in memory as the block does
-            out = target[index] if walk.flat and dtype == x.dtype else np.empty(block.shape, dtype)
+            out = target[index] if direct else np.empty(block.shape, dtype)
             if engine:
-                value = _engine_gradient(engine, clean, measure, factor, out, xp)
+                value, lost = _engine_gradient(engine, clean, measure, factor, out, xp)
+                if direct and len(lost):
+                    later.append(lost + index[0].start)
+                elif len(lost):
+                    _redo(lost, clean, order, measure, factor, out, xp)
             elif exact:
                 value, out[...] = _exact(clean, block_order, measure, _column(factor), xp)
             else:
                 value = _gradient(clean, mask, block_order, door, measure, _column(factor), out, xp)
             _put(values, index, value)
-            if not np.may_share_memory(out, target):
+            if not direct:
                 _put(target, index, out)
+        if later:
+            _redo(np.concatenate(later), x.reshape(-1, walk.n), order, measure, scale, target, xp)
     return walk.as_rows(values), gradient
 
 
-def _engine_gradient(engine: Engine, x: Array, measure: Measure, scale: Any, out: Array, xp: Any) -> Array:
-    """Write the gradient of a block of logits to ``out`` and return the measure's values."""
-    order = engine.order
+def _engine(walk: Walk, x: Array, order: Order, door: Door, *, gradient: bool) -> Engine | None:
+    if not is_fast(x, order, door, gradient=gradient):
+        return None
+    if walk.n < SHORT:
+        return TallEngine(x, walk.n, order, door, gradient=gradient)
+    return WideEngine(x, walk.n, order, door)
+
+
+def _engine_gradient(
+    engine: Engine, x: Array, measure: Measure, scale: Any, out: Array, xp: Any
+) -> tuple[Array, Array]:
+    """Write the gradient of a block to ``out``; return the measure's values and the indices of rows to be redone."""
     state = engine.state(x, keep=out)
     rows = engine.rows_of(state)
-    factor = agnostic.factor_of(rows, order, measure, scale, xp)
+    factor = agnostic.factor_of(rows, engine.order, measure, scale, xp)
     lost = engine.gradient(x, state, rows, np.ones_like(rows.h) if factor is None else factor, out)
-    step = max(1, PIECE // engine.n)
+    return measure.value(rows, engine.order, xp=xp), lost
+
+
+def _redo(lost: Array, x: Array, order: Order, measure: Measure, scale: Any, out: Array, xp: Any) -> None:
+    """Write the gradient of these rows of logits to ``out``, in the forms that lose no digits."""
+    n = x.shape[1]
+    step = max(1, PIECE // n)
     for start in range(0, len(lost), step):
         some = lost[start : start + step]
         some_scale = scale[some, None] if isinstance(scale, np.ndarray) else scale
-        if engine.n <= PIECE:
+        if n <= PIECE:
             out[some] = _exact(x[some], order, measure, some_scale, xp)[1]
         else:
             _gradient(x[some], None, order, "logits", measure, some_scale, out[some[0] : some[0] + 1], xp)
-    return measure.value(rows, order, xp=xp)
 
 
 def _exact(x: Array, order: Order, measure: Measure, scale: Any, xp: Any) -> tuple[Array, Array]:
