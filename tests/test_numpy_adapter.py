@@ -69,6 +69,30 @@ def test_nearly_flat_and_wide_rows(length, scale):
         assert_agree(renyi.entropy_from_logits, x.astype(np.float32), alpha)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("length", [2, 10, 31, 700])
+def test_rows_side_by_side_with_very_different_ones(length, dtype):
+    """Rows that share a block may share a shift: peaks apart, tails far below them, peaks far from 0."""
+    rng = np.random.default_rng(3)
+    near = rng.normal(size=(24, length))
+    far = near.copy()
+    far[::2, 1:] -= 80.0 if dtype == "float32" else 650.0
+    far[1::4, 1:] -= 20
+    for x in (near, far):
+        for peaks in (
+            rng.uniform(0, 7, 24),
+            rng.uniform(-7, 0, 24),
+            100 + near[:, 0],
+            -90 + near[:, 0],
+            50 * near[:, 0],
+        ):
+            moved = (x - x.max(axis=1, keepdims=True) + peaks[:, None]).astype(dtype)
+            # enough rows for the blocks, not for the form of small inputs
+            moved = np.tile(moved, (9000 // (24 * length) + 1, 1))
+            for alpha in ORDERS:
+                assert_agree(renyi.entropy_from_logits, moved, alpha)
+
+
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 1.1, 2.0, math.inf])
 def test_layouts(alpha):
     base = rows(64, "logits", "float64")[:60].reshape(5, 12, 64)

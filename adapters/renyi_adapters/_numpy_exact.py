@@ -44,12 +44,14 @@ def _dot(a: Array, b: Array) -> Array:
     return np.add.reduce(a * b, axis=-1, keepdims=True)
 
 
-def _two_sums(d: Array, low_e: Array, ties: Any, h_inf: Array, order: Order, w: Any = None) -> tuple[Array, Array]:
+def _two_sums(d: Array, low: Array, low_e: Array, ties: Any, h_inf: Array, order: Order) -> tuple[Array, Array]:
     """Return 1 + ra and c = (log1p(ra) − log1p(r0))/t."""
     if order.alpha == 2:
         ra = _dot(low_e, low_e) + ties
     else:
-        ra = np.add.reduce((np.exp(order.alpha * d) if w is None else w) * (d < 0), axis=-1, keepdims=True) + ties
+        w = np.exp(order.alpha * d)
+        w *= low
+        ra = np.add.reduce(w, axis=-1, keepdims=True) + ties
     return 1 + ra, (np.log1p(ra) - h_inf) / order.t
 
 
@@ -60,30 +62,40 @@ def exact_rows(logits: Array, order: Order, *, full: bool) -> Exact:
     e = np.exp(d)
     low = d < 0
     n = d.shape[-1]
+    low_e = e * low
+    r0 = np.add.reduce(low_e, axis=-1, keepdims=True)
     ties: Any = 0
     if np.count_nonzero(low) * n != d.size * (n - 1):
         ties = n - 1 - np.add.reduce(low, axis=-1, keepdims=True, dtype=d.dtype)
-    low_e = e * low
-    r0 = np.add.reduce(low_e, axis=-1, keepdims=True) + ties
+        r0 += ties
     total = 1 + r0
     h_inf = np.log1p(r0)
     if t == 0:
         # −inf·0 of a masked outcome is 0
         c = _dot(e, np.maximum(d, -1e4)) / total
         return Exact(d, e, Rows(total, h_inf, c, h_inf - c, None))
+    near = abs(t) < TWO_SUMS
+    if not (full or near):
+        total_alpha, c = _two_sums(d, low, low_e, ties, h_inf, order)
+        return Exact(d, e, Rows(total, h_inf, c, h_inf - c, total_alpha))
     b = e if t > 0 else np.exp(alpha * d)
-    if full or abs(t) < TWO_SUMS:
+    moved = abs(t) * d
+    np.expm1(moved, out=moved)
+    if near:
         # divided by τ before the product with b, which could fall below the dtype; and t c likewise
-        mean = _dot(b, np.expm1(abs(t) * d) / abs(t)) / total
+        moved /= abs(t)
+        mean = _dot(b, moved) / total
         x = t * mean
-        total_alpha = total * (1 + x)
         c = np.where(np.abs(x) < SMALL, mean, np.log1p(x) / t)
-        if t > 0 and (x < -0.5).any():
-            # most of Σe is lost in Σe**α = Σe + t s: sum that by itself
-            apart, by_sums = _two_sums(d, low_e, ties, h_inf, order)
-            total_alpha, c = np.where(x > -0.5, total_alpha, apart), np.where(x > -0.5, c, by_sums)
     else:
-        total_alpha, c = _two_sums(d, low_e, ties, h_inf, order, None if t > 0 else b)
+        x = _dot(b, moved) / (total if t > 0 else -total)
+        c = np.log1p(x) / t
+    total_alpha = total * (1 + x)
+    if t > 0 and np.minimum.reduce(x, axis=None) < -0.5:
+        # most of Σe is lost in Σe**α = Σe + t s: sum that by itself
+        apart, by_sums = _two_sums(d, low, low_e, ties, h_inf, order)
+        lost = x < -0.5
+        total_alpha, c = np.where(lost, apart, total_alpha), np.where(lost, by_sums, c)
     return Exact(d, b, Rows(total, h_inf, c, h_inf - c, total_alpha))
 
 
