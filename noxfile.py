@@ -19,7 +19,7 @@ BACKENDS = {
     "jax": ["jax>=0.5"],
     "dask": ["dask[array]>=2025.1"],
 }
-FLOORS = ["numpy==2.1.0", "array-api-compat==1.12.0", "array-api-strict==2.4.0"]
+FLOORS = ["numpy==2.1.0", "array-api-compat==1.12.0", "array-api-strict==2.4.1"]
 BARE = """
 import sys, time
 start = time.perf_counter()

@@ -91,7 +91,7 @@ def exact_rows(logits: Array, order: Order, *, full: bool) -> Exact:
         x = _dot(b, moved) / (total if t > 0 else -total)
         c = np.log1p(x) / t
     total_alpha = total * (1 + x)
-    if t > 0 and np.minimum.reduce(x, axis=None) < -0.5:
+    if t > 0 and np.minimum.reduce(x, axis=None, initial=0) < -0.5:
         # most of Σe is lost in Σe**α = Σe + t s: sum that by itself
         apart, by_sums = _two_sums(d, low, low_e, ties, h_inf, order)
         lost = x < -0.5
