@@ -76,6 +76,10 @@ def _built_in(name: str) -> Any:
         from renyi_adapters import numpy as module
 
         return module
+    if name == "torch":
+        from renyi_adapters import torch as torch_module
+
+        return torch_module
     return None
 
 

@@ -59,11 +59,14 @@ class Walk:
         rows = tuple(1 if i - x.ndim in axis else length for i, length in enumerate(x.shape))
         self._rows = rows
         self._alpha = None if order.static else [self._spread(part) for part in order]
-        self._scale = self._spread(scale) if isinstance(scale, np.ndarray) and scale.ndim > 0 else scale
-        plain = where is None and order.static and not isinstance(self._scale, np.ndarray) and axis == (-1,)
-        self.flat = flat and plain and x.flags.c_contiguous
+        self.scale = scale
+        if isinstance(scale, np.ndarray):
+            self.scale = self._spread(scale) if scale.ndim > 0 else scale[()]
+        self.flat = flat and where is None and order.static and axis == (-1,) and x.flags.c_contiguous
         if self.flat:
             self._x = self._x.reshape(-1, self.n)
+            if isinstance(self.scale, np.ndarray):
+                self.scale = self.scale.reshape(-1)
         self.lead: tuple[int, ...] = self._x.shape[: self._x.ndim - (1 if self.flat else len(axis))]
 
     def moved(self, x: Array) -> Array:
@@ -84,7 +87,7 @@ class Walk:
             if not self.flat:
                 x = x.reshape(-1, self.n)
                 where = None if where is None else where[index].reshape(-1, self.n)
-            order, scale = self._order, self._scale
+            order, scale = self._order, self.scale
             if self._alpha is not None:
                 order = Order(*(part[index].reshape(-1, 1) for part in self._alpha))
             if isinstance(scale, np.ndarray):
@@ -99,7 +102,10 @@ class Walk:
         """Return such numbers with the reduced axes at length 1."""
         return values.reshape(self._rows)
 
-    def new_entries(self, dtype: Any) -> tuple[Array, Array]:
-        """Return room for a number an entry: in the shape of x, and a view of it that :meth:`blocks` indexes."""
-        entries = np.empty(self.shape, dtype)
+    def new_entries(self, dtype: Any, out: Array | None = None) -> tuple[Array, Array]:
+        """Return room for a number an entry: in the shape of x, and a view of it that :meth:`blocks` indexes.
+
+        ``out`` is that room, if it is given.
+        """
+        entries = np.empty(self.shape, dtype) if out is None else out
         return entries, entries.reshape(-1, self.n) if self.flat else self.moved(entries)

@@ -71,15 +71,20 @@ def entropy_and_gradient(
     axis: Axis,
     xp: Any,
     scale: Any = None,
+    out: Array | None = None,
 ) -> tuple[Array, Array]:
-    """Overlay renyi_core._kernels.entropy.entropy_and_gradient."""
-    if x.size <= PIECE and where is None and axis == LAST and door == "logits" and is_exact(x, order):
+    """Overlay renyi_core._kernels.entropy.entropy_and_gradient.
+
+    ``out`` is an array for the gradient, which may share the memory of x, all of it or none.
+    """
+    if out is None and x.size <= PIECE and where is None and axis == LAST and door == "logits" and is_exact(x, order):
         with np.errstate(all="ignore"):
             return _exact(x, order, measure, scale, xp)
-    walk = Walk(x, order, where, axis, scale)
+    walk = Walk(x, order, where, axis, scale, flat=out is None or out.flags.c_contiguous)
     dtype = _accumulator(x)
     values = walk.new_rows(dtype)
-    gradient, target = walk.new_entries(x.dtype)
+    gradient, target = walk.new_entries(x.dtype, out)
+    in_place = out is not None and np.may_share_memory(x, out)
     engine = _engine(walk, x, order, door, gradient=True)
     exact = door == "logits" and walk.n <= PIECE and is_exact(x, order)
     # straight into the result, where that lies in memory as the blocks do
@@ -87,23 +92,23 @@ def entropy_and_gradient(
     later: list[Array] = []
     with np.errstate(all="ignore"):
         for index, block, mask, block_order, factor in walk.blocks(engine.rows if engine else _rows_at_once(walk)):
-            clean = _clean(block, mask, door)
-            out = target[index] if direct else np.empty(block.shape, dtype)
+            clean = _clean(block.copy() if in_place else block, mask, door)
+            part = target[index] if direct else np.empty(block.shape, dtype)
             if engine:
-                value, lost = _engine_gradient(engine, clean, measure, factor, out, xp)
-                if direct and len(lost):
-                    later.append(lost + index[0].start)
+                value, lost = _engine_gradient(engine, clean, measure, factor, part, xp)
+                if len(lost) and (in_place or not direct):
+                    _redo(lost, clean, order, measure, factor, part, xp)
                 elif len(lost):
-                    _redo(lost, clean, order, measure, factor, out, xp)
+                    later.append(lost + index[0].start)
             elif exact:
-                value, out[...] = _exact(clean, block_order, measure, _column(factor), xp)
+                value, part[...] = _exact(clean, block_order, measure, _column(factor), xp)
             else:
-                value = _gradient(clean, mask, block_order, door, measure, _column(factor), out, xp)
+                value = _gradient(clean, mask, block_order, door, measure, _column(factor), part, xp)
             _put(values, index, value)
             if not direct:
-                _put(target, index, out)
+                _put(target, index, part)
         if later:
-            _redo(np.concatenate(later), x.reshape(-1, walk.n), order, measure, scale, target, xp)
+            _redo(np.concatenate(later), x.reshape(-1, walk.n), order, measure, walk.scale, target, xp)
     return walk.as_rows(values), gradient
 
 

@@ -1,0 +1,227 @@
+"""Tensors on the CPU through NumPy's blocks: their memory is shared, and the rows are split over torch's threads."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+
+blocks: Any
+try:
+    import numpy as np
+    from array_api_compat import numpy as numpy_namespace
+
+    from . import numpy as blocks
+except ImportError:  # torch itself can do without NumPy
+    blocks = None
+
+from renyi_core._kernels.measures import Measure
+from renyi_core._kernels.state import Door, Order
+
+Tensor = Any
+Array = Any
+Axis = tuple[int, ...]
+
+__all__ = ["alpha_gradient", "gradient", "product", "value"]
+
+CHUNK = 1 << 18
+"""Entries of bfloat16 that are taken in float32 at a time."""
+WORTHWHILE = 1 << 17
+"""Entries a thread should have."""
+
+_pool: tuple[int, int, ThreadPoolExecutor] | None = None
+
+
+def _threads(count: int) -> ThreadPoolExecutor:
+    """Return a pool of that many threads that belongs to this process."""
+    global _pool  # noqa: PLW0603
+    if _pool is None or _pool[:2] != (os.getpid(), count):
+        _pool = os.getpid(), count, ThreadPoolExecutor(count, thread_name_prefix="renyi")
+    return _pool[2]
+
+
+def _array(tensor: Tensor | None) -> Array:
+    """Return a NumPy array that shares the tensor's memory (of bfloat16: a view as int16), or raise."""
+    if tensor is None:
+        return None
+    tensor = tensor.detach()
+    return (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+class _Problem:
+    """The arrays of one call and how they are cut: along the longest axis that is not reduced."""
+
+    def __init__(self, x: Tensor, order: Order, where: Tensor | None, axis: Axis, *others: Tensor | None) -> None:
+        self.order, self.axis = order, axis
+        rest = () if order.static else tuple(order)
+        self.tensors = (x, where, *others, *rest)
+        self.arrays = [_array(tensor) for tensor in self.tensors]
+        self.others = len(others)
+        self.half = x.dtype == torch.bfloat16
+        shape = tuple(np.broadcast_shapes(x.shape, *(part.shape for part in rest)))
+        self.shape = shape
+        free = [k for k in range(-x.ndim, 0) if k not in axis and x.shape[k] == shape[k] and len(shape) == x.ndim]
+        self.cut: int = max(free, key=lambda k: x.shape[k]) if free else 0
+        """Negative; 0 is for none."""
+
+    def rows(self, count: int) -> list[Tensor]:
+        """Return room for so many results of one number a row."""
+        x = self.tensors[0]
+        lengths = tuple(1 if k - len(self.shape) in self.axis else n for k, n in enumerate(self.shape))
+        dtype = x.dtype if x.dtype.itemsize > 2 else torch.float32
+        return [torch.empty(lengths, dtype=dtype) for _ in range(count)]
+
+    def _pieces(self) -> Iterator[slice | None]:
+        """Yield the slices to be done one at a time: None is all there is."""
+        size = math.prod(self.shape)
+        if not self.cut or size < (CHUNK if self.half else WORTHWHILE):
+            yield None
+            return
+        length = self.shape[self.cut]
+        parts = math.ceil(size / CHUNK) if self.half else min(torch.get_num_threads(), size // WORTHWHILE)
+        step = max(1, math.ceil(length / max(1, parts)))
+        for start in range(0, length, step):
+            yield slice(start, start + step)
+
+    def _of(self, array: Array, piece: slice | None) -> Array:
+        if piece is None or array is None or array.ndim < -self.cut or array.shape[self.cut] == 1:
+            return array
+        return array[(..., piece, *(slice(None),) * (-self.cut - 1))]
+
+    def _floats(self, array: Array, tensor: Tensor) -> Array:
+        """Return bfloat16, viewed as int16, in float32, which has the same exponents."""
+        if tensor is None or tensor.dtype != torch.bfloat16:
+            return array
+        return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+    def run(self, kernel: Callable[..., Any], *outs: Tensor) -> None:
+        """Call ``kernel(x, order, where, *others, *outs)`` for each piece, on several threads where it pays."""
+        targets = [_array(out) for out in outs]
+
+        def work(piece: slice | None) -> None:
+            parts = [self._floats(self._of(a, piece), t) for a, t in zip(self.arrays, self.tensors, strict=True)]
+            x, where, others = parts[0], parts[1], parts[2 : 2 + self.others]
+            order = self.order if self.order.static else Order(*parts[2 + self.others :])
+            room = [self._of(target, piece) for target in targets]
+            rounded = [i for i, out in enumerate(outs) if out.dtype == torch.bfloat16]
+            floats = [np.empty(part.shape, np.float32) if i in rounded else part for i, part in enumerate(room)]
+            kernel(x, order, where, *others, *floats)
+            for i in rounded:
+                room[i][...] = torch.from_numpy(floats[i]).to(torch.bfloat16).view(torch.int16).numpy()
+
+        pieces = list(self._pieces())
+        count = min(torch.get_num_threads(), len(pieces))
+        if count > 1:
+            list(_threads(count).map(work, pieces))
+        else:
+            for piece in pieces:
+                work(piece)
+
+
+def _problem(*args: Any) -> _Problem | None:
+    """Return the problem, or None if NumPy can't see these tensors: on a GPU, batched by vmap, fake, distributed."""
+    if blocks is None or args[0].numel() == 0 or args[0].dtype not in _DTYPES:
+        return None
+    try:
+        return _Problem(*args)
+    except (RuntimeError, TypeError):
+        return None
+
+
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def value(x: Tensor, order: Order, where: Tensor | None, axis: Axis, door: Door, measure: Measure) -> Tensor | None:
+    """Return the measure, or None if this is not for NumPy."""
+    problem = _problem(x, order, where, axis)
+    if problem is None:
+        return None
+
+    def kernel(x: Array, order: Order, where: Array, out: Array) -> None:
+        out[...] = blocks.entropy(x, order, door=door, measure=measure, where=where, axis=axis, xp=numpy_namespace)
+
+    (values,) = problem.rows(1)
+    problem.run(kernel, values)
+    return values
+
+
+def gradient(
+    x: Tensor,
+    order: Order,
+    where: Tensor | None,
+    axis: Axis,
+    door: Door,
+    measure: Measure,
+    scale: Any,
+    *,
+    out: Tensor | None = None,
+) -> tuple[Tensor, Tensor] | None:
+    """Return the measure and its gradient times ``scale``, or None; the gradient is written to ``out`` if given.
+
+    ``out`` may be x.
+    """
+    tensor = scale if isinstance(scale, torch.Tensor) else None
+    problem = _problem(x, order, where, axis, tensor)
+    if problem is None:
+        return None
+
+    def kernel(x: Array, order: Order, where: Array, part: Array, values: Array, out: Array) -> None:
+        values[...], _ = blocks.entropy_and_gradient(
+            x,
+            order,
+            door=door,
+            measure=measure,
+            where=where,
+            axis=axis,
+            xp=numpy_namespace,
+            scale=scale if tensor is None else part,
+            out=out,
+        )
+
+    (values,) = problem.rows(1)
+    if out is None or out.shape != problem.shape:
+        out = torch.empty(problem.shape, dtype=x.dtype)
+    problem.run(kernel, values, out)
+    return values, out
+
+
+def alpha_gradient(
+    x: Tensor, order: Order, where: Tensor | None, axis: Axis, door: Door, measure: Measure
+) -> tuple[Tensor, Tensor] | None:
+    """Return the measure and its derivative in α, or None."""
+    problem = _problem(x, order, where, axis)
+    if problem is None:
+        return None
+
+    def kernel(x: Array, order: Order, where: Array, values: Array, slopes: Array) -> None:
+        values[...], slopes[...] = blocks.entropy_and_alpha_gradient(
+            x, order, door=door, measure=measure, where=where, axis=axis, xp=numpy_namespace
+        )
+
+    values, slopes = problem.rows(2)
+    problem.run(kernel, values, slopes)
+    return values, slopes
+
+
+def product(
+    x: Tensor, vector: Tensor, order: Order, where: Tensor | None, axis: Axis, measure: Measure, scale: Any
+) -> Tensor | None:
+    """Return the Hessian with respect to the logits times a vector, or None."""
+    if isinstance(scale, torch.Tensor):
+        return None
+    problem = _problem(x, order, where, axis, vector)
+    if problem is None:
+        return None
+
+    def kernel(x: Array, order: Order, where: Array, vector: Array, out: Array) -> None:
+        out[...] = blocks.entropy_hvp(
+            x, vector, order, measure=measure, where=where, axis=axis, xp=numpy_namespace, scale=scale
+        )
+
+    out = torch.empty(problem.shape, dtype=x.dtype)
+    problem.run(kernel, out)
+    return out

@@ -1,0 +1,244 @@
+"""torch: derivatives by ``torch.autograd.Function``, which keeps the input alone, and on the CPU NumPy's blocks.
+
+The first derivatives are the analytic kernels, which backward computes anew; those of higher order are torch's own,
+through the array-API code. While torch.compile traces, the array-API code itself runs, which Inductor fuses.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from array_api_compat import torch as torch_namespace
+from torch.autograd import forward_ad
+
+from renyi_core._kernels import entropy as agnostic
+from renyi_core._kernels.measures import Measure
+from renyi_core._kernels.state import Door, Order
+
+from . import _torch_blocks as blocks
+from ._torch_function import differentiable, sum_to
+
+Tensor = Any
+Axis = tuple[int, ...]
+
+__all__ = [
+    "entropy",
+    "entropy_and_alpha_gradient",
+    "entropy_and_gradient",
+    "entropy_hvp",
+    "gradient_in_place_of_the_input",
+]
+
+
+@dataclass(frozen=True)
+class _Static:
+    """What of a call is not a tensor; ``order`` is None where α is a tensor."""
+
+    order: Order | None
+    door: Door
+    measure: Measure
+    axis: Axis
+    in_place: bool
+
+    def args(self, alpha: Tensor, t: Tensor, infinite: Tensor, where: Tensor) -> tuple[Order, dict[str, Any]]:
+        """Return the order and the other arguments of an array-API kernel."""
+        order = self.order
+        if order is None:
+            # the value of t was formed before α was rounded; its derivative is α's
+            order = Order(alpha, t.detach() + (alpha - alpha.detach()), infinite)
+        kwargs = {"door": self.door, "measure": self.measure, "where": where, "axis": self.axis, "xp": torch_namespace}
+        return order, kwargs
+
+    def plain(self, alpha: Tensor, t: Tensor, infinite: Tensor, where: Tensor) -> tuple[Any, ...]:
+        """Return the arguments of NumPy's blocks, after x."""
+        order = Order(alpha, t, infinite) if self.order is None else self.order
+        return order, where, self.axis, self.door, self.measure
+
+
+class _Mode(threading.local):
+    in_place = False
+
+
+_mode = _Mode()
+
+
+@contextmanager
+def gradient_in_place_of_the_input() -> Iterator[None]:
+    """Let backward write the gradient over the values of the input, for calls made within the block.
+
+    It saves memory of the input's size, and is unsafe: it is right only if nothing reads the input after the backward
+    pass of this call has begun: no other use of it in the graph, no second backward, no leaf that is a parameter.
+    Only on the CPU; elsewhere, and where the gradient is not of the input's shape, it changes nothing.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import renyi_core as renyi
+    >>> from renyi_adapters.torch import gradient_in_place_of_the_input
+    >>> hidden = torch.ones(2, 3, requires_grad=True)
+    >>> logits = hidden * torch.tensor([0.0, 1.0, 2.0])
+    >>> with gradient_in_place_of_the_input():
+    ...     loss = -renyi.entropy_from_logits(logits, 2.0).mean()
+    >>> loss.backward()
+    >>> hidden.grad.shape
+    torch.Size([2, 3])
+    """
+    before, _mode.in_place = _mode.in_place, True
+    try:
+        yield
+    finally:
+        _mode.in_place = before
+
+
+def _value(static: _Static, x: Tensor, *rest: Tensor) -> Tensor:
+    values = blocks.value(x, *static.plain(*rest))
+    return _pure_value(static, x, *rest) if values is None else values
+
+
+def _pure_value(static: _Static, x: Tensor, *rest: Tensor) -> Tensor:
+    order, kwargs = static.args(*rest)
+    return agnostic.entropy(x, order, **kwargs)
+
+
+def _scaled_gradient(
+    static: _Static, x: Tensor, alpha: Tensor, t: Tensor, inf: Tensor, where: Tensor, scale: Tensor
+) -> Tensor:
+    rest = alpha, t, inf, where
+    out = x.detach() if static.in_place else None
+    both = blocks.gradient(x, *static.plain(*rest), scale=scale, out=out)
+    return _pure_gradient(static, x, *rest, scale) if both is None else both[1]
+
+
+def _pure_gradient(
+    static: _Static, x: Tensor, alpha: Tensor, t: Tensor, inf: Tensor, where: Tensor, scale: Tensor
+) -> Tensor:
+    order, kwargs = static.args(alpha, t, inf, where)
+    return agnostic.entropy_and_gradient(x, order, scale=scale, **kwargs)[1]
+
+
+def _alpha_slope(static: _Static, x: Tensor, *rest: Tensor) -> Tensor:
+    both = blocks.alpha_gradient(x, *static.plain(*rest))
+    return _pure_alpha_slope(static, x, *rest) if both is None else both[1]
+
+
+def _pure_alpha_slope(static: _Static, x: Tensor, *rest: Tensor) -> Tensor:
+    order, kwargs = static.args(*rest)
+    return agnostic.entropy_and_alpha_gradient(x, order, **kwargs)[1]
+
+
+_apply_gradient = differentiable(_scaled_gradient, _pure_gradient)
+_apply_alpha_slope = differentiable(_alpha_slope, _pure_alpha_slope)
+
+
+def _pull_back(static: _Static, tensors: Any, wanted: Any, cotangent: Tensor) -> tuple[Any, ...]:
+    x, alpha, *_ = tensors
+    along_x = along_alpha = None
+    if wanted[0]:
+        along_x = sum_to(_apply_gradient(static, *tensors, cotangent), x)
+    if wanted[1]:
+        along_alpha = sum_to(_apply_alpha_slope(static, *tensors) * cotangent, alpha)
+    # t = α − 1, too, but its part is in that of α
+    return along_x, along_alpha, None, None, None
+
+
+def _push_forward(static: _Static, tensors: Any, tangents: Any) -> Tensor:
+    along_x, along_alpha, *_ = tangents
+    total = None
+    if along_x is not None:
+        one = torch.ones((), dtype=along_x.dtype, device=along_x.device)
+        gradient = _apply_gradient(static, *tensors, one)
+        total = (gradient * along_x).sum(static.axis, keepdim=True)
+    if along_alpha is not None:
+        part = _apply_alpha_slope(static, *tensors) * along_alpha
+        total = part if total is None else total + part
+    if total is None:
+        # of t alone, which comes with that of α
+        total = torch.zeros_like(tensors[0]).sum(static.axis, keepdim=True)
+    return total
+
+
+_apply_value = differentiable(_value, _pure_value, pull_back=_pull_back, push_forward=_push_forward)
+
+
+def _tensors(x: Tensor, order: Order, where: Tensor | None) -> tuple[Any, ...]:
+    """Return the tensors of a call in the order of all functions above."""
+    alpha, t, infinite = (None, None, None) if order.static else order
+    return x, alpha, None if t is None else t.detach(), infinite, where
+
+
+def entropy(
+    x: Tensor, order: Order, *, door: Door, measure: Measure, where: Tensor | None, axis: Axis, xp: Any
+) -> Tensor:
+    """Overlay renyi_core._kernels.entropy.entropy."""
+    if torch.compiler.is_compiling():
+        return agnostic.entropy(x, order, door=door, measure=measure, where=where, axis=axis, xp=xp)
+    static = _Static(order if order.static else None, door, measure, axis, _mode.in_place)
+    return _apply_value(static, *_tensors(x, order, where))
+
+
+def _is_plain(*args: Any) -> bool:
+    """Return whether no derivative is asked for by torch's own means."""
+    if torch.compiler.is_compiling():
+        return False
+    tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        return False
+    unpack: Any = forward_ad.unpack_dual
+    return all(unpack(tensor).tangent is None for tensor in tensors)
+
+
+def entropy_and_gradient(
+    x: Tensor,
+    order: Order,
+    *,
+    door: Door,
+    measure: Measure,
+    where: Tensor | None,
+    axis: Axis,
+    xp: Any,
+    scale: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """Overlay renyi_core._kernels.entropy.entropy_and_gradient; differentiable by torch's own means."""
+    both = None
+    if _is_plain(x, order.alpha, scale):
+        both = blocks.gradient(x, order, where, axis, door, measure, scale)
+    if both is None:
+        return agnostic.entropy_and_gradient(
+            x, order, door=door, measure=measure, where=where, axis=axis, xp=xp, scale=scale
+        )
+    return both
+
+
+def entropy_and_alpha_gradient(
+    x: Tensor, order: Order, *, door: Door, measure: Measure, where: Tensor | None, axis: Axis, xp: Any
+) -> tuple[Tensor, Tensor]:
+    """Overlay renyi_core._kernels.entropy.entropy_and_alpha_gradient; differentiable by torch's own means."""
+    both = blocks.alpha_gradient(x, order, where, axis, door, measure) if _is_plain(x, order.alpha) else None
+    if both is None:
+        return agnostic.entropy_and_alpha_gradient(x, order, door=door, measure=measure, where=where, axis=axis, xp=xp)
+    return both
+
+
+def entropy_hvp(
+    x: Tensor,
+    vector: Tensor,
+    order: Order,
+    *,
+    measure: Measure,
+    where: Tensor | None,
+    axis: Axis,
+    xp: Any,
+    scale: Any = None,
+) -> Tensor:
+    """Overlay renyi_core._kernels.entropy.entropy_hvp; differentiable by torch's own means."""
+    result = None
+    if _is_plain(x, vector, order.alpha, scale):
+        result = blocks.product(x, vector, order, where, axis, measure, scale)
+    if result is None:
+        return agnostic.entropy_hvp(x, vector, order, measure=measure, where=where, axis=axis, xp=xp, scale=scale)
+    return result
