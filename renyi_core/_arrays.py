@@ -57,20 +57,26 @@ class Floats(NamedTuple):
 
 
 _namespaces: dict[type, Any] = {}
-_dtypes: dict[tuple[Any, Any], Floats | None] = {}
+_dtypes: dict[tuple[str, Any], Floats | None] = {}
 
 
 def _namespace(x: Any) -> Any:
     """Return the namespace of an array, None for anything else; looked up once for each type."""
     kind = type(x)
     if kind not in _namespaces:
-        _namespaces[kind] = array_namespace(x) if is_array_api_obj(x) else None
+        if kind.__module__ == "torch" and kind.__name__ == "Tensor":
+            # the general look-up would make torch.compile warn of its caches
+            from array_api_compat import torch as namespace
+
+            _namespaces[kind] = namespace
+        else:
+            _namespaces[kind] = array_namespace(x) if is_array_api_obj(x) else None
     return _namespaces[kind]
 
 
 def _floats(xp: Any, dtype: Any) -> Floats | None:
     """Return what is known of a dtype, None if it is not a real floating-point one; looked up once for each."""
-    key = xp, dtype
+    key = xp.__name__, dtype
     if key not in _dtypes:
         known = None
         if xp.isdtype(dtype, "real floating"):

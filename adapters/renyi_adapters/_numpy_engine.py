@@ -44,7 +44,7 @@ def is_fast(x: Array, order: Order, door: Door, *, gradient: bool) -> bool:
         return False
     if order.t != 0 and abs(order.t) < TWO_SUMS:
         return False
-    if math.isinf(order.alpha):
+    if order.alpha == math.inf:
         return not gradient
     return door == "logits" or (not gradient and order.alpha <= 2)
 
@@ -190,12 +190,14 @@ class WideEngine(Engine):
         self._top: Any = None
         self._shift: Any = None
         self._weights: Any = None
+        self._masked = False
 
     def sums(self, x: Array, keep: Array | None, *, common: bool) -> Sums:
         self._top = x.argmax(axis=-1)
         peak = x[self._index[: len(x)], self._top]
         if self.door == "probs":
             peak = np.where((np.minimum.reduce(x, axis=-1) < 0) | (peak == 0), math.nan, peak)
+        self._masked = False
         self._shift, above = self.common_shift(peak) if common else (None, None)
         if self._shift is None:
             self._shift = peak[:, None]
@@ -274,7 +276,8 @@ class WideEngine(Engine):
             return Weights(None, kept, None)
         d = np.subtract(x, self._shift, out=first)
         if alpha == 1:
-            np.copyto(d, -1, where=d == -math.inf)
+            if self._masked:
+                np.copyto(d, -1, where=d == -math.inf)
             return Weights(d, kept, None)
         w = np.exp(np.multiply(d, alpha, out=second), out=second)
         self._put_top(w, 0)
@@ -299,6 +302,7 @@ class WideEngine(Engine):
             s = self._dot(e, d)
             if np.isnan(s).any():
                 # 0·−inf of a masked outcome
+                self._masked = True
                 np.copyto(d, -1, where=d == -math.inf)
                 s = self._dot(e, d)
             return self._total(e), s, None

@@ -1,23 +1,23 @@
-"""Tensors on the CPU through NumPy's blocks: their memory is shared, and the rows are split over torch's threads."""
+"""Tensors on the CPU through NumPy's blocks: their memory is shared, and bfloat16 is converted a piece at a time.
+
+In one thread: threads that hand the interpreter's lock to each other after every block gained nothing.
+"""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 
-blocks: Any
 try:
     import numpy as np
     from array_api_compat import numpy as numpy_namespace
 
-    from . import numpy as blocks
+    from . import numpy as _blocks
 except ImportError:  # torch itself can do without NumPy
-    blocks = None
+    _blocks = None  # type: ignore[assignment]
 
 from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order
@@ -30,18 +30,15 @@ __all__ = ["alpha_gradient", "gradient", "product", "value"]
 
 CHUNK = 1 << 18
 """Entries of bfloat16 that are taken in float32 at a time."""
-WORTHWHILE = 1 << 17
-"""Entries a thread should have."""
 
-_pool: tuple[int, int, ThreadPoolExecutor] | None = None
+blocks: Any = _blocks
 
 
-def _threads(count: int) -> ThreadPoolExecutor:
-    """Return a pool of that many threads that belongs to this process."""
-    global _pool  # noqa: PLW0603
-    if _pool is None or _pool[:2] != (os.getpid(), count):
-        _pool = os.getpid(), count, ThreadPoolExecutor(count, thread_name_prefix="renyi")
-    return _pool[2]
+def _empty(shape: tuple[int, ...], dtype: Any) -> Tensor:
+    """Return room from NumPy, which asks for large pages: to touch those of torch costs more than the arithmetic."""
+    if dtype == torch.bfloat16:
+        return torch.from_numpy(np.empty(shape, np.int16)).view(dtype)
+    return torch.from_numpy(np.empty(shape, _DTYPES[dtype]))
 
 
 def _array(tensor: Tensor | None) -> Array:
@@ -73,17 +70,16 @@ class _Problem:
         x = self.tensors[0]
         lengths = tuple(1 if k - len(self.shape) in self.axis else n for k, n in enumerate(self.shape))
         dtype = x.dtype if x.dtype.itemsize > 2 else torch.float32
-        return [torch.empty(lengths, dtype=dtype) for _ in range(count)]
+        return [_empty(lengths, dtype) for _ in range(count)]
 
     def _pieces(self) -> Iterator[slice | None]:
         """Yield the slices to be done one at a time: None is all there is."""
         size = math.prod(self.shape)
-        if not self.cut or size < (CHUNK if self.half else WORTHWHILE):
+        if not self.half or not self.cut or size <= CHUNK:
             yield None
             return
         length = self.shape[self.cut]
-        parts = math.ceil(size / CHUNK) if self.half else min(torch.get_num_threads(), size // WORTHWHILE)
-        step = max(1, math.ceil(length / max(1, parts)))
+        step = max(1, length * CHUNK // size)
         for start in range(0, length, step):
             yield slice(start, start + step)
 
@@ -99,27 +95,21 @@ class _Problem:
         return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
 
     def run(self, kernel: Callable[..., Any], *outs: Tensor) -> None:
-        """Call ``kernel(x, order, where, *others, *outs)`` for each piece, on several threads where it pays."""
+        """Call ``kernel(x, order, where, *others, *outs)`` for each piece."""
         targets = [_array(out) for out in outs]
-
-        def work(piece: slice | None) -> None:
-            parts = [self._floats(self._of(a, piece), t) for a, t in zip(self.arrays, self.tensors, strict=True)]
-            x, where, others = parts[0], parts[1], parts[2 : 2 + self.others]
-            order = self.order if self.order.static else Order(*parts[2 + self.others :])
+        rounded = [out.dtype == torch.bfloat16 for out in outs]
+        for piece in self._pieces():
+            x, where, *rest = (
+                self._floats(self._of(array, piece), tensor)
+                for array, tensor in zip(self.arrays, self.tensors, strict=True)
+            )
+            order = self.order if self.order.static else Order(*rest[self.others :])
             room = [self._of(target, piece) for target in targets]
-            rounded = [i for i, out in enumerate(outs) if out.dtype == torch.bfloat16]
-            floats = [np.empty(part.shape, np.float32) if i in rounded else part for i, part in enumerate(room)]
-            kernel(x, order, where, *others, *floats)
-            for i in rounded:
-                room[i][...] = torch.from_numpy(floats[i]).to(torch.bfloat16).view(torch.int16).numpy()
-
-        pieces = list(self._pieces())
-        count = min(torch.get_num_threads(), len(pieces))
-        if count > 1:
-            list(_threads(count).map(work, pieces))
-        else:
-            for piece in pieces:
-                work(piece)
+            floats = [np.empty(r.shape, np.float32) if half else r for r, half in zip(room, rounded, strict=True)]
+            kernel(x, order, where, *rest[: self.others], *floats)
+            for target, values, half in zip(room, floats, rounded, strict=True):
+                if half:
+                    target[...] = torch.from_numpy(values).to(torch.bfloat16).view(torch.int16).numpy()
 
 
 def _problem(*args: Any) -> _Problem | None:
@@ -132,7 +122,7 @@ def _problem(*args: Any) -> _Problem | None:
         return None
 
 
-_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_DTYPES = {torch.float16: "f2", torch.bfloat16: "i2", torch.float32: "f4", torch.float64: "f8"}
 
 
 def value(x: Tensor, order: Order, where: Tensor | None, axis: Axis, door: Door, measure: Measure) -> Tensor | None:
@@ -184,7 +174,7 @@ def gradient(
 
     (values,) = problem.rows(1)
     if out is None or out.shape != problem.shape:
-        out = torch.empty(problem.shape, dtype=x.dtype)
+        out = _empty(problem.shape, x.dtype)
     problem.run(kernel, values, out)
     return values, out
 
@@ -222,6 +212,6 @@ def product(
             x, vector, order, measure=measure, where=where, axis=axis, xp=numpy_namespace, scale=scale
         )
 
-    out = torch.empty(problem.shape, dtype=x.dtype)
+    out = _empty(problem.shape, x.dtype)
     problem.run(kernel, out)
     return out

@@ -242,7 +242,7 @@ class _Pieces:
     def tops(self) -> Any:
         """Return what the gradient at α = ∞ needs of whole rows: the number of largest entries, the sum of others."""
         order, _, xp = self._args
-        if order.static and not math.isinf(order.alpha):
+        if order.static and order.alpha != math.inf:
             return None
         parts = [agnostic.top_sums(entries, axis=LAST, xp=xp) for _, entries in self.entries()]
         ties, below = zip(*parts, strict=True)

@@ -106,18 +106,19 @@ def _pure_value(static: _Static, x: Tensor, *rest: Tensor) -> Tensor:
 
 
 def _scaled_gradient(
-    static: _Static, x: Tensor, alpha: Tensor, t: Tensor, inf: Tensor, where: Tensor, scale: Tensor
+    static: _Static, x: Tensor, alpha: Tensor, t: Tensor, inf: Tensor, mask: Tensor, scale: Tensor
 ) -> Tensor:
-    rest = alpha, t, inf, where
+    rest = alpha, t, inf, mask
     out = x.detach() if static.in_place else None
-    both = blocks.gradient(x, *static.plain(*rest), scale=scale, out=out)
+    order, where, axis, door, measure = static.plain(*rest)
+    both = blocks.gradient(x, order, where, axis, door, measure, scale, out=out)
     return _pure_gradient(static, x, *rest, scale) if both is None else both[1]
 
 
 def _pure_gradient(
-    static: _Static, x: Tensor, alpha: Tensor, t: Tensor, inf: Tensor, where: Tensor, scale: Tensor
+    static: _Static, x: Tensor, alpha: Tensor, t: Tensor, inf: Tensor, mask: Tensor, scale: Tensor
 ) -> Tensor:
-    order, kwargs = static.args(alpha, t, inf, where)
+    order, kwargs = static.args(alpha, t, inf, mask)
     return agnostic.entropy_and_gradient(x, order, scale=scale, **kwargs)[1]
 
 

@@ -64,7 +64,7 @@ def _weights(d: Array, e: Array, dead: Array, order: Order, door: Door, xp: Any)
     Of logits by exp(α d). Of probabilities by a power, which has no rounded logarithm in it: by e·e**t near α = 1,
     where t carries less rounding than α, and by exp(α d) again where α > 2, since a power magnifies e's own rounding.
     """
-    if order.static and (order.t == 0 or math.isinf(order.alpha)):
+    if order.static and (order.t == 0 or order.alpha == math.inf):
         return None
     alpha, t = order.alpha, order.t
     if door == "logits":

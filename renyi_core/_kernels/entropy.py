@@ -103,7 +103,7 @@ def gradient_entries(
     probs = door == "probs"
     p = e / rows.total
     limit = None
-    if not order.static or math.isinf(order.alpha):
+    if not order.static or order.alpha == math.inf:
         # α = ∞: p − (1/k on each of the k largest), the limit of every finite order, ties included
         ties, below = top_sums(entries, axis=axis, xp=xp) if tops is None else tops
         limit = xp.where(d == 0, -below / xp.where(ties == 0, 1.0, ties), 1.0)
@@ -149,7 +149,7 @@ def _through(
     if entries.edge is None:
         factor = xp.where(entries.dead, 0 * rows.total, factor)
     else:
-        at_zero = 1.0 if order.static and math.isinf(order.alpha) else order.alpha / nonzero(order, xp=xp)
+        at_zero = 1.0 if order.static and order.alpha == math.inf else order.alpha / nonzero(order, xp=xp)
         if not order.static:
             at_zero = xp.where(order.infinite, 1.0, at_zero)
         factor = xp.where(entries.edge, at_zero + 0 * rows.total, xp.where(entries.dead, 0 * rows.total, factor))
@@ -174,7 +174,7 @@ def alpha_slope_of(slope: Array, rows: Rows, order: Order, measure: Measure, xp:
 
 def alpha_gradient(entries: Entries, rows: Rows, order: Order, *, axis: Axis, xp: Any) -> Array:
     """Return ∂H/∂α ≤ 0."""
-    if order.static and math.isinf(order.alpha):
+    if order.static and order.alpha == math.inf:
         return 0 * rows.h
     p = entries.e / rows.total
     v = entries.d - rows.c
@@ -217,7 +217,7 @@ def entropy_hvp(
     about_p = deviation(p)
     along = xp.sum(gradient * about_p, axis=axis, keepdims=True)
     product = p * about_p
-    if not order.static or not math.isinf(order.alpha):
+    if not order.static or order.alpha != math.inf:
         limit = product
         v = entries.d - rows.c
         u = order.t * v

@@ -37,7 +37,7 @@ def _entropy(rows: Rows, order: Order, *, xp: Any) -> Array:  # noqa: ARG001
 def _hill(rows: Rows, order: Order, *, xp: Any) -> Array:
     """exp(H) from the sums themselves: exp of a rounded H would lose the digits of H's integer part."""
     if order.static:
-        if math.isinf(order.alpha):
+        if order.alpha == math.inf:
             return rows.total
         if order.alpha == 0:
             return rows.total_alpha
@@ -52,7 +52,7 @@ def _hill(rows: Rows, order: Order, *, xp: Any) -> Array:
 
 def _power_sum(rows: Rows, order: Order, *, xp: Any) -> Array:
     """Σ p**α = exp(−t H), from H where that is below 1 and from the sums, whose error α multiplies, elsewhere."""
-    if order.static and math.isinf(order.alpha):
+    if order.static and order.alpha == math.inf:
         return 0 * rows.h
     u = -order.t * rows.h
     small = ~(xp.abs(u) > 1) | (rows.h < 1)  # NaN counts as small
@@ -64,7 +64,7 @@ def _power_sum(rows: Rows, order: Order, *, xp: Any) -> Array:
 
 
 def _tsallis(rows: Rows, order: Order, *, xp: Any) -> Array:
-    if order.static and math.isinf(order.alpha):
+    if order.static and order.alpha == math.inf:
         return 0 * rows.h
     u = -order.t * rows.h
     near = ~(xp.abs(u) > 1)  # NaN counts as near
@@ -74,13 +74,13 @@ def _tsallis(rows: Rows, order: Order, *, xp: Any) -> Array:
 
 
 def _tsallis_curvature(rows: Rows, order: Order, *, xp: Any) -> Array:
-    if order.static and math.isinf(order.alpha):
+    if order.static and order.alpha == math.inf:
         return 0 * rows.h
     return -order.t * _power_sum(rows, order, xp=xp)
 
 
 def _tsallis_alpha_slope(rows: Rows, order: Order, *, xp: Any) -> Array:
-    if order.static and math.isinf(order.alpha):
+    if order.static and order.alpha == math.inf:
         return 0 * rows.h
     u = -order.t * rows.h
     near = ~(xp.abs(u) > 1)  # NaN counts as near

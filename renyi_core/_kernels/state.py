@@ -64,7 +64,7 @@ class Order(NamedTuple):
         """Return whether the state needs s and whether it needs ra."""
         if not self.static:
             return True, True
-        if math.isinf(self.alpha):
+        if self.alpha == math.inf:
             return False, False
         return full or abs(self.t) < TWO_SUMS, self.t != 0
 
@@ -209,7 +209,7 @@ def finish(state: State, order: Order, *, xp: Any) -> Rows:
     total = 1 + r0
     h_inf = xp.log1p(r0)
     total_alpha = None if ra is None else 1 + ra
-    if order.static and math.isinf(order.alpha):
+    if order.static and order.alpha == math.inf:
         return Rows(total, h_inf, 0 * h_inf, h_inf, total_alpha)
     if state.s is None:
         c = (xp.log1p(ra) - h_inf) / order.t
