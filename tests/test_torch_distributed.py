@@ -51,6 +51,7 @@ def work(rank, kind, path):
         parameters = [getattr(p, "full_tensor", lambda p=p: p)().detach() for p in model.parameters()]
         if rank == 0:
             torch.save(parameters, f"{path}/parameters")
+        dist.barrier()
     finally:
         dist.destroy_process_group()
 
