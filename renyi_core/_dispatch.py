@@ -80,6 +80,14 @@ def _built_in(name: str) -> Any:
         from renyi_adapters import torch as torch_module
 
         return torch_module
+    if name == "jax.numpy":
+        from renyi_adapters import jax as jax_module
+
+        return jax_module
+    if name == "dask.array":
+        from renyi_adapters import dask as dask_module
+
+        return dask_module
     return None
 
 

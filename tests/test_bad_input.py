@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import itertools
 import math
@@ -227,8 +226,15 @@ def results(backend, call, x, alpha):
 
 
 def alone(got, want):
-    """Whether every other row is NaN throughout, and those between are what they are where all is well."""
-    return all(np.all(np.isnan(g[1::2])) and np.array_equal(g[::2], w[::2]) for g, w in zip(got, want, strict=True))
+    """Whether every other row is NaN throughout, and those between are what they are where all is well.
+
+    To the last digits but not bit for bit: rows of one block may share a shift.
+    """
+    eps = np.finfo(got[0].dtype).eps
+    return all(
+        np.all(np.isnan(g[1::2])) and np.allclose(g[::2], w[::2], rtol=64 * eps, atol=64 * eps)
+        for g, w in zip(got, want, strict=True)
+    )
 
 
 @every(WITH_ORDER)
@@ -263,12 +269,15 @@ def test_senseless_order_gives_nan_in_its_row_alone(backend, call):
 @every(WITH_ORDER)
 def test_no_rows_give_no_results(backend, call):
     some = results(backend, call, np.ones((3, 4)), 2.0)
-    # a known limit: dask.array's own max takes no array of size 0
-    refused = pytest.raises(ValueError, match="zero-size") if backend.library == "dask" else contextlib.nullcontext()
     for alpha in ORDERS[::2]:
-        with refused:
+        try:
             none = results(backend, call, np.ones((0, 4)), alpha)
-            assert [part.shape for part in none] == [(0, *part.shape[1:]) for part in some]
+        except ValueError as error:
+            # a known limit: dask.array's own max takes no array of size 0
+            if backend.library == "dask" and "zero-size" in str(error):
+                continue
+            raise
+        assert [part.shape for part in none] == [(0, *part.shape[1:]) for part in some]
 
 
 @pytest.fixture

@@ -58,10 +58,10 @@ class Walk:
         self._where = None if where is None else self.moved(np.broadcast_to(where, x.shape))
         rows = tuple(1 if i - x.ndim in axis else length for i, length in enumerate(x.shape))
         self._rows = rows
-        self._alpha = None if order.static else [self._spread(part) for part in order]
+        self._alpha = None if order.static else [self.spread(part) for part in order]
         self.scale = scale
         if isinstance(scale, np.ndarray):
-            self.scale = self._spread(scale) if scale.ndim > 0 else scale[()]
+            self.scale = self.spread(scale) if scale.ndim > 0 else scale[()]
         self.flat = flat and where is None and order.static and axis == (-1,) and x.flags.c_contiguous
         if self.flat:
             self._x = self._x.reshape(-1, self.n)
@@ -75,7 +75,7 @@ class Walk:
             return x
         return np.moveaxis(x, self.axis, range(-len(self.axis), 0))
 
-    def _spread(self, rows: Array) -> Array:
+    def spread(self, rows: Array) -> Array:
         """Return an array that broadcasts to the rows in their full shape, the reduced axes dropped."""
         return np.broadcast_to(np.asarray(rows), self._rows).reshape(self._rows).squeeze(self.axis)
 

@@ -16,7 +16,7 @@ import numpy as np
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.doors import centre
 from renyi_core._kernels.measures import Measure
-from renyi_core._kernels.state import Door, Entries, Order, finish, merge, partial_state
+from renyi_core._kernels.state import Door, Entries, Order, Rows, State, finish, merge, partial_state
 
 from ._blocks import Walk
 from ._numpy_engine import Engine, WideEngine, is_fast
@@ -211,6 +211,67 @@ def entropy_hvp(
     return product
 
 
+def entropy_partial_state(x: Array, order: Order, *, door: Door, axis: Axis, xp: Any, full: bool) -> State:
+    """Return the partial state of each distribution, with length 1 along the reduced axes, for a static order.
+
+    What has no entries of any weight is the identity of :func:`renyi_core._kernels.state.merge`.
+    """
+    walk = Walk(x, order, None, axis)
+    dtype = _accumulator(x)
+    fast = not full and is_fast(x, order, door, gradient=False)
+    engine = _engine(walk, x, order, door, gradient=False) if fast else None
+    needs = (True, True, *order.needs(full=full))
+    fields = [walk.new_rows(dtype) if need else None for need in needs]
+    with np.errstate(all="ignore"):
+        for index, block, _, _, _ in walk.blocks(engine.rows if engine else _rows_at_once(walk)):
+            clean = _clean(block, None, door)
+            state = engine.state(clean) if engine else _Pieces(clean, order, door, xp, full=full).state
+            if engine:
+                state = _with_identity(state, clean, door)
+            for field, values in zip(fields, state, strict=True):
+                if field is not None:
+                    _put(field, index, values)
+    return State(*(None if field is None else walk.as_rows(field) for field in fields))
+
+
+def _with_identity(state: State, x: Array, door: Door) -> State:
+    """Return the state of whole rows as one of parts: a row without any weight, NaN there, is no entry here."""
+    lost = np.flatnonzero(np.isnan(state.r0))
+    if len(lost) == 0:
+        return state
+    nothing = -math.inf if door == "logits" else 0
+    lost = lost[(x[lost] == nothing).all(axis=-1)]
+    for values, identity in zip(state, (nothing, -1, 0, -1), strict=True):
+        if values is not None:
+            values[lost] = identity
+    return state
+
+
+def entropy_gradient_of_state(
+    x: Array, state: State, scale: Any, order: Order, *, door: Door, measure: Measure, axis: Axis, xp: Any
+) -> Array:
+    """Return the gradient with respect to entries that are a part of the distributions of a state, which is full.
+
+    For a static order that is not ∞.
+    """
+    rows = finish(state, order, xp=xp)
+    walk = Walk(x, order, None, axis, agnostic.factor_of(rows, order, measure, scale, xp), flat=False)
+    parts = [None if part is None else walk.spread(part) for part in (state.peak, *rows)]
+    gradient, target = walk.new_entries(x.dtype)
+    with np.errstate(all="ignore"):
+        for index, block, _, _, factor in walk.blocks(_rows_at_once(walk)):
+            peak, *rest = (None if part is None else part[index].reshape(-1, 1) for part in parts)
+            result = np.empty(block.shape, x.dtype)
+            for start in range(0, walk.n, PIECE):
+                columns = slice(start, start + PIECE)
+                piece = _clean(block[:, columns], None, door)
+                entries = centre(piece, order, door=door, where=None, axis=LAST, xp=xp, peak=peak)
+                part = agnostic.gradient_entries(entries, Rows(*rest), order, door=door, where=None, axis=LAST, xp=xp)
+                result[:, columns] = part if factor is None else part * _column(factor)
+            _put(target, index, result)
+    return gradient
+
+
 class _Pieces:
     """A block of rows through the library's own kernels; rows longer than a piece are merged from pieces."""
 
@@ -227,6 +288,7 @@ class _Pieces:
             state = part if state is None else merge(state, part, order, door=door, xp=xp)
         if len(self._columns) == 1:
             self._whole = entries
+        self.state = State(*(None if part is None else part[:, 0] for part in state))
         self._peak = state.peak
         self.rows = finish(state, order, xp=xp)
 

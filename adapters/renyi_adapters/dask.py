@@ -1,0 +1,166 @@
+"""Dask: a partial state for each chunk, merged in a tree, so that any axis may be cut into chunks; nothing is computed.
+
+For chunks of NumPy and an order that is a number; every other case runs the array-API code.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import dask.array
+import numpy as np
+from array_api_compat import numpy as numpy_namespace
+
+from renyi_core._kernels import entropy as agnostic
+from renyi_core._kernels.measures import Measure
+from renyi_core._kernels.state import Door, Order, State, finish, merge
+
+from . import numpy as blocks
+
+da: Any = dask.array
+Array = Any
+Axis = tuple[int, ...]
+
+__all__ = ["entropy", "entropy_and_gradient"]
+
+
+def _takes(x: Array, order: Order) -> bool:
+    return order.static and type(x._meta) is np.ndarray  # noqa: SLF001  the documented way to the type of the chunks
+
+
+def _dtype(x: Array) -> Any:
+    return np.dtype(np.float32) if x.dtype == np.float16 else x.dtype
+
+
+def _pack(state: State) -> Array:
+    """Return the state as one array of records; a field that the order does not need is NaN."""
+    packed = np.full(state.peak.shape, np.nan, [(name, state.peak.dtype) for name in State._fields])
+    for name, values in zip(State._fields, state, strict=True):
+        if values is not None:
+            packed[name] = values
+    return packed
+
+
+def _unpack(packed: Array, order: Order, *, full: bool) -> State:
+    with_s, with_ra = order.needs(full=full)
+    return State(packed["peak"], packed["r0"], packed["s"] if with_s else None, packed["ra"] if with_ra else None)
+
+
+def renyi_state(x: Array, axis: Axis, keepdims: bool, *, order: Order, door: Door, full: bool) -> Array:  # noqa: ARG001
+    """Return the packed states of a chunk."""
+    axis = tuple(k - x.ndim for k in axis)
+    return _pack(blocks.entropy_partial_state(x, order, door=door, axis=axis, xp=numpy_namespace, full=full))
+
+
+def renyi_merge(packed: Array, axis: Axis, keepdims: bool, *, order: Order, door: Door, full: bool) -> Array:  # noqa: ARG001
+    """Return the states merged along the axes, which keep length 1."""
+    parts = np.moveaxis(packed, axis, range(len(axis)))
+    parts = parts.reshape(math.prod(parts.shape[: len(axis)]), *parts.shape[len(axis) :])
+    total = _unpack(parts[0], order, full=full)
+    with np.errstate(all="ignore"):
+        for part in parts[1:]:
+            total = merge(total, _unpack(part, order, full=full), order, door=door, xp=numpy_namespace)
+    return np.expand_dims(_pack(total), axis)
+
+
+def renyi_value(packed: Array, *, order: Order, measure: Measure, full: bool) -> Array:
+    """Return the measure, given the states of whole distributions."""
+    with np.errstate(all="ignore"):
+        rows = finish(_unpack(packed, order, full=full), order, xp=numpy_namespace)
+        return measure.value(rows, order, xp=numpy_namespace)
+
+
+def renyi_gradient(
+    x: Array, packed: Array, scale: Array = None, *, order: Order, door: Door, measure: Measure, axis: Axis, number: Any
+) -> Array:
+    """Return the gradient with respect to a chunk of the entries."""
+    state = _unpack(packed, order, full=True)
+    scale = number if scale is None else scale
+    with np.errstate(all="ignore"):
+        return blocks.entropy_gradient_of_state(
+            x, state, scale, order, door=door, measure=measure, axis=axis, xp=numpy_namespace
+        )
+
+
+def _states(x: Array, order: Order, door: Door, axis: Axis, *, full: bool) -> Array:
+    settings: dict[str, Any] = {"order": order, "door": door, "full": full}
+    dtype = np.dtype([(name, _dtype(x)) for name in State._fields])
+    return da.reduction(
+        x,
+        functools.partial(renyi_state, **settings),
+        functools.partial(renyi_merge, **settings),
+        combine=functools.partial(renyi_merge, **settings),
+        axis=tuple(k + x.ndim for k in axis),
+        keepdims=True,
+        dtype=dtype,
+        meta=np.empty((0,) * x.ndim, dtype),
+        name="renyi-state",
+    )
+
+
+def _masked(x: Array, where: Array | None, door: Door) -> Array:
+    if where is None:
+        return x
+    return da.where(where, x, x.dtype.type(-np.inf if door == "logits" else 0))
+
+
+def _aligned(rows: Array, states: Array) -> Array:
+    """Return numbers of rows in the chunks of the states; an axis of length 1 has one chunk."""
+    rows = rows.reshape((1,) * (states.ndim - rows.ndim) + rows.shape)
+    chunks = tuple(own if own == (1,) else other for own, other in zip(rows.chunks, states.chunks, strict=True))
+    return rows if rows.chunks == chunks else rows.rechunk(chunks)
+
+
+def _values(states: Array, x: Array, order: Order, measure: Measure, *, full: bool) -> Array:
+    return states.map_blocks(
+        renyi_value, order=order, measure=measure, full=full, dtype=_dtype(x), meta=np.empty((0,) * x.ndim, _dtype(x))
+    )
+
+
+def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Array | None, axis: Axis, xp: Any) -> Array:
+    """Overlay renyi_core._kernels.entropy.entropy."""
+    if not _takes(x, order):
+        return agnostic.entropy(x, order, door=door, measure=measure, where=where, axis=axis, xp=xp)
+    states = _states(_masked(x, where, door), order, door, axis, full=False)
+    return _values(states, x, order, measure, full=False)
+
+
+def entropy_and_gradient(
+    x: Array,
+    order: Order,
+    *,
+    door: Door,
+    measure: Measure,
+    where: Array | None,
+    axis: Axis,
+    xp: Any,
+    scale: Any = None,
+) -> tuple[Array, Array]:
+    """Overlay renyi_core._kernels.entropy.entropy_and_gradient; the gradient has the chunks of x."""
+    if not _takes(x, order) or order.alpha == np.inf:
+        return agnostic.entropy_and_gradient(
+            x, order, door=door, measure=measure, where=where, axis=axis, xp=xp, scale=scale
+        )
+    masked = _masked(x, where, door)
+    states = _states(masked, order, door, axis, full=True)
+    lazy = isinstance(scale, da.Array)
+    if lazy:
+        scale = _aligned(scale, states)
+    gradient = da.map_blocks(
+        renyi_gradient,
+        masked,
+        states,
+        *((scale,) if lazy else ()),
+        order=order,
+        door=door,
+        measure=measure,
+        axis=axis,
+        number=None if lazy else scale,
+        dtype=x.dtype,
+        meta=np.empty((0,) * x.ndim, x.dtype),
+    )
+    if where is not None and door == "probs":
+        gradient = da.where(where, gradient, x.dtype.type(0))
+    return _values(states, x, order, measure, full=True), gradient

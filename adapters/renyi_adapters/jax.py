@@ -1,0 +1,92 @@
+"""JAX: a ``custom_jvp`` whose linear part is computed anew when it is transposed, so that reverse mode keeps rows only.
+
+Forward mode, reverse mode and every order of both follow from the one rule; jit, vmap, scan and sharding from JAX.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+
+from renyi_core._kernels import entropy as agnostic
+from renyi_core._kernels.doors import centre
+from renyi_core._kernels.measures import Measure
+from renyi_core._kernels.state import Door, Order, Rows
+
+Array = Any
+Axis = tuple[int, ...]
+
+__all__ = ["entropy"]
+
+
+@dataclass(frozen=True)
+class _Static:
+    """What of a call is not an array; ``order`` is None where α is an array."""
+
+    order: Order | None
+    door: Door
+    measure: Measure
+    axis: Axis
+
+    def of(self, traced: Any) -> Order:
+        order: Order = traced if self.order is None else self.order
+        return order
+
+
+def _entropy(static: _Static, x: Array, order: Order | None, where: Array | None) -> Array:
+    return agnostic.entropy(
+        x, static.of(order), door=static.door, measure=static.measure, where=where, axis=static.axis, xp=jnp
+    )
+
+
+_apply: Any = jax.custom_jvp(_entropy, nondiff_argnums=(0,))
+
+
+@functools.partial(_apply.defjvp, symbolic_zeros=True)
+def _jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+    x, traced, where = primals
+    dx, dorder, _ = tangents
+    order, measure, axis = static.of(traced), static.measure, static.axis
+    entries, rows = agnostic.entropy_state(x, order, door=static.door, where=where, axis=axis, xp=jnp, full=True)
+    value = measure.value(rows, order, xp=jnp)
+    # of t = α − 1, too, but the derivative in α counts both
+    dalpha = None if static.order is not None else dorder.alpha
+    total = jnp.zeros_like(value)
+    if not isinstance(dx, SymbolicZero):
+        total += _along_entries(static, x, traced, where, entries.peak, rows, dx)
+    if dalpha is not None and not isinstance(dalpha, SymbolicZero):
+        total += _along_alpha(static, x, traced, where, entries.peak, rows, dalpha)
+    return value, total
+
+
+@functools.partial(jax.checkpoint, static_argnums=(0,))
+def _along_entries(
+    static: _Static, x: Array, traced: Order | None, where: Array | None, peak: Array, rows: Rows, dx: Array
+) -> Array:
+    order, axis = static.of(traced), static.axis
+    entries = centre(x, order, door=static.door, where=where, axis=axis, xp=jnp, peak=peak)
+    gradient = agnostic.gradient_entries(entries, rows, order, door=static.door, where=where, axis=axis, xp=jnp)
+    product = jnp.sum(gradient * dx, axis=axis, keepdims=True)
+    factor = agnostic.factor_of(rows, order, static.measure, None, jnp)
+    return product if factor is None else product * factor
+
+
+@functools.partial(jax.checkpoint, static_argnums=(0,))
+def _along_alpha(
+    static: _Static, x: Array, traced: Order | None, where: Array | None, peak: Array, rows: Rows, dalpha: Array
+) -> Array:
+    order, axis = static.of(traced), static.axis
+    entries = centre(x, order, door=static.door, where=where, axis=axis, xp=jnp, peak=peak)
+    slope = agnostic.alpha_gradient(entries, rows, order, axis=axis, xp=jnp)
+    return agnostic.alpha_slope_of(slope, rows, order, static.measure, jnp) * dalpha
+
+
+def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Array | None, axis: Axis, xp: Any) -> Array:  # noqa: ARG001
+    """Overlay renyi_core._kernels.entropy.entropy."""
+    static = _Static(order if order.static else None, door, measure, axis)
+    return _apply(static, x, None if order.static else order, where)

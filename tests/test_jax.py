@@ -1,0 +1,119 @@
+"""The JAX adapter: derivatives of any order, what is kept for them, and arrays sharded over devices."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import renyi_core as renyi
+
+jax = pytest.importorskip("jax")
+check_grads = pytest.importorskip("jax.test_util").check_grads
+
+BACKENDS = ("jax", "jax:x32")
+FUNCTIONS = [renyi.entropy, renyi.entropy_from_logits, renyi.hill_number_from_logits, renyi.tsallis_entropy]
+
+
+def make(backend, f, shape=(3, 5)):
+    x = np.random.default_rng(0).normal(size=shape)
+    return backend.asarray(x if "logits" in f.__name__ else np.exp(x))
+
+
+@pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
+def test_check_grads(backend, f):
+    """Forward and reverse mode, against finite differences, to the third order."""
+    if backend.variant == "x32":
+        pytest.skip("finite differences need float64")
+    x = make(backend, f)
+
+    def call(x, alpha):
+        # check_grads calls with arrays of NumPy as well
+        return f(*map(jax.numpy.asarray, (x, alpha)))
+
+    check_grads(lambda x: call(x, math.inf), (x,), order=1)
+    check_grads(jax.jit(call), (x, backend.asarray(np.asarray([0.5, 1.0, 2.0]))), order=2)
+    if f is renyi.entropy_from_logits:
+        check_grads(jax.jit(lambda x: f(jax.numpy.asarray(x), 1.3)), (x,), order=3)
+
+
+@pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
+def test_derivatives_agree_with_the_analytic_ones(backend, f):
+    x = make(backend, f)
+    orders = backend.asarray(np.asarray([0.5, 1.0, math.inf]))
+    got = jax.jit(jax.grad(lambda x, a: f(x, a).sum(), argnums=(0, 1)))(x, orders)
+    eps = float(jax.numpy.finfo(x.dtype).eps)
+    np.testing.assert_allclose(got[0], renyi.grad(f)(x, orders), rtol=64 * eps, atol=64 * eps)
+    np.testing.assert_allclose(got[1], renyi.grad(f, "alpha")(x, orders), rtol=64 * eps, atol=64 * eps)
+    each = jax.vmap(jax.grad(f, argnums=(0, 1)))(x, orders)
+    np.testing.assert_allclose(each[0], got[0], rtol=64 * eps, atol=64 * eps)
+    np.testing.assert_allclose(each[1], got[1], rtol=64 * eps, atol=64 * eps)
+    if "logits" in f.__name__:
+        hessian = jax.jacfwd(jax.jacrev(lambda row: f(row, 1.3)))(x[0])
+        product = renyi.hvp(f)(x[0], 1.3, vector=x[1])
+        np.testing.assert_allclose(hessian @ x[1], product, rtol=1e4 * eps, atol=1e4 * eps)
+
+
+def residuals(f, *args):
+    """What reverse mode keeps between its two passes: the leaves of the function that it returns."""
+    _, pull = jax.vjp(f, *args)
+    return jax.tree_util.tree_leaves(pull)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.1, 2.0, math.inf, "array"])
+def test_kept_for_reverse_mode(backend, alpha):
+    """The logits themselves, and numbers of rows."""
+    x = make(backend, renyi.entropy_from_logits, (8, 4000))
+    order = backend.asarray(np.full(8, 1.3)) if alpha == "array" else alpha
+    kept = residuals(lambda x: renyi.entropy_from_logits(x, order), x)
+    large = [part for part in kept if part.size >= x.size]
+    assert all(np.array_equal(part, x) for part in large)
+    assert len(large) <= 1
+    assert sum(part.size for part in kept if part.size < x.size) <= 0.01 * x.size
+    # and the library's own code, differentiated by JAX, keeps several times as much
+    with renyi.agnostic_only():
+        assert sum(part.size for part in residuals(lambda x: renyi.entropy_from_logits(x, order), x)) > 1.5 * x.size
+
+
+def test_sharded_over_devices():
+    """Eight devices, over the batch and over the categories: the same numbers, and the logits stay where they are."""
+    code = """
+        import re
+        import jax, jax.numpy as jnp, numpy as np
+        import renyi_core as renyi
+        from jax.sharding import NamedSharding, PartitionSpec as P
+
+        assert len(jax.devices()) == 8
+        x = jnp.asarray(np.random.default_rng(0).normal(size=(16, 4096)), jnp.float32)
+        mesh = jax.make_mesh((2, 4), ("batch", "categories"))
+        for spec in (P("batch", None), P(None, "categories"), P("batch", "categories")):
+            z = jax.device_put(x, NamedSharding(mesh, spec))
+            for alpha in (0.5, 1.0, 1.1, 2.0):
+                f = jax.jit(jax.value_and_grad(lambda z, a=alpha: renyi.entropy_from_logits(z, a).sum()))
+                compiled = f.lower(z).compile().as_text()
+                for line in compiled.splitlines():
+                    if "all-gather" in line or "all-to-all" in line:
+                        sizes = [int(np.prod([int(n) for n in shape.split(",") if n] or [1]))
+                                 for shape in re.findall(r"f32\\[([\\d,]*)\\]", line)]
+                        assert max(sizes) <= 64, line
+                (value, gradient), (want, want_gradient) = f(z), f(x)
+                np.testing.assert_allclose(value, want, rtol=1e-5)
+                np.testing.assert_allclose(gradient, want_gradient, rtol=1e-3, atol=1e-7)
+                assert gradient.sharding.is_equivalent_to(z.sharding, 2)
+        print("done")
+    """
+    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "done", done.stderr[-2000:]
