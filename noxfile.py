@@ -17,7 +17,7 @@ BACKENDS = {
     "strict": [],
     "torch": ["torch>=2.6"],
     "jax": ["jax>=0.5"],
-    "dask": ["dask[array]>=2025.1"],
+    "dask": ["dask[array]>=2025.1", "distributed"],
 }
 FLOORS = ["numpy==2.1.0", "array-api-compat==1.12.0", "array-api-strict==2.4.1"]
 BARE = """

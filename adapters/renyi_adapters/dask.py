@@ -72,6 +72,21 @@ def renyi_value(packed: Array, *, order: Order, measure: Measure, full: bool) ->
         return measure.value(rows, order, xp=numpy_namespace)
 
 
+def renyi_whole_rows(x: Array, *, order: Order, door: Door, measure: Measure, axis: Axis) -> Array:
+    """Return the measure of a chunk of whole distributions."""
+    return blocks.entropy(x, order, door=door, measure=measure, where=None, axis=axis, xp=numpy_namespace)
+
+
+def renyi_gradient_of_whole_rows(
+    x: Array, scale: Array = None, *, order: Order, door: Door, measure: Measure, axis: Axis, number: Any
+) -> Array:
+    """Return the gradient with respect to a chunk of whole distributions."""
+    scale = number if scale is None else scale
+    return blocks.entropy_and_gradient(
+        x, order, door=door, measure=measure, where=None, axis=axis, xp=numpy_namespace, scale=scale
+    )[1]
+
+
 def renyi_gradient(
     x: Array, packed: Array, scale: Array = None, *, order: Order, door: Door, measure: Measure, axis: Axis, number: Any
 ) -> Array:
@@ -106,25 +121,33 @@ def _masked(x: Array, where: Array | None, door: Door) -> Array:
     return da.where(where, x, x.dtype.type(-np.inf if door == "logits" else 0))
 
 
-def _aligned(rows: Array, states: Array) -> Array:
-    """Return numbers of rows in the chunks of the states; an axis of length 1 has one chunk."""
-    rows = rows.reshape((1,) * (states.ndim - rows.ndim) + rows.shape)
-    chunks = tuple(own if own == (1,) else other for own, other in zip(rows.chunks, states.chunks, strict=True))
+def _are_whole(x: Array, axis: Axis) -> bool:
+    return all(x.numblocks[k] == 1 for k in axis)
+
+
+def _aligned(rows: Array, x: Array, axis: Axis) -> Array:
+    """Return numbers of rows in the chunks of x; an axis of length 1 has one chunk."""
+    rows = rows.reshape((1,) * (x.ndim - rows.ndim) + rows.shape)
+    pairs = enumerate(zip(rows.chunks, x.chunks, strict=True), -x.ndim)
+    chunks = tuple((1,) if k in axis or own == (1,) else other for k, (own, other) in pairs)
     return rows if rows.chunks == chunks else rows.rechunk(chunks)
-
-
-def _values(states: Array, x: Array, order: Order, measure: Measure, *, full: bool) -> Array:
-    return states.map_blocks(
-        renyi_value, order=order, measure=measure, full=full, dtype=_dtype(x), meta=np.empty((0,) * x.ndim, _dtype(x))
-    )
 
 
 def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Array | None, axis: Axis, xp: Any) -> Array:
     """Overlay renyi_core._kernels.entropy.entropy."""
     if not _takes(x, order):
         return agnostic.entropy(x, order, door=door, measure=measure, where=where, axis=axis, xp=xp)
-    states = _states(_masked(x, where, door), order, door, axis, full=False)
-    return _values(states, x, order, measure, full=False)
+    return _value(_masked(x, where, door), order, door, measure, axis, full=False)
+
+
+def _value(x: Array, order: Order, door: Door, measure: Measure, axis: Axis, *, full: bool) -> Array:
+    """Return the measure; the state is ``full`` where that of a gradient serves both."""
+    meta = np.empty((0,) * x.ndim, _dtype(x))
+    settings: dict[str, Any] = {"order": order, "measure": measure, "dtype": meta.dtype, "meta": meta}
+    if _are_whole(x, axis):
+        chunks = tuple((1,) if k in axis else lengths for k, lengths in enumerate(x.chunks, -x.ndim))
+        return x.map_blocks(renyi_whole_rows, door=door, axis=axis, chunks=chunks, **settings)
+    return _states(x, order, door, axis, full=full).map_blocks(renyi_value, full=full, **settings)
 
 
 def entropy_and_gradient(
@@ -139,28 +162,29 @@ def entropy_and_gradient(
     scale: Any = None,
 ) -> tuple[Array, Array]:
     """Overlay renyi_core._kernels.entropy.entropy_and_gradient; the gradient has the chunks of x."""
-    if not _takes(x, order) or order.alpha == np.inf:
+    whole = _takes(x, order) and _are_whole(x, axis)
+    if not _takes(x, order) or (order.alpha == math.inf and not whole):
         return agnostic.entropy_and_gradient(
             x, order, door=door, measure=measure, where=where, axis=axis, xp=xp, scale=scale
         )
     masked = _masked(x, where, door)
-    states = _states(masked, order, door, axis, full=True)
-    lazy = isinstance(scale, da.Array)
-    if lazy:
-        scale = _aligned(scale, states)
+    number = scale
+    rows = []
+    if isinstance(scale, da.Array):
+        number, rows = None, [_aligned(scale, x, axis)]
     gradient = da.map_blocks(
-        renyi_gradient,
+        renyi_gradient_of_whole_rows if whole else renyi_gradient,
         masked,
-        states,
-        *((scale,) if lazy else ()),
+        *(() if whole else (_states(masked, order, door, axis, full=True),)),
+        *rows,
         order=order,
         door=door,
         measure=measure,
         axis=axis,
-        number=None if lazy else scale,
+        number=number,
         dtype=x.dtype,
         meta=np.empty((0,) * x.ndim, x.dtype),
     )
     if where is not None and door == "probs":
         gradient = da.where(where, gradient, x.dtype.type(0))
-    return _values(states, x, order, measure, full=True), gradient
+    return _value(masked, order, door, measure, axis, full=True), gradient
