@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import importlib
 from pathlib import Path
@@ -16,7 +17,14 @@ def test_page(backend):
     page = PAGES / f"{backend.library}.md"
     if backend.library == "numpy":
         pytest.skip("its use is that of the README")
-    result = doctest.testfile(str(page), module_relative=False)
+    if backend.library == "dask":
+        import dask
+
+        computing = dask.config.set(scheduler="synchronous")
+    else:
+        computing = contextlib.nullcontext()
+    with computing:
+        result = doctest.testfile(str(page), module_relative=False)
     assert result.attempted > 0
     assert result.failed == 0
 

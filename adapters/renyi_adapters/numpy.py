@@ -44,12 +44,8 @@ def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Arra
     values = walk.new_rows(_accumulator(x))
     engine = _engine(walk, x, order, door, gradient=False)
     exact = door == "logits" and walk.n <= PIECE and is_exact(x, order)
-    limit = engine.rows if engine else _rows_at_once(walk)
-    if engine and walk.flat and x.dtype == values.dtype:
-        # no copies are made: what is done for each row is then done for many at once
-        limit = max(limit, ROWS - ROWS % limit)
     with np.errstate(all="ignore"):
-        for index, block, mask, block_order, _ in walk.blocks(limit):
+        for index, block, mask, block_order, _ in walk.blocks(_limit(walk, engine, copies=x.dtype != values.dtype)):
             clean = _clean(block, mask, door)
             if engine:
                 rows = engine.rows_of(engine.state(clean))
@@ -118,6 +114,16 @@ def _engine(walk: Walk, x: Array, order: Order, door: Door, *, gradient: bool) -
     if walk.n < SHORT:
         return TallEngine(x, walk.n, order, door, gradient=gradient)
     return WideEngine(x, walk.n, order, door)
+
+
+def _limit(walk: Walk, engine: Engine | None, *, copies: bool) -> int:
+    """Return how many rows to take at a time where values alone are asked for."""
+    if engine is None:
+        return _rows_at_once(walk)
+    if not walk.flat or copies:
+        return engine.rows
+    # no copies are made: what is done for each row is then done for many at once
+    return max(engine.rows, ROWS - ROWS % engine.rows)
 
 
 def _engine_gradient(
@@ -223,7 +229,7 @@ def entropy_partial_state(x: Array, order: Order, *, door: Door, axis: Axis, xp:
     needs = (True, True, *order.needs(full=full))
     fields = [walk.new_rows(dtype) if need else None for need in needs]
     with np.errstate(all="ignore"):
-        for index, block, _, _, _ in walk.blocks(engine.rows if engine else _rows_at_once(walk)):
+        for index, block, _, _, _ in walk.blocks(_limit(walk, engine, copies=x.dtype != dtype)):
             clean = _clean(block, None, door)
             state = engine.state(clean) if engine else _Pieces(clean, order, door, xp, full=full).state
             if engine:
