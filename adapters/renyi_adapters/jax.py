@@ -16,7 +16,7 @@ from jax.custom_derivatives import SymbolicZero
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.doors import centre
 from renyi_core._kernels.measures import Measure
-from renyi_core._kernels.state import Door, Order, Rows
+from renyi_core._kernels.state import Door, Order, Rows, finish, partial_state
 
 Array = Any
 Axis = tuple[int, ...]
@@ -38,10 +38,18 @@ class _Static:
         return order
 
 
+def _state(static: _Static, x: Array, order: Order, where: Array | None, *, full: bool) -> tuple[Array, Rows]:
+    """Return the peaks and what the state says of the rows."""
+    entries = centre(x, order, door=static.door, where=where, axis=static.axis, xp=jnp)
+    # once for all sums: XLA would compute the exponentials anew for each of them
+    barrier: Any = jax.lax.optimization_barrier
+    entries = entries._replace(e=barrier(entries.e))
+    return entries.peak, finish(partial_state(entries, order, axis=static.axis, xp=jnp, full=full), order, xp=jnp)
+
+
 def _entropy(static: _Static, x: Array, order: Order | None, where: Array | None) -> Array:
-    return agnostic.entropy(
-        x, static.of(order), door=static.door, measure=static.measure, where=where, axis=static.axis, xp=jnp
-    )
+    of = static.of(order)
+    return static.measure.value(_state(static, x, of, where, full=False)[1], of, xp=jnp)
 
 
 _apply: Any = jax.custom_jvp(_entropy, nondiff_argnums=(0,))
@@ -51,16 +59,16 @@ _apply: Any = jax.custom_jvp(_entropy, nondiff_argnums=(0,))
 def _jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
     x, traced, where = primals
     dx, dorder, _ = tangents
-    order, measure, axis = static.of(traced), static.measure, static.axis
-    entries, rows = agnostic.entropy_state(x, order, door=static.door, where=where, axis=axis, xp=jnp, full=True)
+    order, measure = static.of(traced), static.measure
+    peak, rows = _state(static, x, order, where, full=True)
     value = measure.value(rows, order, xp=jnp)
     # of t = α − 1, too, but the derivative in α counts both
     dalpha = None if static.order is not None else dorder.alpha
     total = jnp.zeros_like(value)
     if not isinstance(dx, SymbolicZero):
-        total += _along_entries(static, x, traced, where, entries.peak, rows, dx)
+        total += _along_entries(static, x, traced, where, peak, rows, dx)
     if dalpha is not None and not isinstance(dalpha, SymbolicZero):
-        total += _along_alpha(static, x, traced, where, entries.peak, rows, dalpha)
+        total += _along_alpha(static, x, traced, where, peak, rows, dalpha)
     return value, total
 
 
