@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 import renyi_core as renyi
@@ -32,7 +35,7 @@ def data():
     return torch.randn(8, 6, generator=torch.Generator().manual_seed(1))
 
 
-def work(rank, kind, path):
+def work(kind, path, rank):
     import torch.distributed as dist
 
     torch.set_num_threads(1)
@@ -60,8 +63,15 @@ def work(rank, kind, path):
 def test_step(kind, tmp_path):
     if not torch.distributed.is_available():
         pytest.skip("torch.distributed is not in this build")
-    torch.multiprocessing.spawn(work, args=(kind, str(tmp_path)), nprocs=2)
+    command = [sys.executable, __file__, kind, str(tmp_path)]
+    processes = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)]
+    errors = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
     model = build()
     step(model, data())
     for got, want in zip(torch.load(tmp_path / "parameters"), model.parameters(), strict=True):
         torch.testing.assert_close(got, want.detach())
+
+
+if __name__ == "__main__":
+    work(sys.argv[1], sys.argv[2], int(sys.argv[3]))
