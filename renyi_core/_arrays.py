@@ -64,7 +64,7 @@ def _namespace(x: Any) -> Any:
     """Return the namespace of an array, None for anything else; looked up once for each type."""
     kind = type(x)
     if kind not in _namespaces:
-        if kind.__module__ == "torch" and kind.__name__ == "Tensor":
+        if f"{kind.__module__}.{kind.__name__}" in {"torch.Tensor", "torch.nn.parameter.Parameter"}:
             # the general look-up would make torch.compile warn of its caches
             from array_api_compat import torch as namespace
 

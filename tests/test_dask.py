@@ -84,6 +84,8 @@ def test_tasks_have_readable_names():
     x = da.ones((8, 8), chunks=(4, 4))
     both = renyi.value_and_grad(renyi.entropy_from_logits)(x, 2.0)
     names = {str(key) for part in both for key in dict(part.__dask_graph__())}
+    # one state for each chunk serves both
+    assert sum("renyi-state" in name and "aggregate" not in name for name in names) == 4, names
     for name in ("renyi-state", "renyi_value", "renyi_gradient"):
         assert any(name in key for key in names), names
 

@@ -58,6 +58,17 @@ def test_derivatives_agree_with_the_analytic_ones(backend, f):
         np.testing.assert_allclose(hessian @ x[1], product, rtol=1e4 * eps, atol=1e4 * eps)
 
 
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 20.0])
+def test_reverse_mode_on_nearly_uniform_rows(backend, alpha):
+    """Where p − q cancels: JAX's own derivative of the sums would be lost in the rounding of p."""
+    dtype = "float32" if backend.variant == "x32" else "float64"
+    x = backend.asarray(1e-3 * np.random.default_rng(0).normal(size=(3, 50)), dtype)
+    got = np.asarray(jax.grad(lambda x: renyi.entropy_from_logits(x, alpha).sum())(x))
+    want = renyi.grad(renyi.entropy_from_logits)(np.asarray(x, np.float64), alpha)
+    error = np.linalg.norm(got - want, axis=-1) / np.linalg.norm(want, axis=-1)
+    assert (error <= 64 * np.finfo(dtype).eps).all()
+
+
 def residuals(f, *args):
     """What reverse mode keeps between its two passes: the leaves of the function that it returns."""
     _, pull = jax.vjp(f, *args)

@@ -203,6 +203,15 @@ def test_layouts():
             torch.testing.assert_close(leaf.grad, want, rtol=1e-12, atol=1e-14)
 
 
+def test_compile_of_a_learnable_order():
+    torch._dynamo.reset()
+    sharpness = torch.nn.Parameter(torch.tensor(1.3, dtype=torch.float64))
+    f = torch.compile(lambda x, a: renyi.entropy_from_logits(x, a).sum(), fullgraph=True, backend="aot_eager")
+    f(make(), sharpness).backward()
+    want = renyi.grad(renyi.entropy_from_logits, "alpha")(make(), 1.3).sum()
+    torch.testing.assert_close(sharpness.grad, want)
+
+
 @pytest.mark.parametrize("kind", ["number", "tensor"])
 def test_compile(kind):
     """One graph, backward too, from the very first call; a schedule of α is one graph, or two."""

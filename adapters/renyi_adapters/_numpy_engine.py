@@ -8,6 +8,7 @@ _numpy_tall.py).
 
 from __future__ import annotations
 
+import abc
 import math
 import threading
 from typing import Any, NamedTuple
@@ -72,7 +73,7 @@ class _Workspace(threading.local):
 _workspaces = _Workspace()
 
 
-class Engine:
+class Engine(abc.ABC):
     """What one call needs for rows of ``n`` entries, of which :meth:`gradient` takes ``rows`` at a time."""
 
     rows: int
@@ -85,19 +86,19 @@ class Engine:
         self._units: tuple[Array, Array] | None = None
         self._excess: Any = None
 
+    @abc.abstractmethod
     def sums(self, x: Array, keep: Array | None, *, common: bool) -> Sums:
         """Return the sums of at most ``rows`` rows; with ``common``, all have one shift if they allow it.
 
         With ``keep``, in the shape of x, a gradient is to follow, and it may be used to that end.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def gradient(self, x: Array, state: State, rows: Rows, factor: Any, out: Array) -> Array:
         """Write ∂H/∂logits times ``factor`` to ``out``, right after :meth:`state` of the same rows, with keep=out.
 
         Return the indices of rows that lost digits, to be done otherwise.
         """
-        raise NotImplementedError
 
     def state(self, x: Array, keep: Array | None = None) -> State:
         """Return the partial state of rows of shape (rows, n)."""
