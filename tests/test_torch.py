@@ -284,12 +284,12 @@ def test_backward_on_several_threads():
 
 def test_without_numpy(monkeypatch):
     """torch can do without NumPy: the array-API code then runs within the same Functions."""
-    from renyi_adapters import _torch_blocks
+    from renyi_adapters.torch import _blocks
 
     x = make().requires_grad_()
     both = renyi.value_and_grad(renyi.entropy_from_logits)
     want, want_gradient = both(x.detach(), 1.7)
-    monkeypatch.setattr(_torch_blocks, "blocks", None)
+    monkeypatch.setattr(_blocks, "blocks", None)
     value = renyi.entropy_from_logits(x, 1.7)
     value.sum().backward()
     torch.testing.assert_close(value.detach(), want)

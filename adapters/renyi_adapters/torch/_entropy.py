@@ -1,4 +1,4 @@
-"""torch: derivatives by ``torch.autograd.Function``, which keeps the input alone, and on the CPU NumPy's blocks.
+"""The entropy of torch tensors and its derivatives, which keep the input alone; on the CPU by NumPy's blocks.
 
 The first derivatives are the analytic kernels, which backward computes anew; those of higher order are torch's own,
 through the array-API code. While torch.compile traces, the array-API code itself runs, which Inductor fuses.
@@ -20,8 +20,8 @@ from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order
 
-from . import _torch_blocks as blocks
-from ._torch_function import differentiable, sum_to
+from . import _blocks as blocks
+from ._function import differentiable, sum_to
 
 Tensor = Any
 Axis = tuple[int, ...]

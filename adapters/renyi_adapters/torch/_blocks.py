@@ -15,7 +15,7 @@ try:
     import numpy as np
     from array_api_compat import numpy as numpy_namespace
 
-    from . import numpy as _blocks
+    from renyi_adapters import numpy as _blocks
 except ImportError:  # torch itself can do without NumPy
     _blocks = None  # type: ignore[assignment]
 
