@@ -55,9 +55,10 @@ class Plan(NamedTuple):
     exact_a: Any
 
 
-def plan(peak: Array, rows: Rows, order: Order, factor: Any) -> Plan:
-    """Return the plan for rows with this peak, for an order that :func:`is_exact` takes."""
+def plan(state: State, rows: Rows, order: Order, factor: Any) -> Plan:
+    """Return the plan for the rows of a full state, for an order that :func:`is_exact` takes."""
     alpha, t = order.alpha, order.t
+    peak, r0 = state.peak, state.r0
     factor = np.asarray(1 if factor is None else factor, rows.total.dtype)
     if t == 0:
         return Plan(peak, rows.c, -factor / rows.total, None, None, None, None, None)
@@ -66,8 +67,7 @@ def plan(peak: Array, rows: Rows, order: Order, factor: Any) -> Plan:
         return Plan(peak, rows.c, exact_a, None, None, None, None, None)
     ratio = factor * (alpha / t)
     a, b = ratio / rows.total, ratio / rows.total_alpha
-    top = ratio * ((rows.total_alpha - rows.total) / rows.total / rows.total_alpha)
-    r0 = rows.total - 1
+    top = ratio * ((state.ra - r0) / rows.total / rows.total_alpha)
     # where p − q is the difference of two numbers near 1, and where p and q are close everywhere
     return Plan(peak, rows.c, a, b, top, r0 < 1, top * top < a * a * FLAT * np.minimum(r0, r0 * r0), exact_a)
 

@@ -292,7 +292,7 @@ def entropy_gradient_of_state(
         rows = finish(state, order, xp=xp)
         factor = agnostic.factor_of(rows, order, measure, scale, xp)
         if door == "logits" and is_exact(x, order):
-            return _gradient_by_plan(x, plan(state.peak, rows, order, factor), order, axis, out)
+            return _gradient_by_plan(x, plan(state, rows, order, factor), order, axis, out)
         walk = Walk(x, order, None, axis, factor, flat=False)
         parts = [None if part is None else walk.spread(part) for part in (state.peak, *rows)]
         gradient, target = walk.new_entries(x.dtype, out)
