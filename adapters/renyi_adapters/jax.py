@@ -24,7 +24,7 @@ from . import _jax_logits as logits
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["entropy"]
+__all__ = ["entropy", "entropy_and_gradient"]
 
 
 @dataclass(frozen=True)
@@ -110,3 +110,27 @@ def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Arra
     """Overlay renyi_core._kernels.entropy.entropy."""
     static = _Static(order if order.static else None, door, measure, axis)
     return _apply(static, x, None if order.static else order, where)
+
+
+def entropy_and_gradient(
+    x: Array,
+    order: Order,
+    *,
+    door: Door,
+    measure: Measure,
+    where: Array | None,
+    axis: Axis,
+    xp: Any,
+    scale: Any = None,
+) -> tuple[Array, Array]:
+    """Overlay renyi_core._kernels.entropy.entropy_and_gradient; JAX differentiates through it."""
+    static = _Static(order if order.static else None, door, measure, axis)
+    if not _is_plain(static) or order.alpha == math.inf:
+        return agnostic.entropy_and_gradient(
+            x, order, door=door, measure=measure, where=where, axis=axis, xp=xp, scale=scale
+        )
+    peak, rows = logits.state(x, order, where=where, full=True)
+    gradient = logits.gradient(x, peak, rows, order, where=where)
+    factor = agnostic.factor_of(rows, order, measure, scale, xp)
+    gradient = gradient if factor is None else gradient * factor
+    return measure.value(rows, order, xp=xp), gradient.astype(x.dtype)
