@@ -34,7 +34,9 @@ def test_grid(backend, dtype, door):
     f, eps = FUNCTIONS[door], float(np.finfo(dtype).eps)
     known = oracle.pairs(dtype)
     x, y = (np.stack([through(pair[k], door) for pair in known.values()]) for k in (0, 1))
-    orders = np.asarray(SLOW_ORDERS if backend.slow else oracle.ORDERS)
+    orders = np.asarray(
+        oracle.ORDERS if not backend.slow else SLOW_ORDERS[::3] if backend.library == "dask" else SLOW_ORDERS
+    )
     xs, ys = backend.asarray(x, dtype), backend.asarray(y, dtype)
     failures, checked = [], 0
     for alpha in orders.tolist():
