@@ -17,7 +17,11 @@ SLOW_ORDERS = (0.0, 0.5, 1 - 1e-12, 1.0, 1.1, 2.0, 20.0, math.inf)
 
 
 def through(row, door):
-    return row if door == "logits" else np.exp(row - row.max())
+    if door == "logits":
+        return row
+    p = np.exp(row - row.max())
+    # subnormal numbers are 0 to some libraries
+    return np.where(p < np.finfo(row.dtype).tiny, 0, p)
 
 
 def condition(x, y, door):
@@ -74,8 +78,10 @@ def test_orders_in_an_array(backend, door):
         value, gradient = renyi.value_and_grad(f, wrt)(x, y, orders)
         value, gradient = backend.numpy(value), backend.numpy(gradient)
         for k, alpha in enumerate(SLOW_ORDERS):
+            if eps > 1e-10 and 0 < abs(alpha - 1) < eps:
+                # 1 in an array of float32
+                continue
             want, want_gradient = (backend.numpy(part) for part in renyi.value_and_grad(f, wrt)(x, y, alpha))
-            # 1 ± 1e-12 is 1 where α itself is float32
             tolerance = 256 * eps if eps < 1e-10 else 1e-4
             finite = np.isfinite(want)
             np.testing.assert_array_equal(np.isfinite(value[k]), finite)
