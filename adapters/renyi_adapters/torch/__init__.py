@@ -8,6 +8,7 @@ from ._entropy import (
     gradient_in_place_of_the_input,
 )
 from ._linear import linear_entropy
+from ._parallel import parallel_entropy
 from ._results import EntropyAndLogProb
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "entropy_hvp",
     "gradient_in_place_of_the_input",
     "linear_entropy",
+    "parallel_entropy",
 ]

@@ -147,8 +147,8 @@ def alpha_slope_of_state(x: Tensor, state: State, order: Order, *, where: Tensor
 
 
 def merged(a: State, b: State, order: Order) -> State:
-    """Return the full state of the union of two disjoint sets of entries."""
-    if not _is_infinite(order):
+    """Return the state of the union of two disjoint sets of entries; both are full, or none."""
+    if not _is_infinite(order) or a.s is None:
         return merge(a, b, order, door="logits", xp=XP)
     limit = _merged_at_infinity(a, b)
     if order.static:
