@@ -8,8 +8,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from array_api_compat import numpy as numpy_namespace
+from renyi_adapters import numpy as adapter
 
 import renyi_core as renyi
+from renyi_core._kernels.measures import ENTROPY
+from renyi_core._kernels.state import Order, merge
 
 BACKENDS = ("numpy",)
 pytestmark = pytest.mark.usefixtures("backend")
@@ -167,3 +171,28 @@ def test_input_is_left_alone():
         for alpha in ORDERS:
             renyi.value_and_grad(renyi.entropy_from_logits)(x, alpha)
         assert np.array_equal(x, before)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("alpha", [0.5, 0.9, 1.0, 1 + 1e-12, 1.7, 2.0, 3.0, 4.0, 20.0])
+def test_gradient_of_a_part(alpha, in_place):
+    """From the merged state of two parts, next to the gradient of the whole: the largest in either, ties, peaks."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(6, 40)) * 3
+    x[0, 2], x[1, 30], x[2, [3, 35]] = 40, 40, 40
+    x[3] = 1e-6 * x[3]
+    x[4, :20] = -np.inf
+    order = Order(alpha, alpha - 1.0)
+    kwargs = {"door": "logits", "axis": (-1,), "xp": numpy_namespace}
+    parts = [np.array(x[:, :17]), np.array(x[:, 17:])]
+    one, other = (adapter.entropy_partial_state(part, order, full=True, **kwargs) for part in parts)
+    state = merge(one, other, order, door="logits", xp=numpy_namespace)
+    scale = rng.normal(size=(6, 1))
+    got = []
+    for part in parts:
+        out = part if in_place else None
+        got.append(adapter.entropy_gradient_of_state(part, state, scale, order, measure=ENTROPY, out=out, **kwargs))
+        assert not in_place or got[-1] is part
+    want = scale * renyi.grad(renyi.entropy_from_logits)(x, alpha)
+    error = np.linalg.norm(np.concatenate(got, axis=-1) - want, axis=-1)
+    assert (error <= 32 * np.finfo(x.dtype).eps * np.linalg.norm(want, axis=-1)).all()

@@ -19,7 +19,7 @@ from renyi_core._kernels.state import TWO_SUMS, Door, Order, Rows, State
 
 Array = Any
 
-__all__ = ["Engine", "WideEngine", "is_fast"]
+__all__ = ["Engine", "WideEngine", "is_fast", "workspace"]
 
 BUFFER_BYTES = 1 << 18
 """The fastest of 64 KiB to 1 MiB on the machines measured; the workspace is two of these."""
@@ -71,6 +71,11 @@ class _Workspace(threading.local):
 
 
 _workspaces = _Workspace()
+
+
+def workspace(dtype: Any) -> Array:
+    """Return two buffers of this thread."""
+    return _workspaces.bytes.view(dtype).reshape(2, -1)
 
 
 class Engine(abc.ABC):
@@ -184,7 +189,7 @@ class WideEngine(Engine):
         room = BUFFER_BYTES // self.dtype.itemsize
         self.width = min(n, room)
         self.rows = max(1, min(room // n, x.size // n))
-        self._buffers = self.workspace.reshape(2, room)
+        self._buffers = workspace(self.dtype)
         self._index = np.arange(self.rows)
         self._ones = ONES[self.dtype]
         self._start = 0

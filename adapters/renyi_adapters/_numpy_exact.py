@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from renyi_core._kernels.state import TWO_SUMS, Order, Rows
+from renyi_core._kernels.state import TWO_SUMS, Order, Rows, State
 
 Array = Any
 
@@ -21,7 +21,7 @@ SHORT_DOT = 1024
 SMALL = 1e-20
 """Below this, log1p(x)/x is 1 to the last digit."""
 
-__all__ = ["Exact", "exact_gradient", "exact_rows", "is_exact"]
+__all__ = ["Exact", "exact_gradient", "exact_rows", "exact_sums", "is_exact"]
 
 
 class Exact(NamedTuple):
@@ -97,6 +97,28 @@ def exact_rows(logits: Array, order: Order, *, full: bool) -> Exact:
         lost = x < -0.5
         total_alpha, c = np.where(lost, apart, total_alpha), np.where(lost, by_sums, c)
     return Exact(d, b, Rows(total, h_inf, c, h_inf - c, total_alpha))
+
+
+def exact_sums(logits: Array, order: Order) -> State:
+    """Return the full partial state of logits along the last axis; of no weight at all, that of no entries."""
+    alpha, t = order.alpha, order.t
+    peak = np.maximum.reduce(logits, axis=-1, keepdims=True)
+    d = logits - np.where(peak == -math.inf, 0, peak)
+    e = np.exp(d)
+    low = d < 0
+    # one of the largest is left out, the other ties are 1 each
+    ties = d.shape[-1] - 1 - np.add.reduce(low, axis=-1, keepdims=True, dtype=d.dtype)
+    r0 = np.add.reduce(e * low, axis=-1, keepdims=True) + ties
+    if t == 0:
+        return State(peak, r0, _dot(e, np.maximum(d, -1e4)), None)
+    w = np.exp(alpha * d)
+    moved = abs(t) * d
+    np.expm1(moved, out=moved)
+    # before the product, which could fall below the dtype
+    moved /= abs(t)
+    s = _dot(e if t > 0 else w, moved)
+    w *= low
+    return State(peak, r0, s, np.add.reduce(w, axis=-1, keepdims=True) + ties)
 
 
 def exact_gradient(exact: Exact, order: Order, factor: Any) -> Array:

@@ -77,14 +77,19 @@ def renyi_whole_rows(x: Array, *, order: Order, door: Door, measure: Measure, ax
     return blocks.entropy(x, order, door=door, measure=measure, where=None, axis=axis, xp=numpy_namespace)
 
 
-def renyi_gradient_of_whole_rows(
+def renyi_value_and_gradient(
     x: Array, scale: Array = None, *, order: Order, door: Door, measure: Measure, axis: Axis, number: Any
-) -> Array:
-    """Return the gradient with respect to a chunk of whole distributions."""
+) -> tuple[Array, Array]:
+    """Return the measure of a chunk of whole distributions and its gradient: one task, whose result serves both."""
     scale = number if scale is None else scale
     return blocks.entropy_and_gradient(
         x, order, door=door, measure=measure, where=None, axis=axis, xp=numpy_namespace, scale=scale
-    )[1]
+    )
+
+
+def renyi_part(both: tuple[Array, Array], *, which: int) -> Array:
+    """Return the value or the gradient of a chunk."""
+    return both[which]
 
 
 def renyi_gradient(
@@ -140,13 +145,20 @@ def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Arra
     return _value(_masked(x, where, door), order, door, measure, axis, full=False)
 
 
+def _meta(x: Array, dtype: Any) -> Array:
+    return np.empty((0,) * x.ndim, dtype)
+
+
+def _row_chunks(x: Array, axis: Axis) -> tuple[Any, ...]:
+    """Return the chunks of x with length 1 along the axes, which have one chunk each."""
+    return tuple((1,) if k in axis else lengths for k, lengths in enumerate(x.chunks, -x.ndim))
+
+
 def _value(x: Array, order: Order, door: Door, measure: Measure, axis: Axis, *, full: bool) -> Array:
     """Return the measure; the state is ``full`` where that of a gradient serves both."""
-    meta = np.empty((0,) * x.ndim, _dtype(x))
-    settings: dict[str, Any] = {"order": order, "measure": measure, "dtype": meta.dtype, "meta": meta}
+    settings: dict[str, Any] = {"order": order, "measure": measure, "dtype": _dtype(x), "meta": _meta(x, _dtype(x))}
     if _are_whole(x, axis):
-        chunks = tuple((1,) if k in axis else lengths for k, lengths in enumerate(x.chunks, -x.ndim))
-        return x.map_blocks(renyi_whole_rows, door=door, axis=axis, chunks=chunks, **settings)
+        return x.map_blocks(renyi_whole_rows, door=door, axis=axis, chunks=_row_chunks(x, axis), **settings)
     return _states(x, order, door, axis, full=full).map_blocks(renyi_value, full=full, **settings)
 
 
@@ -168,23 +180,21 @@ def entropy_and_gradient(
             x, order, door=door, measure=measure, where=where, axis=axis, xp=xp, scale=scale
         )
     masked = _masked(x, where, door)
-    number = scale
+    settings: dict[str, Any] = {"order": order, "door": door, "measure": measure, "axis": axis, "number": scale}
     rows = []
     if isinstance(scale, da.Array):
-        number, rows = None, [_aligned(scale, x, axis)]
-    gradient = da.map_blocks(
-        renyi_gradient_of_whole_rows if whole else renyi_gradient,
-        masked,
-        *(() if whole else (_states(masked, order, door, axis, full=True),)),
-        *rows,
-        order=order,
-        door=door,
-        measure=measure,
-        axis=axis,
-        number=number,
-        dtype=x.dtype,
-        meta=np.empty((0,) * x.ndim, x.dtype),
-    )
+        settings["number"], rows = None, [_aligned(scale, x, axis)]
+    gradient_meta: dict[str, Any] = {"dtype": x.dtype, "meta": _meta(x, x.dtype)}
+    if whole:
+        # each chunk is a pair of arrays until the next two tasks take it apart
+        both = da.map_blocks(renyi_value_and_gradient, masked, *rows, **settings, **gradient_meta)
+        gradient = both.map_blocks(renyi_part, which=1, **gradient_meta)
+        chunks = _row_chunks(x, axis)
+        value = both.map_blocks(renyi_part, which=0, chunks=chunks, dtype=_dtype(x), meta=_meta(x, _dtype(x)))
+    else:
+        states = _states(masked, order, door, axis, full=True)
+        gradient = da.map_blocks(renyi_gradient, masked, states, *rows, **settings, **gradient_meta)
+        value = _value(masked, order, door, measure, axis, full=True)
     if where is not None and door == "probs":
         gradient = da.where(where, gradient, x.dtype.type(0))
-    return _value(masked, order, door, measure, axis, full=True), gradient
+    return value, gradient

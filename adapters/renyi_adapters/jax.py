@@ -6,6 +6,7 @@ Forward mode, reverse mode and every order of both follow from the one rule; jit
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +19,12 @@ from renyi_core._kernels.doors import centre
 from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order, Rows, finish, partial_state
 
+from . import _jax_logits as logits
+
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["entropy"]
+__all__ = ["entropy", "entropy_and_gradient"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,14 @@ class _Static:
         return order
 
 
+def _is_plain(static: _Static) -> bool:
+    return static.door == "logits" and logits.takes(static.order, static.axis)
+
+
 def _state(static: _Static, x: Array, order: Order, where: Array | None, *, full: bool) -> tuple[Array, Rows]:
     """Return the peaks and what the state says of the rows."""
+    if _is_plain(static):
+        return logits.state(x, order, where=where, full=full)
     entries = centre(x, order, door=static.door, where=where, axis=static.axis, xp=jnp)
     # once for all sums: XLA would compute the exponentials anew for each of them
     barrier: Any = jax.lax.optimization_barrier
@@ -77,8 +86,11 @@ def _along_entries(
     static: _Static, x: Array, traced: Order | None, where: Array | None, peak: Array, rows: Rows, dx: Array
 ) -> Array:
     order, axis = static.of(traced), static.axis
-    entries = centre(x, order, door=static.door, where=where, axis=axis, xp=jnp, peak=peak)
-    gradient = agnostic.gradient_entries(entries, rows, order, door=static.door, where=where, axis=axis, xp=jnp)
+    if _is_plain(static) and order.alpha != math.inf:
+        gradient = logits.gradient(x, peak, rows, order, where=where)
+    else:
+        entries = centre(x, order, door=static.door, where=where, axis=axis, xp=jnp, peak=peak)
+        gradient = agnostic.gradient_entries(entries, rows, order, door=static.door, where=where, axis=axis, xp=jnp)
     product = jnp.sum(gradient * dx, axis=axis, keepdims=True)
     factor = agnostic.factor_of(rows, order, static.measure, None, jnp)
     return product if factor is None else product * factor
@@ -98,3 +110,27 @@ def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Arra
     """Overlay renyi_core._kernels.entropy.entropy."""
     static = _Static(order if order.static else None, door, measure, axis)
     return _apply(static, x, None if order.static else order, where)
+
+
+def entropy_and_gradient(
+    x: Array,
+    order: Order,
+    *,
+    door: Door,
+    measure: Measure,
+    where: Array | None,
+    axis: Axis,
+    xp: Any,
+    scale: Any = None,
+) -> tuple[Array, Array]:
+    """Overlay renyi_core._kernels.entropy.entropy_and_gradient; JAX differentiates through it."""
+    static = _Static(order if order.static else None, door, measure, axis)
+    if not _is_plain(static) or order.alpha == math.inf:
+        return agnostic.entropy_and_gradient(
+            x, order, door=door, measure=measure, where=where, axis=axis, xp=xp, scale=scale
+        )
+    peak, rows = logits.state(x, order, where=where, full=True)
+    gradient = logits.gradient(x, peak, rows, order, where=where)
+    factor = agnostic.factor_of(rows, order, measure, scale, xp)
+    gradient = gradient if factor is None else gradient * factor
+    return measure.value(rows, order, xp=xp), gradient.astype(x.dtype)

@@ -19,8 +19,9 @@ from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Entries, Order, Rows, State, finish, merge, partial_state
 
 from ._blocks import Walk
-from ._numpy_engine import Engine, WideEngine, is_fast
+from ._numpy_engine import Engine, WideEngine, is_fast, workspace
 from ._numpy_exact import exact_gradient, exact_rows, is_exact
+from ._numpy_states import PIECE, Plan, close_rows, exact_state, gradient_piece, plan
 from ._numpy_tall import SHORT, TallEngine
 
 Array = Any
@@ -28,8 +29,6 @@ Axis = tuple[int, ...]
 
 __all__ = ["entropy", "entropy_and_alpha_gradient", "entropy_and_gradient", "entropy_hvp"]
 
-PIECE = 1 << 13
-"""Entries that the library's own kernels take at a time: their temporaries then fit in the cache together."""
 ROWS = 1 << 11
 """Rows whose sums are finished together."""
 LAST = (-1,)
@@ -87,7 +86,7 @@ def entropy_and_gradient(
     direct = walk.flat and dtype == x.dtype
     later: list[Array] = []
     with np.errstate(all="ignore"):
-        for index, block, mask, block_order, factor in walk.blocks(engine.rows if engine else _rows_at_once(walk)):
+        for index, block, mask, block_order, factor in walk.blocks(engine.rows if engine else _rows_at_once(walk.n)):
             clean = _clean(block.copy() if in_place else block, mask, door)
             part = target[index] if direct else np.empty(block.shape, dtype)
             if engine:
@@ -119,7 +118,7 @@ def _engine(walk: Walk, x: Array, order: Order, door: Door, *, gradient: bool) -
 def _limit(walk: Walk, engine: Engine | None, *, copies: bool) -> int:
     """Return how many rows to take at a time where values alone are asked for."""
     if engine is None:
-        return _rows_at_once(walk)
+        return _rows_at_once(walk.n)
     if not walk.flat or copies:
         return engine.rows
     # no copies are made: what is done for each row is then done for many at once
@@ -180,7 +179,7 @@ def entropy_and_alpha_gradient(
     walk = Walk(x, order, where, axis)
     values, slopes = (walk.new_rows(_accumulator(x)) for _ in range(2))
     with np.errstate(all="ignore"):
-        for index, block, mask, block_order, _ in walk.blocks(_rows_at_once(walk)):
+        for index, block, mask, block_order, _ in walk.blocks(_rows_at_once(walk.n)):
             pieces = _Pieces(_clean(block, mask, door), block_order, door, xp, full=True)
             slope = sum(
                 agnostic.alpha_gradient(entries, pieces.rows, block_order, axis=LAST, xp=xp)
@@ -207,7 +206,7 @@ def entropy_hvp(
     vectors = walk.moved(np.broadcast_to(vector, walk.shape))
     product, target = walk.new_entries(x.dtype)
     with np.errstate(all="ignore"):
-        for index, block, mask, block_order, _ in walk.blocks(_rows_at_once(walk)):
+        for index, block, mask, block_order, _ in walk.blocks(_rows_at_once(walk.n)):
             clean = _clean(block, mask, "logits")
             part = vectors[index].reshape(clean.shape)
             result = agnostic.entropy_hvp(
@@ -224,20 +223,40 @@ def entropy_partial_state(x: Array, order: Order, *, door: Door, axis: Axis, xp:
     """
     walk = Walk(x, order, None, axis)
     dtype = _accumulator(x)
-    fast = not full and is_fast(x, order, door, gradient=False)
-    engine = _engine(walk, x, order, door, gradient=False) if fast else None
+    engine = _engine(walk, x, order, door, gradient=False)
+    exact = door == "logits" and is_exact(x, order)
     needs = (True, True, *order.needs(full=full))
     fields = [walk.new_rows(dtype) if need else None for need in needs]
     with np.errstate(all="ignore"):
         for index, block, _, _, _ in walk.blocks(_limit(walk, engine, copies=x.dtype != dtype)):
             clean = _clean(block, None, door)
-            state = engine.state(clean) if engine else _Pieces(clean, order, door, xp, full=full).state
             if engine:
+                state = engine.state(clean)
+                if full and state.ra is not None:
+                    state = state._replace(s=_s_from_sums(state, clean, order, door, xp))
                 state = _with_identity(state, clean, door)
+            elif exact:
+                state = exact_state(clean, order, xp)
+            else:
+                state = _Pieces(clean, order, door, xp, full=full).state
             for field, values in zip(fields, state, strict=True):
                 if field is not None:
                     _put(field, index, values)
     return State(*(None if field is None else walk.as_rows(field) for field in fields))
+
+
+def _s_from_sums(state: State, x: Array, order: Order, door: Door, xp: Any) -> Array:
+    """Return s = (Σ e**α − Σ e)/t, by itself where that has lost digits."""
+    s = (state.ra - state.r0) / order.t
+    rows = close_rows(state)
+    step = _rows_at_once(x.shape[1])
+    for start in range(0, len(rows), step):
+        some = rows[start : start + step]
+        if door == "logits":
+            s[some] = exact_state(x[some], order, xp).s
+        else:
+            s[some] = _Pieces(x[some], order, door, xp, full=True).state.s
+    return s
 
 
 def _with_identity(state: State, x: Array, door: Door) -> State:
@@ -254,18 +273,30 @@ def _with_identity(state: State, x: Array, door: Door) -> State:
 
 
 def entropy_gradient_of_state(
-    x: Array, state: State, scale: Any, order: Order, *, door: Door, measure: Measure, axis: Axis, xp: Any
+    x: Array,
+    state: State,
+    scale: Any,
+    order: Order,
+    *,
+    door: Door,
+    measure: Measure,
+    axis: Axis,
+    xp: Any,
+    out: Array | None = None,
 ) -> Array:
     """Return the gradient with respect to entries that are a part of the distributions of a state, which is full.
 
-    For a static order that is not ∞.
+    For a static order that is not ∞. ``out`` is an array for it, which may share the memory of x, all of it or none.
     """
-    rows = finish(state, order, xp=xp)
-    walk = Walk(x, order, None, axis, agnostic.factor_of(rows, order, measure, scale, xp), flat=False)
-    parts = [None if part is None else walk.spread(part) for part in (state.peak, *rows)]
-    gradient, target = walk.new_entries(x.dtype)
     with np.errstate(all="ignore"):
-        for index, block, _, _, factor in walk.blocks(_rows_at_once(walk)):
+        rows = finish(state, order, xp=xp)
+        factor = agnostic.factor_of(rows, order, measure, scale, xp)
+        if door == "logits" and is_exact(x, order):
+            return _gradient_by_plan(x, plan(state, rows, order, factor), order, axis, out)
+        walk = Walk(x, order, None, axis, factor, flat=False)
+        parts = [None if part is None else walk.spread(part) for part in (state.peak, *rows)]
+        gradient, target = walk.new_entries(x.dtype, out)
+        for index, block, _, _, block_factor in walk.blocks(_rows_at_once(walk.n)):
             peak, *rest = (None if part is None else part[index].reshape(-1, 1) for part in parts)
             result = np.empty(block.shape, x.dtype)
             for start in range(0, walk.n, PIECE):
@@ -273,8 +304,25 @@ def entropy_gradient_of_state(
                 piece = _clean(block[:, columns], None, door)
                 entries = centre(piece, order, door=door, where=None, axis=LAST, xp=xp, peak=peak)
                 part = agnostic.gradient_entries(entries, Rows(*rest), order, door=door, where=None, axis=LAST, xp=xp)
-                result[:, columns] = part if factor is None else part * _column(factor)
+                result[:, columns] = part if block_factor is None else part * _column(block_factor)
             _put(target, index, result)
+    return gradient
+
+
+def _gradient_by_plan(x: Array, rows: Plan, order: Order, axis: Axis, out: Array | None) -> Array:
+    walk = Walk(x, order, None, axis, flat=out is None or out.flags.c_contiguous)
+    spread = [None if part is None else walk.spread(part).reshape(walk.lead) for part in rows]
+    gradient, target = walk.new_entries(x.dtype, out)
+    room = workspace(x.dtype)
+    width = min(walk.n, room.shape[1])
+    for index, block, _, _, _ in walk.blocks(room.shape[1] // width):
+        some = Plan(*(None if part is None else part[index].reshape(-1, 1) for part in spread))
+        part = target[index] if walk.flat else np.empty(block.shape, x.dtype)
+        for start in range(0, walk.n, width):
+            columns = slice(start, start + width)
+            gradient_piece(block[:, columns], some, order, part[:, columns], room)
+        if not walk.flat:
+            _put(target, index, part)
     return gradient
 
 
@@ -321,8 +369,8 @@ def _accumulator(x: Array) -> Any:
     return np.dtype(np.float32) if x.dtype == np.float16 else x.dtype
 
 
-def _rows_at_once(walk: Walk) -> int:
-    return max(1, PIECE // walk.n)
+def _rows_at_once(n: int) -> int:
+    return max(1, PIECE // n)
 
 
 def _clean(x: Array, mask: Array | None, door: Door) -> Array:
