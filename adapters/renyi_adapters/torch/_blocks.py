@@ -251,23 +251,23 @@ def gradient_of_state(
     problem = _problem(x, order, where, LAST, *state, tensor)
     if problem is None:
         return None
-    problem.copies = True
+    problem.copies |= where is not None
 
     def kernel(x: Array, order: Order, where: Array, *rest: Array) -> None:
         *fields, part, out = rest
         if where is not None:
             x = np.where(where, x, x.dtype.type(-math.inf))
-        with np.errstate(all="ignore"):
-            out[...] = blocks.entropy_gradient_of_state(
-                x,
-                State(*fields),
-                scale if tensor is None else part,
-                order,
-                door="logits",
-                measure=ENTROPY,
-                axis=LAST,
-                xp=numpy_namespace,
-            )
+        blocks.entropy_gradient_of_state(
+            x,
+            State(*fields),
+            scale if tensor is None else part,
+            order,
+            door="logits",
+            measure=ENTROPY,
+            axis=LAST,
+            xp=numpy_namespace,
+            out=out,
+        )
 
     problem.run(kernel, out)
     return out

@@ -74,11 +74,10 @@ def state_of(x: Tensor, order: Order, *, where: Tensor | None = None, full: bool
         state = empty_state(like, order, door="logits", xp=XP, full=full)
         return State(state.peak, state.r0, like, like - 1) if full and _is_infinite(order) else state
     found: State | None = None
-    if not (full and _is_infinite(order)):
-        if x.is_cuda:
-            found = _on_gpu("state_of", x, order, where=where, full=full)
-        elif order.static:
-            found = blocks.state(x, order, where, full=full)
+    if x.is_cuda:
+        found = _on_gpu("state_of", x, order, where=where, full=full)
+    elif order.static and not (full and _is_infinite(order)):
+        found = blocks.state(x, order, where, full=full)
     if found is not None:
         return found
     parts = []
@@ -119,11 +118,10 @@ def gradient_of_state(
     if x.numel() == 0:
         return out
     found = None
-    if not _is_infinite(order):
-        if x.is_cuda:
-            found = _on_gpu("gradient_of_state", x, state, scale, order, where=where, out=out)
-        elif order.static:
-            found = blocks.gradient_of_state(x, state, scale, order, where, out)
+    if x.is_cuda:
+        found = _on_gpu("gradient_of_state", x, state, scale, order, where=where, out=out)
+    elif not _is_infinite(order):
+        found = blocks.gradient_of_state(x, state, scale, order, where, out)
     if found is not None:
         return found
     target = out if out.is_contiguous() else torch.empty(x.shape, dtype=x.dtype, device=x.device)
