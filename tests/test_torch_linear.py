@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import itertools
 import math
 
@@ -270,16 +272,22 @@ def test_logits_are_never_stored(tokens, vocabulary, blocks, dtype, monkeypatch)
     assert sum(kept.values()) <= 3 * tokens * (4 * 4 + 8 + 8 + 16)
 
 
+def test_docstring():
+    assert doctest.testmod(importlib.import_module("renyi_adapters.torch._linear")).failed == 0
+
+
 def test_autocast():
     hidden, weight, bias = (numbers(s, k, dtype=torch.float32) for k, s in enumerate([(6, 16), (50, 16), (50,)]))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         got = linear_entropy(hidden, weight, 1.7, bias=bias, chunk=2)
         want = renyi.entropy_from_logits(torch.nn.functional.linear(hidden, weight, bias), 1.7)
         double = linear_entropy(hidden.double(), weight.double(), 1.7)
+        mixed = linear_entropy(hidden.bfloat16(), weight, 1.7, bias=bias, chunk=2)
     assert want.dtype == torch.bfloat16
     assert got.dtype == torch.float32
     assert double.dtype == torch.float64
     torch.testing.assert_close(got, want.float(), rtol=0.02, atol=0)
+    torch.testing.assert_close(got, mixed)
     inputs = hidden, weight, bias
     for one, other in zip(*(torch.autograd.grad(v.float().sum(), inputs) for v in (got, want)), strict=True):
         assert one.dtype == torch.float32
@@ -318,6 +326,23 @@ def test_strides():
     got = linear_entropy(hidden.transpose(0, 1), weight.t().contiguous().t(), 1.7, bias=bias[:1].expand(VOCABULARY))
     want = direct(hidden.transpose(0, 1), weight, 1.7, bias[:1].expand(VOCABULARY))
     compare((hidden, weight, bias), (got,), want)
+
+
+def test_fake_and_meta_tensors():
+    from torch._subclasses import FakeTensorMode
+
+    def shapes(device):
+        hidden = torch.empty(2, 3, FEATURES, device=device, requires_grad=True)
+        weight = torch.empty(VOCABULARY, FEATURES, device=device, requires_grad=True)
+        tokens = torch.empty(2, 3, dtype=torch.int64, device=device)
+        results = linear_entropy(hidden, weight, 1.7, tokens=tokens, chunk=1)
+        gradients = torch.autograd.grad(sum(result.sum() for result in results), (hidden, weight))
+        return [tuple(x.shape) for x in (*results, *gradients)]
+
+    want = [(2, 3)] * 3 + [(2, 3, FEATURES), (VOCABULARY, FEATURES)]
+    assert shapes("meta") == want
+    with FakeTensorMode():
+        assert shapes("cpu") == want
 
 
 def test_same_bits():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import math
 import subprocess
 import sys
@@ -256,6 +258,10 @@ def test_compile():
     y = x.detach().requires_grad_()
     (2 * renyi.entropy_from_logits(y * 2, 1.7)).sum().backward()
     torch.testing.assert_close(x.grad, y.grad)
+
+
+def test_docstring():
+    assert doctest.testmod(importlib.import_module("renyi_adapters.torch._parallel")).failed == 0
 
 
 def test_errors():

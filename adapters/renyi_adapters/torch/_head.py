@@ -8,6 +8,7 @@ summed in float32 at least, and the other one is a product of whole rows.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -206,6 +207,13 @@ def _gradient_over(
         logits.scatter_add_(1, column, torch.where(inside, given.chosen, 0.0).to(logits.dtype))
 
 
+def _without_autocast(device: str) -> Any:
+    """Return a context in which products have the dtype of their factors."""
+    if not torch.amp.is_autocast_available(device):
+        return contextlib.nullcontext()
+    return torch.autocast(device, enabled=False)
+
+
 def _direct(head: Head, *tensors: Tensor) -> Any:
     """Return the results by way of stored logits, in torch's differentiable operations."""
     hidden, weight, bias, tokens, where, alpha, t, infinite = tensors
@@ -235,7 +243,7 @@ class _HeadEntropy(torch.autograd.Function):
         order = head.order_of(*of_order)
         ctx.head = head
         ctx.set_materialize_grads(False)
-        with torch.autocast(hidden.device.type, enabled=False):
+        with _without_autocast(hidden.device.type):
             tiles = _Tiles(head, hidden, weight, bias, where)
             state, chosen = _forward(head, order, tiles, tokens, full=any(ctx.needs_input_grad))
             rows = finish(state, order, xp=torch_namespace)
@@ -260,7 +268,7 @@ class _HeadEntropy(torch.autograd.Function):
         hidden, weight, bias, tokens, where, *of_order = tensors
         order, state = head.order_of(*of_order), State(peak, r0, s, ra)
         cotangents = _cotangents(peak.dtype, *given, *(None,) * (3 - len(given)))
-        with torch.autocast(hidden.device.type, enabled=False):
+        with _without_autocast(hidden.device.type):
             tiles = _Tiles(head, hidden, weight, bias, where)
             gradients = _Gradients(tiles, (*wanted[:3], wanted[5] and cotangents.entropy is not None))
             rows = finish(state, order, xp=torch_namespace)

@@ -150,7 +150,15 @@ def _columns(order: Order, lead: tuple[int, ...]) -> list[Tensor]:
 
 
 def _is_plain(value: Any) -> bool:
-    return type(value) in (torch.Tensor, torch.nn.Parameter)
+    """Return whether this is a tensor, and not one that is spread over processes."""
+    return isinstance(value, torch.Tensor) and not hasattr(value, "device_mesh")
+
+
+def _autocast_dtype(device: str) -> Any:
+    """Return the dtype of autocast, None where it is off."""
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        return None
+    return torch.get_autocast_dtype(device)
 
 
 def _check_layer(hidden: Any, weight: Any, bias: Any) -> None:
@@ -162,7 +170,7 @@ def _check_layer(hidden: Any, weight: Any, bias: Any) -> None:
             msg = f"`{name}` must be a torch tensor, got {type(value).__module__}.{type(value).__name__}"
             raise TypeError(msg)
         floating(value, name)
-        if value.dtype != hidden.dtype and not torch.is_autocast_enabled(hidden.device.type):
+        if value.dtype != hidden.dtype and _autocast_dtype(hidden.device.type) is None:
             msg = f"`{name}` must have the dtype of `hidden`, {hidden.dtype}, got {value.dtype}"
             raise TypeError(msg)
     if hidden.ndim == 0:
@@ -194,10 +202,8 @@ def _check_tokens(tokens: Any, lead: tuple[int, ...]) -> None:
 
 def _dtype_of_logits(hidden: Tensor) -> Any:
     """Return the dtype that ``torch.nn.functional.linear`` gives; autocast leaves float64 alone."""
-    device = hidden.device.type
-    if torch.is_autocast_enabled(device) and hidden.dtype != torch.float64:
-        return torch.get_autocast_dtype(device)
-    return hidden.dtype
+    dtype = _autocast_dtype(hidden.device.type)
+    return hidden.dtype if dtype is None or hidden.dtype == torch.float64 else dtype
 
 
 def _room(chunk: Any, logits: Tensor) -> int:
