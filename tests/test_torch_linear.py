@@ -12,7 +12,7 @@ import pytest
 import renyi_core as renyi
 
 torch = pytest.importorskip("torch")
-from renyi_adapters.torch import EntropyAndLogProb, _blocks, linear_entropy  # noqa: E402
+from renyi_adapters.torch import EntropyAndLogProb, _blocks, _states, linear_entropy  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 BACKENDS = ("torch",)
@@ -147,6 +147,18 @@ def test_only_what_is_asked_for():
             want = direct(hidden, weight, 1.7, bias=bias, tokens=tokens)[result]
             compare((inputs[chosen],), (got,), (want,))
     assert not linear_entropy(*(x.detach() for x in layer((3,))[:2]), 1.7).requires_grad
+
+
+def test_states_without_gradients(monkeypatch):
+    """Where no gradient can follow, the state is not the full one, which costs more."""
+    asked = []
+    state_of = _states.state_of
+    monkeypatch.setattr(_states, "state_of", lambda *a, full, **k: asked.append(full) or state_of(*a, full=full, **k))
+    inputs = layer((3,))[:2]
+    linear_entropy(*inputs, 1.7)
+    with torch.no_grad():
+        linear_entropy(*inputs, 1.7)
+    assert asked == [True, False]
 
 
 def test_token_outside_of_the_vocabulary():

@@ -37,12 +37,17 @@ PARTS = 8
 
 @dataclass(frozen=True)
 class Head:
-    """What of a call is not a tensor: the order (None: tensors), the dtype of the logits, how many rows of them fit."""
+    """What of a call is not a tensor.
+
+    The order (None: tensors), the dtype of the logits, of how many tokens they may exist at a time, whether there are
+    tokens given, and whether gradients are enabled, which they are not within a Function.
+    """
 
     order: Order | None
     dtype: Any
     chunk: int
     with_log_prob: bool
+    with_gradient: bool
 
     def order_of(self, alpha: Tensor, t: Tensor, infinite: Tensor) -> Order:
         """Return the order."""
@@ -245,7 +250,7 @@ class _HeadEntropy(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         with _without_autocast(hidden.device.type):
             tiles = _Tiles(head, hidden, weight, bias, where)
-            state, chosen = _forward(head, order, tiles, tokens, full=any(ctx.needs_input_grad))
+            state, chosen = _forward(head, order, tiles, tokens, full=head.with_gradient and any(ctx.needs_input_grad))
             rows = finish(state, order, xp=torch_namespace)
         ctx.save_for_backward(*tensors, *state)
         if chosen is None:

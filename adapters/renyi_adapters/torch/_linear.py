@@ -33,8 +33,9 @@ def linear_entropy(
     r"""Rényi entropy of softmax(hidden · weightᵀ + bias), without ever storing its logits.
 
     The entropy of the head of a language model, for training: forward and backward compute the logits a tile at a
-    time, so that memory beyond the arguments and their gradients is a fixed amount, whatever the number of tokens.
-    Backward computes each tile once more and keeps a few numbers a token.
+    time, so that memory beyond the arguments and their gradients is a fixed amount, whatever the number of tokens; of
+    float16 and bfloat16 there is besides, in backward, the float32 sum of one gradient, the smaller one. Backward
+    computes each tile once more, from a few numbers a token that are kept.
 
     Parameters
     ----------
@@ -126,7 +127,8 @@ def _linear_entropy(
         msg = f"`where` must have the shape of the vocabulary, {(vocabulary,)}, got {tuple(where.shape)}"
         raise ValueError(msg)
     order = problem.order
-    head = Head(order if order.static else None, dtype, _room(chunk, logits), tokens is not None)
+    room, with_gradient = _room(chunk, logits), torch.is_grad_enabled()
+    head = Head(order if order.static else None, dtype, room, tokens is not None, with_gradient)
     results = head_entropy(
         head,
         hidden.reshape(-1, hidden.shape[-1]),
