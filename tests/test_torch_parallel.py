@@ -70,6 +70,10 @@ def on_shards(rank):
     return results
 
 
+def factors():
+    return torch.arange(24, dtype=torch.float64).reshape(4, 6)
+
+
 def on_mesh(rank):
     """Return the full value and gradient of DTensors: sharded unevenly, with a mask, and by rows too."""
     from torch.distributed.tensor import Replicate, Shard, distribute_tensor
@@ -81,14 +85,20 @@ def on_mesh(rank):
         for placed, placements in ((mesh, [Shard(-1)]), (both, [Shard(0), Shard(2)]), (both, [Replicate(), Shard(2)])):
             x = distribute_tensor(logits()[..., :99], placed, placements).requires_grad_()
             valid = where
-            if where is not None:
-                valid = distribute_tensor(where[:99], placed, [Replicate()] * (placed.ndim - 1) + [Shard(0)])
+            if where is not None and placed is mesh:
+                valid = where[:50] if rank == 0 else where[50:99]
+            elif where is not None:
+                valid = distribute_tensor(where[:99], placed, [Replicate(), Shard(0)])
             value = parallel_entropy(x, 1.7, where=valid)
             assert value.shape == (3, 4)
             assert value.device_mesh == placed
             (value.square().sum() * 2).backward()
             assert x.grad.placements == x.placements
             results.append((value.full_tensor().detach(), x.grad.full_tensor()))
+    # a cotangent that is a sum over the processes
+    x = distribute_tensor(logits(), mesh, [Shard(-1)]).requires_grad_()
+    (parallel_entropy(x, 1.7) @ distribute_tensor(factors(), mesh, [Shard(1)])).sum().backward()
+    results.append((None, x.grad.full_tensor()))
     with pytest.raises(ValueError, match="`local_logits` must be sharded along its last dimension"):
         parallel_entropy(distribute_tensor(logits(), mesh, [Shard(0)]), 1.7)
     with pytest.raises(ValueError, match="`group` must be None with a DTensor"):
@@ -183,6 +193,11 @@ def test_distributed_tensors(results):
             for got, gradient in next(cases):
                 torch.testing.assert_close(got, value.detach(), rtol=1e-13, atol=0)
                 torch.testing.assert_close(gradient, x.grad, rtol=1e-11, atol=1e-14)
+    x = logits().requires_grad_()
+    (renyi.entropy_from_logits(x, 1.7) @ factors()).sum().backward()
+    for _, gradient in next(cases):
+        torch.testing.assert_close(gradient, x.grad, rtol=1e-11, atol=1e-14)
+    assert next(cases, None) is None
 
 
 def test_one_collective(results):

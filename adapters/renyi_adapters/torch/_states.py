@@ -73,10 +73,8 @@ def state_of(x: Tensor, order: Order, *, where: Tensor | None = None, full: bool
         like = x.new_zeros((*x.shape[:-1], 1), dtype=accumulator(x.dtype))
         state = empty_state(like, order, door="logits", xp=XP, full=full)
         return State(state.peak, state.r0, like, like - 1) if full and _is_infinite(order) else state
-    found: State | None = None
-    if x.is_cuda:
-        found = _on_gpu("state_of", x, order, where=where, full=full)
-    elif order.static and not (full and _is_infinite(order)):
+    found: State | None = _by_triton("state_of", x, order, where=where, full=full)
+    if found is None and order.static and not (full and _is_infinite(order)):
         found = blocks.state(x, order, where, full=full)
     if found is not None:
         return found
@@ -117,10 +115,8 @@ def gradient_of_state(
         out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     if x.numel() == 0:
         return out
-    found = None
-    if x.is_cuda:
-        found = _on_gpu("gradient_of_state", x, state, scale, order, where=where, out=out)
-    elif not _is_infinite(order):
+    found = _by_triton("gradient_of_state", x, state, scale, order, where=where, out=out)
+    if found is None and not _is_infinite(order):
         found = blocks.gradient_of_state(x, state, scale, order, where, out)
     if found is not None:
         return found
@@ -250,14 +246,14 @@ def _pieces(
         )
 
 
-def _on_gpu(name: str, *args: Any, **kwargs: Any) -> Any:
-    """Return what Triton's kernel of this name gives, None without Triton or for what it does not take."""
-    kernels = _gpu_kernels()
+def _by_triton(name: str, *args: Any, **kwargs: Any) -> Any:
+    """Return what Triton's kernel of this name gives, None for what it does not take: on the CPU, or without Triton."""
+    kernels = _triton_kernels()
     return None if kernels is None else getattr(kernels, name)(*args, **kwargs)
 
 
 @functools.cache
-def _gpu_kernels() -> Any:
+def _triton_kernels() -> Any:
     try:
         return importlib.import_module("._triton", __package__)
     except ImportError:
