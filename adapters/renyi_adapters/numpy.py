@@ -223,7 +223,8 @@ def entropy_partial_state(x: Array, order: Order, *, door: Door, axis: Axis, xp:
     """
     walk = Walk(x, order, None, axis)
     dtype = _accumulator(x)
-    engine = _engine(walk, x, order, door, gradient=False)
+    # the engine's logarithms of probabilities serve the value alone
+    engine = _engine(walk, x, order, door, gradient=False) if door == "logits" or not full else None
     exact = door == "logits" and is_exact(x, order)
     needs = (True, True, *order.needs(full=full))
     fields = [walk.new_rows(dtype) if need else None for need in needs]
@@ -233,7 +234,7 @@ def entropy_partial_state(x: Array, order: Order, *, door: Door, axis: Axis, xp:
             if engine:
                 state = engine.state(clean)
                 if full and state.ra is not None:
-                    state = state._replace(s=_s_from_sums(state, clean, order, door, xp))
+                    state = state._replace(s=_s_from_sums(state, clean, order, xp))
                 state = _with_identity(state, clean, door)
             elif exact:
                 state = exact_state(clean, order, xp)
@@ -245,17 +246,14 @@ def entropy_partial_state(x: Array, order: Order, *, door: Door, axis: Axis, xp:
     return State(*(None if field is None else walk.as_rows(field) for field in fields))
 
 
-def _s_from_sums(state: State, x: Array, order: Order, door: Door, xp: Any) -> Array:
+def _s_from_sums(state: State, logits: Array, order: Order, xp: Any) -> Array:
     """Return s = (Σ e**α − Σ e)/t, by itself where that has lost digits."""
     s = (state.ra - state.r0) / order.t
     rows = close_rows(state)
-    step = _rows_at_once(x.shape[1])
+    step = _rows_at_once(logits.shape[1])
     for start in range(0, len(rows), step):
         some = rows[start : start + step]
-        if door == "logits":
-            s[some] = exact_state(x[some], order, xp).s
-        else:
-            s[some] = _Pieces(x[some], order, door, xp, full=True).state.s
+        s[some] = exact_state(logits[some], order, xp).s
     return s
 
 
