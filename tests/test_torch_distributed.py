@@ -1,4 +1,7 @@
-"""A training step with the term on two processes is the step of one process on the whole batch."""
+"""A training step with the term on two processes is the step of one process on the whole batch.
+
+Also of a model whose head is within linear_entropy, which takes its weight, not its output.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,40 @@ import pytest
 import renyi_core as renyi
 
 torch = pytest.importorskip("torch")
+from renyi_adapters.torch import linear_entropy  # noqa: E402
 
 BACKENDS = ("torch",)
 pytestmark = pytest.mark.usefixtures("backend")
 
 
-def build():
+class WithHead(torch.nn.Module):
+    """Returns the entropies, not the logits."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.Tanh())
+        self.head = torch.nn.Linear(16, 40)
+
+    def forward(self, inputs):
+        hidden = self.body(inputs)
+        return [linear_entropy(hidden, self.head.weight, alpha, bias=self.head.bias) for alpha in (1.7, 1)]
+
+
+def build(head):
     torch.manual_seed(0)
+    if head == "fused":
+        return WithHead()
     return torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.Tanh(), torch.nn.Linear(16, 40))
 
 
-def step(model, inputs):
+def step(model, inputs, head):
     """One step of stochastic gradient descent on −H."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    loss = (
-        -renyi.entropy_from_logits(model(inputs), 1.7).mean() - 0.1 * renyi.entropy_from_logits(model(inputs), 1).mean()
-    )
+    if head == "fused":
+        first, second = model(inputs)
+    else:
+        first, second = (renyi.entropy_from_logits(model(inputs), alpha) for alpha in (1.7, 1))
+    loss = -first.mean() - 0.1 * second.mean()
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -35,22 +56,23 @@ def data():
     return torch.randn(8, 6, generator=torch.Generator().manual_seed(1))
 
 
-def work(kind, path, rank):
+def work(kind, head, path, rank):
     import torch.distributed as dist
 
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{path}/meeting", rank=rank, world_size=2)
     try:
-        model = build()
+        model = build(head)
         if kind == "ddp":
             model = torch.nn.parallel.DistributedDataParallel(model)
         else:
             from torch.distributed.fsdp import fully_shard
 
             mesh = dist.device_mesh.init_device_mesh("cpu", (2,))
-            for layer in (model[0], model[2], model):
+            # the head's weight is gathered with the model itself, not when its own forward is called
+            for layer in (model.body, model) if head == "fused" else (model[0], model[2], model):
                 fully_shard(layer, mesh=mesh)
-        step(model, data()[rank::2])
+        step(model, data()[rank::2], head)
         parameters = [getattr(p, "full_tensor", lambda p=p: p)().detach() for p in model.parameters()]
         if rank == 0:
             torch.save(parameters, f"{path}/parameters")
@@ -59,19 +81,20 @@ def work(kind, path, rank):
         dist.destroy_process_group()
 
 
+@pytest.mark.parametrize("head", ["logits", "fused"])
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
-def test_step(kind, tmp_path):
+def test_step(kind, head, tmp_path):
     if not torch.distributed.is_available():
         pytest.skip("torch.distributed is not in this build")
-    command = [sys.executable, __file__, kind, str(tmp_path)]
+    command = [sys.executable, __file__, kind, head, str(tmp_path)]
     processes = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)]
     errors = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
-    model = build()
-    step(model, data())
+    model = build("logits")
+    step(model, data(), "logits")
     for got, want in zip(torch.load(tmp_path / "parameters"), model.parameters(), strict=True):
         torch.testing.assert_close(got, want.detach())
 
 
 if __name__ == "__main__":
-    work(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    work(*sys.argv[1:4], int(sys.argv[4]))

@@ -7,11 +7,17 @@ from ._entropy import (
     entropy_hvp,
     gradient_in_place_of_the_input,
 )
+from ._linear import linear_entropy
+from ._parallel import parallel_entropy
+from ._results import EntropyAndLogProb
 
 __all__ = [
+    "EntropyAndLogProb",
     "entropy",
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",
     "entropy_hvp",
     "gradient_in_place_of_the_input",
+    "linear_entropy",
+    "parallel_entropy",
 ]

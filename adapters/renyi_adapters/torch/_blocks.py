@@ -19,17 +19,19 @@ try:
 except ImportError:  # torch itself can do without NumPy
     _blocks = None  # type: ignore[assignment]
 
-from renyi_core._kernels.measures import Measure
-from renyi_core._kernels.state import Door, Order
+from renyi_core._kernels.measures import ENTROPY, Measure
+from renyi_core._kernels.state import Door, Order, State
 
 Tensor = Any
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["alpha_gradient", "gradient", "product", "value"]
+__all__ = ["alpha_gradient", "gradient", "gradient_of_state", "product", "state", "value"]
 
 CHUNK = 1 << 18
-"""Entries of bfloat16 that are taken in float32 at a time."""
+"""Entries that are taken at a time where they are copied, as bfloat16 is to float32."""
+
+LAST = (-1,)
 
 blocks: Any = _blocks
 
@@ -58,7 +60,7 @@ class _Problem:
         self.tensors = (x, where, *others, *rest)
         self.arrays = [_array(tensor) for tensor in self.tensors]
         self.others = len(others)
-        self.half = x.dtype == torch.bfloat16
+        self.copies = x.dtype == torch.bfloat16
         shape = tuple(np.broadcast_shapes(x.shape, *(part.shape for part in rest)))
         self.shape = shape
         free = [k for k in range(-x.ndim, 0) if k not in axis and x.shape[k] == shape[k] and len(shape) == x.ndim]
@@ -75,7 +77,7 @@ class _Problem:
     def _pieces(self) -> Iterator[slice | None]:
         """Yield the slices to be done one at a time: None is all there is."""
         size = math.prod(self.shape)
-        if not self.half or not self.cut or size <= CHUNK:
+        if not self.copies or not self.cut or size <= CHUNK:
             yield None
             return
         length = self.shape[self.cut]
@@ -213,5 +215,59 @@ def product(
         )
 
     out = _empty(problem.shape, x.dtype)
+    problem.run(kernel, out)
+    return out
+
+
+def state(x: Tensor, order: Order, where: Tensor | None, *, full: bool) -> State | None:
+    """Return the partial state of logits over the last axis, for a static order, or None."""
+    problem = _problem(x, order, where, LAST)
+    if problem is None:
+        return None
+    problem.copies |= where is not None
+
+    def kernel(x: Array, order: Order, where: Array, *outs: Array) -> None:
+        if where is not None:
+            x = np.where(where, x, x.dtype.type(-math.inf))
+        found = blocks.entropy_partial_state(x, order, door="logits", axis=LAST, xp=numpy_namespace, full=full)
+        for out, values in zip(outs, (values for values in found if values is not None), strict=True):
+            out[...] = values
+
+    needs = True, True, *order.needs(full=full)
+    fields = problem.rows(sum(needs))
+    problem.run(kernel, *fields)
+    rest = iter(fields)
+    return State(*(next(rest) if need else None for need in needs))
+
+
+def gradient_of_state(
+    x: Tensor, state: State, scale: Any, order: Order, where: Tensor | None, out: Tensor
+) -> Tensor | None:
+    """Write the gradient of logits that are a part of a state's distributions to ``out``, which may be x, or None.
+
+    For a static order that is not ∞.
+    """
+    tensor = scale if isinstance(scale, torch.Tensor) else None
+    problem = _problem(x, order, where, LAST, *state, tensor)
+    if problem is None:
+        return None
+    problem.copies |= where is not None
+
+    def kernel(x: Array, order: Order, where: Array, *rest: Array) -> None:
+        *fields, part, out = rest
+        if where is not None:
+            x = np.where(where, x, x.dtype.type(-math.inf))
+        blocks.entropy_gradient_of_state(
+            x,
+            State(*fields),
+            scale if tensor is None else part,
+            order,
+            door="logits",
+            measure=ENTROPY,
+            axis=LAST,
+            xp=numpy_namespace,
+            out=out,
+        )
+
     problem.run(kernel, out)
     return out

@@ -1,0 +1,222 @@
+"""The entropy of a linear layer's softmax, without its logits: the public function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from renyi_core._arrays import floating, prepare
+from renyi_core._kernels.state import Order
+
+from ._head import Head, head_entropy
+from ._results import EntropyAndLogProb
+
+Tensor = Any
+
+__all__ = ["linear_entropy"]
+
+ROOM_CPU, ROOM = 1 << 25, 1 << 28
+"""Bytes of logits that exist at a time."""
+
+
+def linear_entropy(
+    hidden: Tensor,
+    weight: Tensor,
+    alpha: Any,
+    *,
+    bias: Tensor | None = None,
+    tokens: Tensor | None = None,
+    where: Tensor | None = None,
+    chunk: int | None = None,
+) -> Any:
+    r"""Rényi entropy of softmax(hidden · weightᵀ + bias), without ever storing its logits.
+
+    The entropy of the head of a language model, for training: forward and backward compute the logits a tile at a
+    time, so that memory beyond the arguments and their gradients is a fixed amount, whatever the number of tokens; of
+    float16 and bfloat16 there is besides, in backward, the float32 sum of one gradient, the smaller one. Backward
+    computes each tile once more, from a few numbers a token that are kept.
+
+    Parameters
+    ----------
+    hidden : tensor of shape (..., features)
+        What the layer is applied to, for each token.
+    weight : tensor of shape (vocabulary, features)
+        The weight of the layer, as of ``torch.nn.Linear``.
+    alpha : float or tensor
+        The order, >= 0; 0, 1 and ∞ are taken as limits. A tensor must broadcast to the tokens, of shape (...); it may
+        be a parameter. It is slower than a number.
+    bias : tensor of shape (vocabulary,), optional
+        The bias of the layer.
+    tokens : integer tensor of shape (...), optional
+        A token for each position, of which the log-probability is given too. One that is not in the vocabulary, such
+        as −100, has NaN.
+    where : boolean tensor of shape (vocabulary,), optional
+        A mask of the real entries of a padded vocabulary; padding has probability 0 and a gradient of 0. Its weights
+        must be finite all the same.
+    chunk : int, optional
+        The room for logits, in tokens: ``chunk`` · vocabulary of them exist at a time. By default what fits 32 MB, or
+        256 MB on a GPU. It is a matter of speed and memory, not of the result beyond its last digits.
+
+    Returns
+    -------
+    tensor of shape (...), or EntropyAndLogProb
+        The entropy in nats; with ``tokens`` a named tuple ``(entropy, log_prob, log_sum_exp)`` of such tensors. There
+        being no logits whose dtype they could have, they have that of the sums: float32 for float16 and bfloat16.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not what is said above, or ``weight`` or ``bias`` has another than ``hidden`` has.
+    ValueError
+        If a shape does not fit, or ``alpha`` is negative or NaN.
+
+    Notes
+    -----
+    Differentiable with respect to ``hidden``, ``weight``, ``bias`` and ``alpha``. The gradients of float16 and bfloat16
+    are summed over tiles in float32. Second derivatives (``create_graph=True``) are right, but take the direct way,
+    which stores the logits; ``torch.func`` and forward mode are not supported. Under ``torch.autocast`` the logits
+    have the dtype that ``torch.nn.functional.linear`` would give them. ``torch.compile`` breaks its graph here.
+
+    The accuracy is that of the logits, which are rounded to their dtype, and beyond that of
+    :func:`renyi_core.entropy_from_logits`. The same call twice gives the same bits where the products do.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from renyi_adapters.torch import linear_entropy
+    >>> hidden = torch.tensor([[1.0, 0.0], [0.0, 0.0]], requires_grad=True)
+    >>> weight = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 5.0]], requires_grad=True)
+    >>> value = linear_entropy(hidden, weight, 0.5)
+    >>> [round(number, 4) for number in value.tolist()]
+    [0.9529, 1.0986]
+    >>> value.mean().backward()
+    >>> weight.grad.shape
+    torch.Size([3, 2])
+    >>> entropy, log_prob, _ = linear_entropy(hidden, weight, 1, tokens=torch.tensor([0, 2]))
+    >>> [round(number, 4) for number in log_prob.tolist()]
+    [-0.4076, -1.0986]
+    """
+    compute: Any = _linear_entropy
+    if torch.compiler.is_compiling():
+        # it could follow neither NumPy's blocks nor the buffers
+        compute = torch.compiler.disable(_linear_entropy)
+    return compute(hidden, weight, alpha, bias, tokens, where, chunk)
+
+
+def _linear_entropy(
+    hidden: Tensor,
+    weight: Tensor,
+    alpha: Any,
+    bias: Tensor | None,
+    tokens: Tensor | None,
+    where: Tensor | None,
+    chunk: int | None,
+) -> Any:
+    _check_layer(hidden, weight, bias)
+    lead, vocabulary = tuple(hidden.shape[:-1]), weight.shape[0]
+    _check_tokens(tokens, lead)
+    dtype = _dtype_of_logits(hidden)
+    # in the place of the logits that there are not: their shape, dtype and device, and one number
+    logits = hidden.new_empty((), dtype=dtype).expand(*lead, vocabulary)
+    problem = prepare(logits, alpha, name="logits", axis=-1, where=where, base=None, keepdims=False)
+    if problem.shape != lead:
+        msg = f"`alpha` of shape {tuple(alpha.shape)} does not broadcast to the tokens, of shape {lead}"
+        raise ValueError(msg)
+    if where is not None and tuple(where.shape) != (vocabulary,):
+        msg = f"`where` must have the shape of the vocabulary, {(vocabulary,)}, got {tuple(where.shape)}"
+        raise ValueError(msg)
+    order = problem.order
+    room, with_gradient = _room(chunk, logits), torch.is_grad_enabled()
+    head = Head(order if order.static else None, dtype, room, tokens is not None, with_gradient)
+    results = head_entropy(
+        head,
+        hidden.reshape(-1, hidden.shape[-1]),
+        weight,
+        bias,
+        None if tokens is None else tokens.reshape(-1),
+        where,
+        *((None, None, None) if order.static else _columns(order, lead)),
+    )
+    if tokens is None:
+        return results.reshape(lead)
+    return EntropyAndLogProb(*(result.reshape(lead) for result in results))
+
+
+def _columns(order: Order, lead: tuple[int, ...]) -> list[Tensor]:
+    """Return the tensors of an order as columns of one row, or of a row for each token."""
+    tensors: list[Tensor] = list(order)
+    if order.alpha.numel() == 1:
+        return [part.reshape(1, 1) for part in tensors]
+    return [part.expand(*lead, 1).reshape(-1, 1) for part in tensors]
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether this is a tensor, and not one that is spread over processes."""
+    return isinstance(value, torch.Tensor) and not hasattr(value, "device_mesh")
+
+
+def _autocast_dtype(device: str) -> Any:
+    """Return the dtype of autocast, None where it is off."""
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        return None
+    return torch.get_autocast_dtype(device)
+
+
+def _check_layer(hidden: Any, weight: Any, bias: Any) -> None:
+    """Raise unless these are a linear layer and its input."""
+    for name, value in (("hidden", hidden), ("weight", weight), ("bias", bias)):
+        if value is None and name == "bias":
+            continue
+        if not _is_plain(value):
+            msg = f"`{name}` must be a torch tensor, got {type(value).__module__}.{type(value).__name__}"
+            raise TypeError(msg)
+        floating(value, name)
+        if value.dtype != hidden.dtype and _autocast_dtype(hidden.device.type) is None:
+            msg = f"`{name}` must have the dtype of `hidden`, {hidden.dtype}, got {value.dtype}"
+            raise TypeError(msg)
+    if hidden.ndim == 0:
+        msg = "`hidden` must have shape (..., features), got no dimension"
+        raise ValueError(msg)
+    if weight.ndim != 2 or weight.shape[0] == 0 or weight.shape[1] != hidden.shape[-1]:
+        given = f"{tuple(weight.shape)} with `hidden` of shape {tuple(hidden.shape)}"
+        msg = f"`weight` must have shape (vocabulary, features), got {given}"
+        raise ValueError(msg)
+    if bias is not None and tuple(bias.shape) != (weight.shape[0],):
+        msg = f"`bias` must have the shape of the vocabulary, {(weight.shape[0],)}, got {tuple(bias.shape)}"
+        raise ValueError(msg)
+
+
+def _check_tokens(tokens: Any, lead: tuple[int, ...]) -> None:
+    if tokens is None:
+        return
+    if not isinstance(tokens, torch.Tensor) or tokens.is_floating_point() or tokens.is_complex():
+        given = tokens.dtype if isinstance(tokens, torch.Tensor) else type(tokens).__name__
+        msg = f"`tokens` must be a tensor of integers, got {given}"
+        raise TypeError(msg)
+    if tokens.dtype == torch.bool:
+        msg = "`tokens` must be a tensor of integers, got torch.bool"
+        raise TypeError(msg)
+    if tuple(tokens.shape) != lead:
+        msg = f"`tokens` must have the shape of `hidden` without its last dimension, {lead}, got {tuple(tokens.shape)}"
+        raise ValueError(msg)
+
+
+def _dtype_of_logits(hidden: Tensor) -> Any:
+    """Return the dtype that ``torch.nn.functional.linear`` gives; autocast leaves float64 alone."""
+    dtype = _autocast_dtype(hidden.device.type)
+    return hidden.dtype if dtype is None or hidden.dtype == torch.float64 else dtype
+
+
+def _room(chunk: Any, logits: Tensor) -> int:
+    """Return how many tokens have room for their logits at a time."""
+    if chunk is None:
+        room = ROOM_CPU if logits.device.type == "cpu" else ROOM
+        return max(1, room // (int(logits.shape[-1]) * int(logits.dtype.itemsize)))
+    if isinstance(chunk, bool) or not isinstance(chunk, int):
+        msg = f"`chunk` must be an integer or None, got {chunk!r}"
+        raise TypeError(msg)
+    if chunk < 1:
+        msg = f"`chunk` must be at least 1, got {chunk}"
+        raise ValueError(msg)
+    return chunk
