@@ -2,6 +2,7 @@
 
 from ._dispatch import agnostic_only, register_adapter
 from .checks import check_probabilities
+from .divergence import divergence, divergence_from_logits
 from .entropy import (
     entropy,
     entropy_from_logits,
@@ -18,6 +19,8 @@ __version__ = "0.1.0"
 __all__ = [
     "agnostic_only",
     "check_probabilities",
+    "divergence",
+    "divergence_from_logits",
     "entropy",
     "entropy_from_logits",
     "entropy_spectrum",

@@ -18,12 +18,14 @@ from ._kernels.state import Order
 Array = Any
 
 __all__ = [
+    "PairProblem",
     "Problem",
     "axes_of",
     "check_fits",
     "check_mask",
     "floating",
     "prepare",
+    "prepare_pair",
     "put_back",
     "same_namespace",
     "sum_to_shape",
@@ -126,9 +128,9 @@ def broadcast_shapes(*shapes: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(reversed(result))
 
 
-def axes_of(x: Array, axis: Any, name: str) -> tuple[int, ...]:
-    """Return the axes of x to reduce, negative and sorted."""
-    shape, ndim = tuple(x.shape), x.ndim
+def axes_of(shape: tuple[Any, ...], axis: Any, name: str) -> tuple[int, ...]:
+    """Return the axes to reduce of an array of this shape, negative and sorted."""
+    ndim = len(shape)
     if type(axis) is int and axis == -1 and ndim > 0 and shape[-1] != 0:
         return (-1,)
     if axis is None:
@@ -229,15 +231,15 @@ def _alpha_order(
     return _array_order(alpha, floats, xp), result_shape
 
 
-def check_mask(where: Any, x: Array, xp: Any, name: str) -> None:
-    """Raise unless ``where`` is None or a boolean mask that broadcasts to x."""
+def check_mask(where: Any, xp: Any, name: str, shape: tuple[Any, ...]) -> None:
+    """Raise unless ``where`` is None or a boolean mask that broadcasts to ``shape``."""
     if where is None:
         return
     same_namespace(where, xp, "where", name)
     if not xp.isdtype(where.dtype, "bool"):
         msg = f"`where` must have a boolean dtype, got {where.dtype}"
         raise TypeError(msg)
-    check_fits(where, tuple(x.shape), "where", f"`{name}`")
+    check_fits(where, shape, "where", f"`{name}`")
 
 
 def check_fits(values: Array, shape: tuple[Any, ...], name: str, target: str) -> None:
@@ -260,13 +262,50 @@ def _known(*lengths: Any) -> bool:
 def prepare(x: Any, alpha: Any, *, name: str, axis: Any, where: Any, base: Any, keepdims: bool) -> Problem:
     """Check the arguments that every measure of one distribution takes."""
     xp = floating(x, name)
-    axes = axes_of(x, axis, name)
-    check_mask(where, x, xp, name)
+    axes = axes_of(tuple(x.shape), axis, name)
+    check_mask(where, xp, name, tuple(x.shape))
     rows_shape = _reduced(tuple(x.shape), axes, keepdims)
     floats = _floats(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked
     order, shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, name, xp)
     return Problem(x, order, where, axes, keepdims, _log_base(base), shape, xp)
+
+
+class PairProblem(NamedTuple):
+    """The checked arguments of a function of two distributions; ``first`` has the shape of both together."""
+
+    first: Problem
+    second: Array
+
+
+def prepare_pair(
+    x: Any, y: Any, alpha: Any, *, names: tuple[str, str], axis: Any, where: Any, base: Any, keepdims: bool
+) -> PairProblem:
+    """Check the arguments that every function of two distributions takes."""
+    xp = floating(x, names[0])
+    same_namespace(y, xp, names[1], names[0])
+    floating(y, names[1])
+    if x.dtype != y.dtype:
+        msg = f"`{names[1]}` must have the dtype of `{names[0]}`, {x.dtype}; got {y.dtype}"
+        raise TypeError(msg)
+    given = tuple(x.shape), tuple(y.shape)
+    try:
+        shape = broadcast_shapes(*given)
+    except ValueError:
+        msg = f"`{names[1]}` of shape {given[1]} does not broadcast with `{names[0]}`, of shape {given[0]}"
+        raise ValueError(msg) from None
+    axes = axes_of(shape, axis, names[0])
+    for name, own in zip(names, given, strict=True):
+        if any(-i > len(own) or (own[i] == 1 and shape[i] != 1) for i in axes):
+            msg = f"`{name}` of shape {own} lacks outcomes along `axis` {axis!r} of the shape {shape} of both together"
+            raise ValueError(msg)
+    rows_shape = _reduced(shape, axes, keepdims)
+    floats = _floats(xp, x.dtype)
+    assert floats is not None  # noqa: S101  floating() has looked
+    order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
+    problem = Problem(x, order, where, axes, keepdims, _log_base(base), result_shape, xp)
+    check_mask(where, xp, names[0], shape)
+    return PairProblem(problem, y)
 
 
 def _reduced(shape: tuple[Any, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[Any, ...]:

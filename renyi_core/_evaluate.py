@@ -13,7 +13,7 @@ from ._rules import Rule
 
 Array = Any
 
-__all__ = ["evaluate", "rule_for"]
+__all__ = ["cotangent_rows", "evaluate", "in_base", "rule_for"]
 
 
 def evaluate(
@@ -32,14 +32,15 @@ def evaluate(
     xp = problem.xp
     kernel = dispatch(entropy, xp)
     values = kernel(x, problem.order, door=door, measure=measure, where=where, axis=problem.axis, xp=xp)
-    return problem.rows(_in_base(values, problem))
+    return problem.rows(in_base(values, problem))
 
 
-def _in_base(values: Array, problem: Problem) -> Array:
+def in_base(values: Array, problem: Problem) -> Array:
+    """Return values in nats in the base asked for."""
     return values if problem.log_base == 1 else values / problem.log_base
 
 
-def _as_rows(cotangent: Any, problem: Problem) -> Any:
+def cotangent_rows(cotangent: Any, problem: Problem) -> Any:
     """Return a cotangent in the shape of the kernels' rows, in their dtype."""
     if cotangent is None or isinstance(cotangent, (int, float)):
         return cotangent
@@ -77,7 +78,7 @@ def rule_for(door: Door, measure: Measure, *, has_base: bool = False) -> Rule:
             value, gradient = _along_alpha(problem, door, measure, cotangent, tuple(getattr(alpha, "shape", ())))
         else:
             value, gradient = _along_entries(problem, door, measure, cotangent)
-        return problem.rows(_in_base(value, problem)), gradient
+        return problem.rows(in_base(value, problem)), gradient
 
     def product(
         vector: Any,
@@ -104,7 +105,7 @@ def rule_for(door: Door, measure: Measure, *, has_base: bool = False) -> Rule:
 
 def _along_entries(problem: Problem, door: Door, measure: Measure, cotangent: Any) -> tuple[Array, Array]:
     x, xp = problem.x, problem.xp
-    scale = _as_rows(cotangent, problem)
+    scale = cotangent_rows(cotangent, problem)
     if problem.log_base != 1:
         scale = (1 if scale is None else scale) / problem.log_base
     kernel = dispatch(entropy_and_gradient, xp)
@@ -124,8 +125,8 @@ def _along_alpha(
     value, gradient = kernel(
         x, problem.order, door=door, measure=measure, where=problem.where, axis=problem.axis, xp=xp
     )
-    gradient = _in_base(gradient, problem)
+    gradient = in_base(gradient, problem)
     if cotangent is None:
         return value, problem.rows(gradient)
-    gradient = problem.rows(gradient * _as_rows(cotangent, problem))
+    gradient = problem.rows(gradient * cotangent_rows(cotangent, problem))
     return value, sum_to_shape(gradient, shape, xp)

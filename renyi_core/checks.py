@@ -57,8 +57,8 @@ def check_probabilities(
     ValueError: `probs` must sum to 1 within 1.5e-08 along axis -1: 1 of 2 distributions does not, first at (1,): 0.9
     """
     xp = floating(probs, "probs")
-    axes = axes_of(probs, axis, "probs")
-    check_mask(where, probs, xp, "probs")
+    axes = axes_of(tuple(probs.shape), axis, "probs")
+    check_mask(where, xp, "probs", tuple(probs.shape))
     bits = xp.finfo(probs.dtype).bits
     values = xp.astype(probs, xp.float32) if bits == 16 else probs
     if where is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import oracle_pairs
 import pytest
 
 import renyi_core as renyi
@@ -129,3 +130,30 @@ def test_second_derivative(backend):
             got = jax.jvp(jax.grad(lambda z, a=alpha: renyi.entropy_from_logits(z, a)), (z,), (v,))[1]
         want = renyi.hvp(renyi.entropy_from_logits)(z, alpha, vector=v)
         np.testing.assert_allclose(backend.numpy(got), backend.numpy(want), rtol=1e-9, atol=1e-11)
+
+
+PAIRS = ("independent", "nearer", "a shared zero", "p is zero", "q is zero", "peaked apart", "peaked together")
+
+
+@pytest.mark.parametrize("door", ["logits", "probs"])
+@pytest.mark.parametrize("alpha", [0.5, 1 - 1e-12, 1.0, 2.0, math.inf])
+def test_divergence(backend, alpha, door):
+    """By the library's own means with respect to both distributions: what the analytic derivatives say."""
+    f = renyi.divergence_from_logits if door == "logits" else renyi.divergence
+    known = [oracle_pairs.pairs("float64")[name] for name in PAIRS if name != "q is zero" or alpha < 1]
+    x, y = (
+        backend.asarray(np.exp(rows) if door == "probs" else rows) for rows in map(np.stack, zip(*known, strict=True))
+    )
+    for wrt in (0, 1):
+        got = derivative(backend, lambda *args: f(*args, alpha), x, y, wrt)
+        want = backend.numpy(renyi.grad(f, wrt)(x, y, alpha))
+        error = np.linalg.norm(got - want, axis=-1) / np.linalg.norm(want, axis=-1)
+        assert (error < 64 * np.finfo(want.dtype).eps).all(), dict(zip(PAIRS, error, strict=False))
+
+
+def test_divergence_along_orders(backend):
+    x, y = (backend.asarray(np.stack([rows] * 5)) for rows in oracle_pairs.pairs("float64")["independent"])
+    orders = backend.asarray(np.asarray([0.5, 1.0, 1.1, 2.0, math.inf]))
+    got = derivative(backend, lambda first, alpha: renyi.divergence_from_logits(first, y, alpha), x, orders, 1)
+    want = backend.numpy(renyi.grad(renyi.divergence_from_logits, "alpha")(x, y, orders))
+    np.testing.assert_allclose(got, want, rtol=1e-5 if backend.variant == "x32" else 1e-12)

@@ -12,7 +12,9 @@ import pytest
 
 import renyi_core as renyi
 
-OTHER = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad"}
+# functions of two distributions are in test_divergence
+PAIRS = {"divergence", "divergence_from_logits"}
+OTHER = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad", *PAIRS}
 
 
 class Call(NamedTuple):

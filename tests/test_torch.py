@@ -295,3 +295,39 @@ def test_without_numpy(monkeypatch):
     torch.testing.assert_close(value.detach(), want)
     torch.testing.assert_close(x.grad, want_gradient)
     torch.testing.assert_close(both(x.detach(), 1.7)[1], want_gradient)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.3, 2.0, "tensor"])
+@pytest.mark.parametrize("f", [renyi.divergence, renyi.divergence_from_logits], ids=lambda f: f.__name__)
+def test_derivatives_of_divergences(f, alpha):
+    x, y = (make((2, 4), seed).requires_grad_() for seed in (0, 1))
+    args = (x, y)
+    if f is renyi.divergence:
+        args = tuple(row.detach().exp().requires_grad_() for row in args)
+    if alpha == "tensor":
+        order = torch.tensor([0.7, 1.4], dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(f, (*args, order), check_forward_ad=True, check_batched_grad=True)
+        return
+    assert torch.autograd.gradcheck(lambda x, y: f(x, y, alpha), args, check_forward_ad=True, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x, y: f(x, y, alpha), args)
+
+
+def test_divergence_under_transforms_and_compile():
+    x, y = make((3, 5), 0), make((3, 5), 1)
+    f = renyi.divergence_from_logits
+    want = renyi.grad(f)(x, y, 1.7)
+    got = torch.func.vmap(torch.func.grad(lambda x, y: f(x, y, 1.7)))(x, y)
+    torch.testing.assert_close(got, want)
+    compiled = torch.compile(lambda x, y: f(x, y, 1.7), fullgraph=True, backend="aot_eager")
+    leaf = x.clone().requires_grad_()
+    compiled(leaf, y).sum().backward()
+    torch.testing.assert_close(leaf.grad, want)
+
+
+def test_kept_for_backward_of_divergences():
+    """The two arguments themselves."""
+    x, y = (make((8, 400), seed).requires_grad_() for seed in (0, 1))
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.data_ptr()) or tensor, lambda t: t):
+        renyi.divergence_from_logits(x, y, 1.7)
+    assert set(kept) <= {x.data_ptr(), y.data_ptr()}

@@ -18,12 +18,19 @@ from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order, State, finish, merge
 
 from . import numpy as blocks
+from ._dask_pairs import divergence, divergence_and_alpha_gradient, divergence_and_gradient
 
 da: Any = dask.array
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["entropy", "entropy_and_gradient"]
+__all__ = [
+    "divergence",
+    "divergence_and_alpha_gradient",
+    "divergence_and_gradient",
+    "entropy",
+    "entropy_and_gradient",
+]
 
 
 def _takes(x: Array, order: Order) -> bool:

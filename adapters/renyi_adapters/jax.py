@@ -20,11 +20,12 @@ from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order, Rows, finish, partial_state
 
 from . import _jax_logits as logits
+from ._jax_pairs import divergence
 
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["entropy", "entropy_and_gradient"]
+__all__ = ["divergence", "entropy", "entropy_and_gradient"]
 
 
 @dataclass(frozen=True)

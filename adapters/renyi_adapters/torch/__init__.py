@@ -1,5 +1,6 @@
 """torch: derivatives by ``torch.autograd.Function``, which keeps the input alone, and on the CPU NumPy's blocks."""
 
+from ._divergence import divergence
 from ._entropy import (
     entropy,
     entropy_and_alpha_gradient,
@@ -13,6 +14,7 @@ from ._results import EntropyAndLogProb
 
 __all__ = [
     "EntropyAndLogProb",
+    "divergence",
     "entropy",
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",

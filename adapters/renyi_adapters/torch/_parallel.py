@@ -99,7 +99,7 @@ def _parallel_entropy(logits: Any, alpha: Any, group: Any, where: Any) -> Tensor
     if isinstance(alpha, torch.Tensor):
         msg = "`alpha` must be a number here, got a tensor; float(alpha) if it needs no gradient"
         raise TypeError(msg)
-    check_mask(where, logits, torch_namespace, "local_logits")
+    check_mask(where, torch_namespace, "local_logits", tuple(logits.shape))
     # an empty shard is no error here
     rows = logits.new_empty(()).expand(*logits.shape[:-1], 1)
     order = prepare(rows, alpha, name="local_logits", axis=-1, where=None, base=None, keepdims=False).order

@@ -1,0 +1,90 @@
+"""Pairs of distributions in NumPy: the library's own kernels a block of rows at a time, a row whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from renyi_core._kernels import divergence as agnostic
+from renyi_core._kernels.state import Door, Order
+
+from ._blocks import Walk
+from ._numpy_states import PIECE
+
+Array = Any
+Axis = tuple[int, ...]
+
+__all__ = ["divergence", "divergence_and_alpha_gradient", "divergence_and_gradient"]
+
+
+class _Rows:
+    """The rows of both, next to each other."""
+
+    def __init__(self, x: Array, y: Array, order: Order, where: Array | None, axis: Axis, scale: Any = None) -> None:
+        x, y = np.broadcast_arrays(x, y)
+        self.walk = Walk(x, order, where, axis, scale, flat=False)
+        self._second = self.walk.moved(np.broadcast_to(y, self.walk.shape))
+        self.dtype = np.dtype(np.float32) if x.dtype == np.float16 else x.dtype
+
+    def blocks(self) -> Any:
+        """Yield ``(index, x, y, where, order, scale)``, each of shape (rows, n) or (rows, 1)."""
+        for index, x, where, order, scale in self.walk.blocks(max(1, PIECE // self.walk.n)):
+            column = scale[:, None] if isinstance(scale, np.ndarray) else scale
+            yield index, x, self._second[index].reshape(x.shape), where, order, column
+
+
+def _put(values: Array, index: Any, block: Array) -> None:
+    values[index] = block.reshape(np.shape(values[index]))
+
+
+def divergence(x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:
+    """Overlay renyi_core._kernels.divergence.divergence."""
+    rows = _Rows(x, y, order, where, axis)
+    values = rows.walk.new_rows(rows.dtype)
+    with np.errstate(all="ignore"):
+        for index, one, other, mask, own, _ in rows.blocks():
+            _put(values, index, agnostic.divergence(one, other, own, door=door, where=mask, axis=(-1,), xp=xp))
+    return rows.walk.as_rows(values)
+
+
+def divergence_and_gradient(
+    x: Array,
+    y: Array,
+    order: Order,
+    *,
+    wrt: int,
+    door: Door,
+    where: Array | None,
+    axis: Axis,
+    xp: Any,
+    scale: Any = None,
+) -> tuple[Array, Array]:
+    """Overlay renyi_core._kernels.divergence.divergence_and_gradient."""
+    rows = _Rows(x, y, order, where, axis, scale)
+    values = rows.walk.new_rows(rows.dtype)
+    gradient, target = rows.walk.new_entries(x.dtype)
+    with np.errstate(all="ignore"):
+        for index, one, other, mask, own, column in rows.blocks():
+            value, part = agnostic.divergence_and_gradient(
+                one, other, own, wrt=wrt, door=door, where=mask, axis=(-1,), xp=xp, scale=column
+            )
+            _put(values, index, value)
+            _put(target, index, part)
+    return rows.walk.as_rows(values), gradient
+
+
+def divergence_and_alpha_gradient(
+    x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any
+) -> tuple[Array, Array]:
+    """Overlay renyi_core._kernels.divergence.divergence_and_alpha_gradient."""
+    rows = _Rows(x, y, order, where, axis)
+    values, slopes = (rows.walk.new_rows(rows.dtype) for _ in range(2))
+    with np.errstate(all="ignore"):
+        for index, one, other, mask, own, _ in rows.blocks():
+            value, slope = agnostic.divergence_and_alpha_gradient(
+                one, other, own, door=door, where=mask, axis=(-1,), xp=xp
+            )
+            _put(values, index, value)
+            _put(slopes, index, slope)
+    return rows.walk.as_rows(values), rows.walk.as_rows(slopes)

@@ -1,0 +1,100 @@
+"""The divergence of torch tensors: backward keeps the two of them alone, and computes the analytic derivatives."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from array_api_compat import torch as torch_namespace
+
+from renyi_core._kernels import divergence as agnostic
+from renyi_core._kernels.state import Door, Order
+
+from ._function import differentiable, sum_to
+
+Tensor = Any
+Axis = tuple[int, ...]
+
+__all__ = ["divergence"]
+
+
+@dataclass(frozen=True)
+class _Static:
+    """What of a call is not a tensor; ``order`` is None where α is a tensor, ``wrt`` is for the gradient."""
+
+    order: Order | None
+    door: Door
+    axis: Axis
+    wrt: int = 0
+
+    def arguments(self, alpha: Tensor, t: Tensor, infinite: Tensor, where: Tensor) -> tuple[Order, dict[str, Any]]:
+        """Return the order and the other arguments of a kernel."""
+        order = self.order
+        if order is None:
+            # the value of t was formed before α was rounded; its derivative is α's
+            order = Order(alpha, t.detach() + (alpha - alpha.detach()), infinite)
+        return order, {"door": self.door, "where": where, "axis": self.axis, "xp": torch_namespace}
+
+
+def _value(static: _Static, x: Tensor, y: Tensor, *rest: Tensor) -> Tensor:
+    order, kwargs = static.arguments(*rest)
+    return agnostic.divergence(x, y, order, **kwargs)
+
+
+def _gradient(static: _Static, x: Tensor, y: Tensor, *rest: Tensor) -> Tensor:
+    *order_and_mask, scale = rest
+    order, kwargs = static.arguments(*order_and_mask)
+    return agnostic.divergence_and_gradient(x, y, order, wrt=static.wrt, scale=scale, **kwargs)[1]
+
+
+def _alpha_slope(static: _Static, x: Tensor, y: Tensor, *rest: Tensor) -> Tensor:
+    order, kwargs = static.arguments(*rest)
+    return agnostic.divergence_and_alpha_gradient(x, y, order, **kwargs)[1]
+
+
+_apply_gradient = differentiable(_gradient, _gradient)
+_apply_alpha_slope = differentiable(_alpha_slope, _alpha_slope)
+
+
+def _pull_back(static: _Static, tensors: Any, wanted: Any, cotangent: Tensor) -> tuple[Any, ...]:
+    found: list[Any] = [None] * len(tensors)
+    for wrt in (0, 1):
+        if wanted[wrt]:
+            gradient = _apply_gradient(dataclasses.replace(static, wrt=wrt), *tensors, cotangent)
+            found[wrt] = sum_to(gradient, tensors[wrt])
+    if wanted[2]:
+        # t = α − 1, too, but its part is in that of α
+        found[2] = sum_to(_apply_alpha_slope(static, *tensors) * cotangent, tensors[2])
+    return tuple(found)
+
+
+def _push_forward(static: _Static, tensors: Any, tangents: Any) -> Tensor:
+    x = tensors[0]
+    total = None
+    for wrt in (0, 1):
+        if tangents[wrt] is not None:
+            one = torch.ones((), dtype=x.dtype, device=x.device)
+            gradient = _apply_gradient(dataclasses.replace(static, wrt=wrt), *tensors, one)
+            part = (gradient * tangents[wrt]).sum(static.axis, keepdim=True)
+            total = part if total is None else total + part
+    if tangents[2] is not None:
+        part = _apply_alpha_slope(static, *tensors) * tangents[2]
+        total = part if total is None else total + part
+    if total is None:
+        # of t alone, which comes with that of α
+        total = (0 * x).sum(static.axis, keepdim=True)
+    return total
+
+
+_apply_value = differentiable(_value, _value, pull_back=_pull_back, push_forward=_push_forward)
+
+
+def divergence(x: Tensor, y: Tensor, order: Order, *, door: Door, where: Tensor | None, axis: Axis, xp: Any) -> Tensor:
+    """Overlay renyi_core._kernels.divergence.divergence."""
+    if torch.compiler.is_compiling():
+        return agnostic.divergence(x, y, order, door=door, where=where, axis=axis, xp=xp)
+    static = _Static(order if order.static else None, door, axis)
+    alpha, t, infinite = (None, None, None) if order.static else order
+    return _apply_value(static, x, y, alpha, None if t is None else t.detach(), infinite, where)

@@ -1,0 +1,399 @@
+"""The Rényi divergence of two distributions and its derivatives, exact for close and for distant pairs.
+
+With r = log(p/q), D the divergence and v = r − D, every sum has terms of one sign::
+
+    K(r) = (expm1(α r) − α expm1(r))/t >= 0          t S = Σ q exp(α r) − 1 + α m,  S = Σ q K(r)
+    D = log1p(t S − α m)/t                           m = Σ p where q = 0, K = 1 where p = 0
+    ∂D/∂x =  α p v φ(t v)   = (α/t)(π − p)           φ(u) = expm1(u)/u
+    ∂D/∂y = −q expm1(α r − t D) = q − π              π = p exp(t v) = q exp(α r − t D), a distribution
+    ∂D/∂α =  Σ p v² ψ(t v) = Σ (π (t v − 1) + p)/t²  ψ(u) = (u exp(u) − expm1(u))/u²
+
+for logits x of P and y of Q. Where the sum t S − α m is near −1, or would overflow, D comes from the largest of
+log q + α r instead. r itself is the difference of the logits less log(Σ exp x/Σ exp y), which is formed from
+Σ q expm1(Δ), not from two logarithms. After T. van Erven and P. Harremoës, "Rényi divergence and Kullback–Leibler
+divergence", IEEE Transactions on Information Theory 60 (2014), section II and equation (9).
+"""
+
+from __future__ import annotations
+
+import math
+from math import factorial
+from typing import Any, NamedTuple
+
+from .doors import accumulate
+from .special import expm1_ratio, log1p_ratio, power_curvature
+from .state import Door, Order, log_ratio, nonzero
+
+Array = Any
+Axis = tuple[int, ...]
+
+__all__ = ["divergence", "divergence_and_alpha_gradient", "divergence_and_gradient"]
+
+NEAR = 0.5
+"""Up to this distance of α to 1, K is exp(r) r φ(t r) − expm1(r)."""
+
+
+class Pair(NamedTuple):
+    """Two distributions, entry by entry: p, q and r = log(p/q), which is 0 where either is 0.
+
+    ``log_q`` is 0 where q = 0. ``live`` marks the entries where neither is 0, ``only_p`` and ``only_q`` those where
+    the other one is. ``outside`` is m, the mass of P where q = 0, and ``unused`` that of Q where p = 0. ``scales`` are
+    what the probabilities were divided by. ``sound`` says which rows are two distributions.
+    """
+
+    p: Array
+    q: Array
+    r: Array
+    log_q: Array
+    live: Array
+    only_p: Array
+    only_q: Array
+    outside: Array
+    unused: Array
+    scales: tuple[Array, Array]
+    sound: Array
+
+
+def _total(values: Array, axis: Axis, xp: Any) -> Array:
+    return xp.sum(values, axis=axis, keepdims=True)
+
+
+def _difference(x: Array, y: Array, live: Array, door: Door, xp: Any) -> Array:
+    """Return log(p/q) up to a number a row, at no loss where they are close; 0 where not live."""
+    if door == "logits":
+        return xp.where(live, x, 0.0) - xp.where(live, y, 0.0)
+    p, q = xp.where(live, x, 1.0), xp.where(live, y, 1.0)
+    close = (p < 2 * q) & (q < 2 * p)
+    return xp.where(close, xp.log1p(xp.where(close, p - q, 0.0) / q), xp.log(p) - xp.log(q))
+
+
+def _one(x: Array, door: Door, axis: Axis, xp: Any) -> tuple[Array, Array, Array, Array, Array]:
+    """Return d = log(x/max x), e, where they are dead, Σ e and the peak."""
+    peak = xp.max(x, axis=axis, keepdims=True)
+    if door == "probs":
+        peak = xp.where(xp.min(x, axis=axis, keepdims=True) < 0, math.nan, peak)
+    d, e, dead = log_ratio(x, peak, door=door, xp=xp)
+    if door == "probs":
+        e = xp.where(dead, 0.0, e)
+    return d, e, dead, _total(e, axis, xp), peak
+
+
+def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Pair:
+    """Return the two distributions next to each other."""
+    x, y = accumulate(x, xp=xp), accumulate(y, xp=xp)
+    x, y = x + xp.zeros_like(y), y + xp.zeros_like(x)
+    if where is not None:
+        nothing = -math.inf if door == "logits" else 0.0
+        x, y = xp.where(where, x, nothing), xp.where(where, y, nothing)
+    _, ep, dead_p, total_p, peak_p = _one(x, door, axis, xp)
+    dq, eq, dead_q, total_q, peak_q = _one(y, door, axis, xp)
+    sound = (total_p > 0) & (total_q > 0)
+    # rows that are none go on as such of one outcome: the value tells
+    total_p, total_q = xp.where(sound, total_p, 1.0), xp.where(sound, total_q, 1.0)
+    p, q = xp.where(sound, ep, 0.0) / total_p, xp.where(sound, eq, 0.0) / total_q
+    log_total_q = xp.log(total_q)
+    log_q = xp.where(sound & ~dead_q, dq, 0.0) - xp.where(dead_q, 0.0, log_total_q)
+    live, only_p, only_q = sound & ~(dead_p | dead_q), sound & dead_q & ~dead_p, sound & dead_p & ~dead_q
+    outside = _total(xp.where(only_p, p, 0.0), axis, xp)
+    unused = _total(xp.where(only_q, q, 0.0), axis, xp)
+    delta = _difference(x, y, live, door, xp)
+    weights = xp.where(live, q, 0.0)
+    mass = _total(weights, axis, xp)
+    mean = _total(weights * delta, axis, xp) / xp.where(mass > 0, mass, 1.0)
+    centred = xp.where(live, delta - mean, 0.0)
+    limit = _exponent_limit(centred, xp)
+    # Σ q exp(Δ) >= Σ q by Jensen's inequality: nothing cancels but what is unused, or outside
+    near = (xp.max(centred, axis=axis, keepdims=True) < limit) & (unused < 0.5) & (outside < 0.5)
+    excess = _total(weights * xp.expm1(xp.where(near, centred, 0.0)), axis, xp)
+    ratio = xp.log1p(xp.where(near, excess - unused, 0.0)) - xp.log1p(-xp.where(near, outside, 0.0))
+    peak_p, peak_q = xp.where(sound, peak_p, 1.0), xp.where(sound, peak_q, 1.0)
+    far = peak_p - peak_q if door == "logits" else xp.log(peak_p) - xp.log(peak_q)
+    far = far + (xp.log(total_p) - log_total_q)
+    r = xp.where(live, xp.where(near, centred - ratio, delta - far), 0.0)
+    scales = (peak_p * total_p, peak_q * total_q)
+    return Pair(p, q, r, log_q, live, only_p, only_q, outside, unused, scales, sound)
+
+
+def _exponent_limit(like: Array, xp: Any) -> float:
+    """Return how large an exponent may be with room to spare."""
+    return math.log(float(xp.finfo(like.dtype).max)) * 0.8
+
+
+def _terms(eps: float) -> int:
+    k = 2
+    while 1 / factorial(k) > eps / 64:
+        k += 1
+    return k
+
+
+def _excess(r: Array, order: Order, *, xp: Any) -> Array:
+    """Return K(r) = (expm1(α r) − α expm1(r))/t for r whose exponentials do not overflow."""
+    alpha, t = order.alpha, order.t
+    eps = float(xp.finfo(r.dtype).eps)
+    if order.static:
+        steep, low = max(1.0, alpha), min(1.0, alpha)
+    else:
+        steep, low = xp.where(alpha > 1, alpha, 1.0), xp.where(alpha > 1, 1.0, alpha)
+    near = xp.abs(r) * steep <= 1
+    # Σ α (1 + α + … + α^(k−2)) r^k/k! from k = 2 on, in powers of α r if α > 1
+    small = xp.where(near, r, 0.0)
+    power = ratio = low / steep
+    geometric, term = 1.0, low * small * (steep * small) / 2
+    series = term
+    for k in range(3, _terms(eps)):
+        geometric = geometric + power
+        power = power * ratio
+        term = term * (steep * small) / k
+        series = series + term * geometric
+    u = t * r
+    middle = ~near & (abs(t) <= NEAR) & (xp.abs(u) <= 1)
+    some = xp.where(middle, r, 0.0)
+    between = xp.exp(some) * some * expm1_ratio(xp.where(middle, u, 0.0), eps=eps, xp=xp) - xp.expm1(some)
+    other = xp.where(near | middle, 0.0, r)
+    far = (xp.expm1(alpha * other) - alpha * xp.expm1(other)) / nonzero(order, xp=xp)
+    return xp.where(near, series, xp.where(middle, between, far))
+
+
+def _ties(pair: Pair, axis: Axis, xp: Any) -> tuple[Array, Array]:
+    """Return the largest r and π at α = ∞: the same on each of the entries with that r."""
+    r = xp.where(pair.live, pair.r, -math.inf)
+    largest = xp.max(r, axis=axis, keepdims=True)
+    top = pair.live & (r == largest)
+    count = _total(xp.where(top, 1.0 + 0 * pair.r, 0.0), axis, xp)
+    return largest, xp.where(top, 1 / xp.where(count == 0, 1.0, count), 0.0)
+
+
+def _value(pair: Pair, order: Order, axis: Axis, xp: Any) -> Array:
+    """Return D."""
+    largest = _ties(pair, axis, xp)[0]
+    disjoint = largest == -math.inf
+    lost = pair.outside > 0
+    if order.static and order.alpha == math.inf:
+        value = largest
+    else:
+        value = _finite_order(pair, order, largest, axis, xp)
+        if not order.static:
+            value = xp.where(order.infinite, largest, value)
+    if order.static:
+        infinite = disjoint | lost if order.alpha >= 1 else disjoint
+    else:
+        infinite = disjoint | (lost & ((order.t >= 0) | order.infinite))
+    return xp.where(pair.sound, xp.where(infinite, math.inf, value), math.nan)
+
+
+def _finite_order(pair: Pair, order: Order, largest: Array, axis: Axis, xp: Any) -> Array:
+    alpha, t = order.alpha, order.t
+    t_or_one = nonzero(order, xp=xp)
+    limit = _exponent_limit(pair.r, xp)
+    steepest = max(1.0, alpha) if order.static else xp.where(alpha > 1, alpha, 1.0)
+    safe = largest * steepest < limit
+    excess = _excess(xp.where(pair.live & safe, pair.r, 0.0), order, xp=xp)
+    mean = _total(xp.where(pair.live, pair.q * excess, 0.0), axis, xp) + pair.unused
+    mean = mean - (alpha / t_or_one) * pair.outside
+    u = t * mean
+    inner = safe & (u > -0.5)
+    u = xp.where(inner, u, 0.0)
+    value = mean * log1p_ratio(u, eps=float(xp.finfo(u.dtype).eps), xp=xp)
+    return xp.where(inner, value, _apart(pair, order, axis, xp))
+
+
+def _apart(pair: Pair, order: Order, axis: Axis, xp: Any) -> Array:
+    """Return D of distributions that are a long way from each other.
+
+    From the largest of log q + α r; where |t r| <= 1 everywhere, that is near α = 1, from Σ p expm1(t r)/t.
+    """
+    t = nonzero(order, xp=xp)
+    weights = _weights(pair, order, axis, xp)
+    value = (weights.unit + xp.log(weights.total)) / t
+    u = order.t * pair.r
+    gentle = xp.max(xp.abs(u), axis=axis, keepdims=True) <= 1
+    slope = pair.r * expm1_ratio(xp.where(gentle, u, 0.0), eps=float(xp.finfo(u.dtype).eps), xp=xp)
+    mean = _total(pair.p * slope, axis, xp) - pair.outside / t
+    inner = gentle & (order.t * mean > -0.5)
+    x = xp.where(inner, order.t * mean, 0.0)
+    return xp.where(inner, mean * log1p_ratio(x, eps=float(xp.finfo(x.dtype).eps), xp=xp), value)
+
+
+class Weights(NamedTuple):
+    """q exp(α r) in units of its largest entry, their sum, the logarithm of the unit, and log(π/p)."""
+
+    values: Array
+    total: Array
+    unit: Array
+    log_ratio: Array
+
+
+def _weights(pair: Pair, order: Order, axis: Axis, xp: Any) -> Weights:
+    """Return q exp(α r) of the live entries, 0 elsewhere."""
+    r = xp.where(pair.live, order.alpha * pair.r, 0.0)
+    top = xp.max(xp.where(pair.live, pair.log_q + r, -math.inf), axis=axis, keepdims=True)
+    # next to the entry of the unit: α times a difference is rounded less than the difference of two products
+    is_top = pair.live & (pair.log_q + r == top)
+    lowest = xp.max(xp.where(is_top, pair.r, -math.inf), axis=axis, keepdims=True)
+    its_log_q = xp.max(xp.where(is_top & (pair.r == lowest), pair.log_q, -math.inf), axis=axis, keepdims=True)
+    known = top > -math.inf
+    lowest, its_log_q = xp.where(known, lowest, 0.0), xp.where(known, its_log_q, 0.0)
+    difference = order.alpha * (xp.where(pair.live, pair.r, lowest) - lowest)
+    values = xp.exp(xp.where(pair.live, pair.log_q - its_log_q, 0.0) + difference)
+    values = xp.where(pair.live, values, 0.0)
+    total = _total(values, axis, xp)
+    total = xp.where(total > 0, total, 1.0)
+    log_ratio = xp.where(pair.live, difference - pair.r - (its_log_q + xp.log(total)), 0.0)
+    return Weights(values, total, xp.where(known, top, 0.0), log_ratio)
+
+
+class Tilt(NamedTuple):
+    """What the derivatives are made of, for α < ∞: π, h = (π − p)/t = p v φ(t v), u = t v and v.
+
+    Where u is not ``near`` 0, v is 0 and u = log(π/p). One entry of P may have most of its mass, and so of π: there v
+    is near 0, and h is minus the sum of the others.
+    """
+
+    tilted: Array
+    h: Array
+    u: Array
+    v: Array
+    near: Array
+
+
+def _tilt(pair: Pair, value: Array, order: Order, axis: Axis, xp: Any) -> Tilt:
+    t, eps = nonzero(order, xp=xp), float(xp.finfo(pair.r.dtype).eps)
+    value = xp.where(xp.isfinite(value), value, 0.0)
+    weights = _weights(pair, order, axis, xp)
+    tilted = weights.values / weights.total
+    near = pair.live & (abs(order.t) * (xp.abs(pair.r) + xp.abs(value)) <= 1)
+    v = xp.where(near, pair.r - value, 0.0)
+    inner = pair.p * v * expm1_ratio(order.t * v, eps=eps, xp=xp)
+    h = _balanced(xp.where(near, inner, (tilted - pair.p) / t), pair.p, axis, xp)
+    top = pair.p > 0.5
+    k = h / xp.where(top, pair.p, 1.0)
+    close = top & (xp.abs(order.t * k) < 0.5)
+    ratio = log1p_ratio(xp.where(close, order.t * k, 0.0), eps=eps, xp=xp)
+    v = xp.where(close, k * ratio, v)
+    near = near | close
+    return Tilt(tilted, h, xp.where(near, order.t * v, weights.log_ratio), v, near)
+
+
+def _exp(u: Array, xp: Any) -> Array:
+    """Return exp(u), +inf without a warning."""
+    limit = math.log(float(xp.finfo(u.dtype).max)) * 0.999
+    return xp.where(u > limit, math.inf, xp.exp(xp.where(u > limit, 0.0, u)))
+
+
+def _balanced(gradient: Array, weights: Array, axis: Axis, xp: Any) -> Array:
+    """Return a gradient whose entries add up to 0 with that of a dominant weight, if there is one, from the others."""
+    top = weights > 0.5
+    return xp.where(top, -_total(xp.where(top, 0.0, gradient), axis, xp), gradient)
+
+
+def divergence(x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:
+    """Return the divergence of each pair of distributions; the reduced axes keep length 1."""
+    return _value(compare(x, y, door=door, where=where, axis=axis, xp=xp), order, axis, xp)
+
+
+def divergence_and_gradient(
+    x: Array,
+    y: Array,
+    order: Order,
+    *,
+    wrt: int,
+    door: Door,
+    where: Array | None,
+    axis: Axis,
+    xp: Any,
+    scale: Any = None,
+) -> tuple[Array, Array]:
+    """Return the divergence and its gradient with respect to the entries of P (0) or of Q (1), times ``scale``."""
+    pair = compare(x, y, door=door, where=where, axis=axis, xp=xp)
+    value = _value(pair, order, axis, xp)
+    gradient = (_along_p if wrt == 0 else _along_q)(pair, value, order, door, axis, xp)
+    if where is not None:
+        gradient = xp.where(where, gradient, 0.0)
+    if scale is not None:
+        gradient = gradient * scale
+    return value, xp.astype(gradient, (x, y)[wrt].dtype, copy=False)
+
+
+def _no_gradient(value: Array, xp: Any) -> Array:
+    """Return 0, and NaN where the value is not finite."""
+    return xp.where(xp.isfinite(value), 0.0 * xp.where(xp.isfinite(value), value, 0.0), math.nan)
+
+
+def _along_p(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp: Any) -> Array:
+    """Return ∂D/∂x, through its door."""
+    limit, nothing = None, _no_gradient(value, xp)
+    if not order.static or order.alpha == math.inf:
+        limit = _balanced(_ties(pair, axis, xp)[1] - pair.p, pair.p, axis, xp)
+    if order.static and order.alpha == math.inf:
+        gradient = limit
+        ratio, at_zero = gradient / _or_one(pair.p, xp), -1.0
+    else:
+        t = nonzero(order, xp=xp)
+        tilt = _tilt(pair, value, order, axis, xp)
+        gradient = order.alpha * tilt.h
+        # of entries so small that their part of the other form is lost
+        small = pair.live & ~tilt.near & (pair.p <= 0.5) & (order.alpha > 0)
+        far = (_exp(xp.where(small, tilt.u, 0.0), xp) - 1) / t
+        ratio = xp.where(small, order.alpha * far, gradient / _or_one(pair.p, xp))
+        # where p = 0: the right derivative where that is finite, as for the entropy
+        at_zero = -order.alpha / t
+        if order.static:
+            at_zero = at_zero if order.alpha > 1 else 0.0
+        else:
+            gradient = xp.where(order.infinite, limit, gradient)
+            ratio = xp.where(order.infinite, limit / _or_one(pair.p, xp), ratio)
+            at_zero = xp.where(order.infinite, -1.0, xp.where(order.t > 0, at_zero, 0.0))
+    if door == "logits":
+        return gradient + nothing
+    edge = xp.where(pair.only_q, at_zero + nothing, nothing)
+    return xp.where(pair.p > 0, ratio + nothing, edge) / pair.scales[0]
+
+
+def _along_q(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp: Any) -> Array:
+    """Return ∂D/∂y, through its door."""
+    limit, nothing = None, _no_gradient(value, xp)
+    if not order.static or order.alpha == math.inf:
+        limit = pair.q - _ties(pair, axis, xp)[1]
+    if order.static and order.alpha == math.inf:
+        gradient = _balanced(limit, pair.q, axis, xp)
+        ratio = gradient / _or_one(pair.q, xp)
+    else:
+        finite = xp.where(xp.isfinite(value), value, 0.0)
+        weights = _weights(pair, order, axis, xp)
+        near = pair.live & (order.alpha * xp.abs(pair.r) + abs(order.t) * xp.abs(finite) <= 1)
+        inner = -xp.expm1(xp.where(near, order.alpha * pair.r - order.t * finite, 0.0))
+        gradient = xp.where(near, pair.q * inner, pair.q - weights.values / weights.total)
+        if not order.static:
+            near = near & ~order.infinite
+            gradient = xp.where(order.infinite, limit, gradient)
+        gradient = _balanced(gradient, pair.q, axis, xp)
+        small = pair.live & (pair.q <= 0.5)
+        if not order.static:
+            small = small & ~order.infinite
+        far = 1 - _exp(xp.where(small & ~near, weights.log_ratio + pair.r, 0.0), xp)
+        ratio = xp.where(small, xp.where(near, inner, far), gradient / _or_one(pair.q, xp))
+    if door == "logits":
+        return gradient + nothing
+    return xp.where(pair.q > 0, ratio, 0.0) / pair.scales[1] + nothing
+
+
+def _or_one(values: Array, xp: Any) -> Array:
+    return xp.where(values > 0, values, 1.0)
+
+
+def divergence_and_alpha_gradient(
+    x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any
+) -> tuple[Array, Array]:
+    """Return the divergence of each pair and its derivative with respect to α, which is not negative."""
+    pair = compare(x, y, door=door, where=where, axis=axis, xp=xp)
+    value = _value(pair, order, axis, xp)
+    if order.static and order.alpha == math.inf:
+        return value, _no_gradient(value, xp)
+    tilt = _tilt(pair, value, order, axis, xp)
+    t = nonzero(order, xp=xp)
+    u = xp.where(tilt.near, tilt.u, 0.0)
+    inner = (pair.p * tilt.v) * tilt.v * power_curvature(u, eps=float(xp.finfo(u.dtype).eps), xp=xp)
+    outer = (xp.where(tilt.tilted > 0, tilt.tilted * (tilt.u - 1), 0.0) + pair.p) / t / t
+    terms = xp.where(tilt.near, inner, xp.where(pair.live | pair.only_p, outer, 0.0))
+    slope = _total(terms, axis, xp) + _no_gradient(value, xp)
+    return value, slope if order.static else xp.where(order.infinite, _no_gradient(value, xp), slope)

@@ -1,0 +1,189 @@
+"""The Rényi divergence: against its definition in 80 digits, its laws, its derivatives and what it refuses."""
+
+from __future__ import annotations
+
+import math
+
+import hypothesis
+import numpy as np
+import oracle_pairs as oracle
+import pytest
+from hypothesis import strategies as st
+
+import renyi_core as renyi
+
+FUNCTIONS = {"probs": renyi.divergence, "logits": renyi.divergence_from_logits}
+SLOW_ORDERS = (0.0, 0.5, 1 - 1e-12, 1.0, 1.1, 2.0, 20.0, math.inf)
+
+
+def through(row, door):
+    if door == "logits":
+        return row
+    p = np.exp(row - row.max())
+    # subnormal numbers are 0 to some libraries
+    return np.where(p < np.finfo(row.dtype).tiny, 0, p)
+
+
+def condition(x, y, door):
+    """The weights carry the rounding of z − max z, or of the logarithm of p/max p."""
+    depth = max(float(np.max(row.max() - row[np.isfinite(row)])) for row in (x, y))
+    return 4 * depth
+
+
+@pytest.mark.parametrize("door", ["logits", "probs"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_grid(backend, dtype, door):
+    if dtype not in backend.dtypes:
+        pytest.skip(f"no {dtype} on {backend}")
+    f, eps = FUNCTIONS[door], float(np.finfo(dtype).eps)
+    known = oracle.pairs(dtype)
+    x, y = (np.stack([through(pair[k], door) for pair in known.values()]) for k in (0, 1))
+    orders = np.asarray(
+        oracle.ORDERS if not backend.slow else SLOW_ORDERS[::3] if backend.library == "dask" else SLOW_ORDERS
+    )
+    xs, ys = backend.asarray(x, dtype), backend.asarray(y, dtype)
+    failures, checked = [], 0
+    for alpha in orders.tolist():
+        results = [renyi.value_and_grad(f, wrt)(xs, ys, alpha) for wrt in (0, 1, "alpha")]
+        value = backend.numpy(results[0][0])
+        got = [backend.numpy(gradient) for _, gradient in results]
+        np.testing.assert_array_equal(value, backend.numpy(f(xs, ys, alpha)))
+        for k, (name, (one, other)) in enumerate(known.items()):
+            exact = oracle.exact(x[k], y[k], alpha, door)
+            if exact.value == math.inf:
+                assert value[k] == math.inf, (name, alpha)
+                continue
+            bound = 64 + condition(one, other, door)
+            errors = {
+                "value": oracle.error(value[k], exact.value, eps),
+                "p": oracle.error(got[0][k], exact.gradients[0], eps),
+                "q": oracle.error(got[1][k], exact.gradients[1], eps),
+                "alpha": oracle.error(got[2][k], exact.alpha_gradient, eps),
+            }
+            failures += [(error, bound, what, name, alpha) for what, error in errors.items() if not error <= bound]
+            checked += 1
+    assert not failures, max(failures)
+    assert checked > 5 * len(orders)
+
+
+@pytest.mark.parametrize("door", ["logits", "probs"])
+def test_orders_in_an_array(backend, door):
+    f = FUNCTIONS[door]
+    names = ("independent", "nearer", "p is zero", "q is zero", "peaked together")
+    known = [oracle.pairs("float64")[name] for name in names]
+    x, y = (backend.asarray(np.stack([through(pair[k], door) for pair in known])) for k in (0, 1))
+    orders = backend.asarray(np.asarray(SLOW_ORDERS)[:, None])
+    eps = float(np.finfo(backend.dtypes[-1]).eps)
+    for wrt in (0, 1, "alpha"):
+        value, gradient = renyi.value_and_grad(f, wrt)(x, y, orders)
+        value, gradient = backend.numpy(value), backend.numpy(gradient)
+        for k, alpha in enumerate(SLOW_ORDERS):
+            if eps > 1e-10 and 0 < abs(alpha - 1) < eps:
+                # 1 in an array of float32
+                continue
+            want, want_gradient = (backend.numpy(part) for part in renyi.value_and_grad(f, wrt)(x, y, alpha))
+            tolerance = 256 * eps if eps < 1e-10 else 1e-4
+            finite = np.isfinite(want)
+            np.testing.assert_array_equal(np.isfinite(value[k]), finite)
+            np.testing.assert_allclose(value[k][finite], want[finite], rtol=tolerance, atol=eps)
+            norm = np.max(np.abs(want_gradient[finite])) + eps
+            np.testing.assert_allclose(gradient[k][finite] / norm, want_gradient[finite] / norm, atol=tolerance)
+
+
+LOGITS = st.lists(st.floats(-8, 8), min_size=4, max_size=4)
+
+
+@hypothesis.given(LOGITS, LOGITS, st.floats(0.05, 0.95))
+def test_laws(backend, one, other, alpha):
+    x, y = backend.asarray(np.asarray([one])), backend.asarray(np.asarray([other]))
+    eps = float(np.finfo(backend.dtypes[-1]).eps)
+
+    def value(first, second, order):
+        return float(backend.numpy(renyi.divergence_from_logits(first, second, order))[0])
+
+    d = value(x, y, alpha)
+    assert d >= 0
+    # skew symmetry, equation (9) of van Erven and Harremoës
+    other_way = alpha / (1 - alpha) * value(y, x, 1 - alpha)
+    assert d == pytest.approx(other_way, rel=2e3 * eps, abs=1e-30)
+    # not decreasing in α, and α(1 − α)-scaled not increasing: theorems 3 and 16
+    higher = value(x, y, alpha + 0.05)
+    assert higher >= d * (1 - 64 * eps)
+    assert (1 - alpha) / alpha * d >= (0.95 - alpha) / (alpha + 0.05) * higher * (1 - 1e3 * eps)
+    # against the uniform distribution it is log n − H
+    h = float(backend.numpy(renyi.entropy_from_logits(x, alpha))[0])
+    assert value(x, 0 * x, alpha) == pytest.approx(math.log(4) - h, abs=64 * eps)
+    # Pinsker's inequality: D >= α/2 ‖P − Q‖₁²
+    p, q = (np.exp(np.asarray(row) - np.logaddexp.reduce(row)) for row in (one, other))
+    assert d >= alpha / 2 * np.abs(p - q).sum() ** 2 - 64 * eps
+    # data processing: two outcomes taken together
+    merged = [np.log(np.asarray([[row[0] + row[1], row[2], row[3]]])) for row in (p, q)]
+    assert value(*map(backend.asarray, merged), alpha) <= d + 256 * eps
+
+
+def test_shapes_axes_masks_and_bases(backend):
+    rng = np.random.default_rng(1)
+    p, q = np.exp(rng.normal(size=(2, 3, 4, 5)))
+    x, y = backend.asarray(p), backend.asarray(q)
+    want = backend.numpy(renyi.divergence(x, y, 1.7))
+    kwargs = {"rtol": 1e-5 if backend.variant == "x32" else 1e-12}
+    assert want.shape == (3, 4)
+    moved = renyi.divergence(backend.xp.permute_dims(x, (2, 0, 1)), backend.xp.permute_dims(y, (2, 0, 1)), 1.7, axis=0)
+    np.testing.assert_allclose(backend.numpy(moved), want, **kwargs)
+    bits = renyi.divergence(x, y, 1.7, base=2, keepdims=True)
+    assert tuple(bits.shape) == (3, 4, 1)
+    np.testing.assert_allclose(backend.numpy(bits)[..., 0] * math.log(2), want, **kwargs)
+    mask = np.asarray([True, False, True, True, False])
+    masked = renyi.value_and_grad(renyi.divergence)(x, y, 1.7, where=backend.asarray(mask))
+    kept = renyi.value_and_grad(renyi.divergence)(backend.asarray(p[..., mask]), backend.asarray(q[..., mask]), 1.7)
+    np.testing.assert_allclose(backend.numpy(masked[0]), backend.numpy(kept[0]), **kwargs)
+    np.testing.assert_allclose(backend.numpy(masked[1])[..., mask], backend.numpy(kept[1]), **kwargs)
+    assert (backend.numpy(masked[1])[..., ~mask] == 0).all()
+    # one reference for all rows: the product with a cotangent is summed over them
+    one = backend.asarray(q[0, 0])
+    _, gradient = renyi.value_and_grad(renyi.divergence, 1)(x, one, 1.7, cotangent=0.5)
+    each = backend.numpy(renyi.grad(renyi.divergence, 1)(x, one, 1.7))
+    assert each.shape == (3, 4, 5)
+    np.testing.assert_allclose(backend.numpy(gradient), 0.5 * each.sum((0, 1)), rtol=1e-4, atol=1e-6)
+
+
+def test_rows_that_are_no_distributions_are_nan_alone(backend):
+    p = np.full((5, 4), 0.25)
+    p[1, 2], p[2], p[3, 0] = -0.25, 0, np.nan
+    x, y = backend.asarray(p), backend.asarray(np.full((5, 4), 0.25))
+    for pair in ((x, y), (y, x)):
+        for alpha in (0.0, 0.5, 1.0, 2.0, math.inf):
+            got = backend.numpy(renyi.divergence(*pair, alpha))
+            np.testing.assert_array_equal(np.isnan(got), [False, True, True, True, False])
+
+
+def test_half_precision_is_summed_in_float32(backend):
+    if backend.library == "strict":
+        pytest.skip("no float16 here")
+    x, y = (backend.asarray(np.random.default_rng(k).normal(size=(2, 50)), "float16") for k in (0, 1))
+    wide = [backend.xp.astype(row, backend.xp.float32) for row in (x, y)]
+    got, want = renyi.divergence_from_logits(x, y, 1.7), renyi.divergence_from_logits(*wide, 1.7)
+    assert got.dtype == x.dtype
+    np.testing.assert_array_equal(backend.numpy(got), backend.numpy(want).astype(np.float16))
+
+
+def test_bad_input(backend):
+    x = backend.asarray(np.full((2, 3), 1 / 3))
+    cases = [
+        (TypeError, "`q`", (x, [0.5, 0.5], 2.0), {}),
+        (TypeError, "`p`", (0.5, x, 2.0), {}),
+        (TypeError, "`q`.*dtype", (x, backend.asarray(np.ones((2, 3), dtype=np.int64)), 2.0), {}),
+        (ValueError, "`q`.*broadcast", (x, backend.asarray(np.ones((2, 4))), 2.0), {}),
+        (ValueError, "`q`.*lacks", (x, backend.asarray(np.ones((2, 1))), 2.0), {}),
+        (ValueError, "`p`.*lacks", (backend.asarray(np.ones((2, 1))), x, 2.0), {}),
+        (ValueError, "`alpha`", (x, x, -1.0), {}),
+        (ValueError, "`axis`", (x, x, 2.0), {"axis": 5}),
+        (ValueError, "`base`", (x, x, 2.0), {"base": 1}),
+        (TypeError, "`where`", (x, x, 2.0), {"where": x}),
+    ]
+    for error, message, args, kwargs in cases:
+        with pytest.raises(error, match=message):
+            renyi.divergence(*args, **kwargs)
+    if "float32" in backend.dtypes and "float64" in backend.dtypes:
+        with pytest.raises(TypeError, match="`q` must have the dtype of `p`"):
+            renyi.divergence(x, backend.asarray(np.full((2, 3), 1 / 3), "float32"), 2.0)
