@@ -4,6 +4,7 @@
 // grids, shuffles, barriers and all. A wait that never ends is an error. ex2.approx is as wrong as its manual allows.
 
 #include <cmath>
+#include <csetjmp>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -54,10 +55,11 @@ struct Barrier {
     long generation = 0;
 };
 
-static ucontext_t scheduler, contexts[COUNT];
+static ucontext_t contexts[COUNT];
+static jmp_buf scheduler, states[COUNT];
 static std::unique_ptr<char[]> stacks[COUNT];
-static bool done[COUNT];
-static int current;
+static bool started[COUNT], done[COUNT];
+static int current, left;
 static long progress;
 static Barrier block, warps[COUNT / 32];
 static double slots[COUNT];
@@ -72,13 +74,27 @@ static void wait(Barrier& barrier) {
         progress++;
         return;
     }
-    while (barrier.generation == generation) swapcontext(&contexts[current], &scheduler);
+    while (barrier.generation == generation) {
+        if (!_setjmp(states[current])) _longjmp(scheduler, 1);
+    }
 }
 
 static void enter() {
     body(argument);
     done[current] = true;
+    left--;
     progress++;
+    _longjmp(scheduler, 1);
+}
+
+// Not by swapcontext, which asks the system for the signals that are blocked at every step.
+static void resume(int i) {
+    if (_setjmp(scheduler)) return;
+    current = i;
+    threadIdx = {(unsigned)i, 0, 0};
+    if (started[i]) _longjmp(states[i], 1);
+    started[i] = true;
+    setcontext(&contexts[i]);
 }
 
 static bool run_block() {
@@ -93,18 +109,14 @@ static bool run_block() {
         getcontext(&contexts[i]);
         contexts[i].uc_stack.ss_sp = stacks[i].get();
         contexts[i].uc_stack.ss_size = STACK;
-        contexts[i].uc_link = &scheduler;
+        contexts[i].uc_link = nullptr;
         makecontext(&contexts[i], enter, 0);
-        done[i] = false;
+        started[i] = done[i] = false;
     }
-    for (int left = COUNT; left > 0;) {
+    for (left = COUNT; left > 0;) {
         const long before = progress;
         for (int i = 0; i < COUNT; i++) {
-            if (done[i]) continue;
-            current = i;
-            threadIdx = {(unsigned)i, 0, 0};
-            swapcontext(&scheduler, &contexts[i]);
-            left -= done[i];
+            if (!done[i]) resume(i);
         }
         if (progress == before) return false;
     }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import math
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
+import array_api_compat.numpy as namespace
 import numpy as np
 import pytest
 import renyi_adapters.cupy as adapter
@@ -23,6 +25,7 @@ KERNELS = ("lanes_state", "vector_state", "scalar_state", "merge_states", "vecto
 TAIL = 'extern "C" int run(const char* name, unsigned x, unsigned y, void** args, int count) {\n' + "".join(
     f'    if (!strcmp(name, "{name}")) return launch({name}, x, y, args, count);\n' for name in KERNELS
 )
+GUARD, PATTERN = 256, 0xA5
 SMS = 4
 """The multiprocessors of the device that is imitated: few, so that small arrays fill it."""
 
@@ -51,10 +54,31 @@ def library(variant):
 
 
 class Emulated(_launch.Runtime):
-    """Launches on the CPU; it keeps what was launched."""
+    """Launches on the CPU; it keeps what was launched and what was allocated."""
 
     def __init__(self):
         self.launched = []
+        self.allocated = []
+
+    def empty(self, shape, dtype=None, device=None):
+        """Return an array of garbage between guards, as aligned as the device's."""
+        dtype = np.dtype(dtype)
+        size = math.prod(shape) * dtype.itemsize
+        memory = np.full(size + 3 * GUARD, PATTERN, dtype=np.uint8)
+        start = GUARD + -(memory.ctypes.data + GUARD) % GUARD
+        self.allocated.append((memory, start, size))
+        return memory[start : start + size].view(dtype).reshape(shape)
+
+    def empty_like(self, x):
+        """Return such an array with its axes in the order of x's in memory."""
+        axes = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
+        array = self.empty([x.shape[i] for i in axes], x.dtype)
+        return np.transpose(array, np.argsort(axes))
+
+    def check_guards(self):
+        for memory, start, size in self.allocated:
+            assert (memory[:start] == PATTERN).all(), "written before an array"
+            assert (memory[start + size :] == PATTERN).all(), "written beyond an array"
 
     def on(self, array):
         return contextlib.nullcontext()
@@ -81,8 +105,11 @@ def emulated():
     kept, _entropy.runtime = _entropy.runtime, runtime
     renyi.register_adapter("numpy", adapter)
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(namespace, "empty", runtime.empty)
+            patch.setattr(namespace, "empty_like", runtime.empty_like)
             yield runtime
+        runtime.check_guards()
     finally:
         _entropy.runtime = kept
         _dispatch._adapters["numpy"] = before
