@@ -136,7 +136,7 @@ def _splits(blocks: int, most: int, resident: int) -> int:
     for splits in range(1, max(1, min(most, math.ceil(FULL_WAVES * resident / blocks))) + 1):
         waves = blocks * splits / resident
         use = waves / math.ceil(waves)
-        if use > best_use + 0.03:
+        if use > best_use + 0.05:
             best, best_use = splits, use
     return best
 

@@ -187,9 +187,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const i64 count = peeled.vectors - threadIdx.x;
     Running running = empty_running();
     i64 i = 0;
+#pragma unroll 1
     for (; i + (UNROLL - 1) * THREADS < count; i += UNROLL * THREADS) {
         add_vectors<UNROLL>(running, vectors + i, order);
     }
+#pragma unroll 1
     for (; i < count; i += THREADS) add_vectors<1>(running, vectors + i, order);
     const i64 rest = peeled.index(length);
     if (rest >= 0) {
