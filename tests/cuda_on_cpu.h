@@ -12,6 +12,9 @@
 #include <ucontext.h>
 #include <utility>
 #include <vector>
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
 
 #define __device__
 #define __global__
@@ -204,11 +207,20 @@ int launch(void (*kernel)(P...), unsigned blocks_x, unsigned blocks_y, void** ar
         invoke(it.kernel, it.args, std::index_sequence_for<P...>());
     };
     gridDim = {blocks_x, blocks_y, 1};
+#ifdef __SSE__
+    // CuPy compiles with subnormal floats flushed, not doubles
+    const unsigned mode = _mm_getcsr();
+    if (ELEMENT != 8) _mm_setcsr(mode | 0x8040);
+#endif
+    int status = 0;
     for (unsigned y = 0; y < blocks_y; y++) {
-        for (unsigned x = 0; x < blocks_x; x++) {
+        for (unsigned x = 0; x < blocks_x && !status; x++) {
             blockIdx = {x, y, 0};
-            if (!fibers::run_block()) return 2;
+            if (!fibers::run_block()) status = 2;
         }
     }
-    return 0;
+#ifdef __SSE__
+    _mm_setcsr(mode);
+#endif
+    return status;
 }

@@ -67,7 +67,9 @@ def compiled(nvrtc, variant, architecture):
     from renyi_adapters.cupy._launch import source
 
     program = nvrtc.createProgram(source(), "kernels.cu", [], [])
-    options = [*variant.options, f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v"]
+    # as CuPy compiles
+    options = [*variant.options, "-ftz=true", "--device-as-default-execution-space"]
+    options += [f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v"]
     try:
         nvrtc.compileProgram(program, options)
     except nvrtc.NVRTCError:

@@ -19,7 +19,7 @@ FILES = ("device.cuh", "state.cuh", "kernels.cu")
 @functools.cache
 def source() -> str:
     """Return the CUDA C++ source of all kernels."""
-    return "\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in FILES)
+    return "\n".join((Path(__file__).parent / name).read_text(encoding="ascii") for name in FILES)
 
 
 @functools.cache
@@ -59,4 +59,4 @@ class Runtime:
 
     def run(self, array: Array, variant: Variant, kernel: str, grid: tuple[int, int], args: list[Any]) -> None:
         """Launch a kernel on the device of the array, which is the current one."""
-        _function(variant, kernel, array.device.id)(grid, (THREADS,), args)
+        _function(variant, kernel, array.device.id)(grid, (THREADS,), tuple(args))
