@@ -212,7 +212,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const T* from = x + offset_of(row, inner, x_outer, x_inner);
     const bool* live = mask ? mask + offset_of(row, inner, mask_outer, mask_inner) : mask;
     Running running = empty_running();
-    add_scalars<2 * SCALARS>(running, from, live, start + threadIdx.x, THREADS, end, x_entry, mask_entry, order);
+    add_scalars<UNROLL * 2>(running, from, live, start + threadIdx.x, THREADS, end, x_entry, mask_entry, order);
     reduce_block(running.state, order);
     if (threadIdx.x == 0) write_state(running.state, order, row, rows, split, splits, RESULTS);
 }

@@ -48,8 +48,9 @@ struct Line {
     A peak, c, factor, peaked;
 };
 
+// e = exp(d), w = exp(alpha d), and where alpha > 1, q = w/e = exp(tau d).
 struct Powers {
-    A e, w;
+    A e, w, q;
 };
 
 __device__ __forceinline__ A as_sum(T x) {
@@ -104,21 +105,21 @@ __device__ __forceinline__ float expm1_ratio(float u) {
     return fmaf(u, p, 1.0f);
 }
 
-// e**t of the one-exponential orders, which is e**tau above 1 and its inverse below
-__device__ __forceinline__ A small_power(A e) {
-    return KIND == SQUARE ? e : KIND == CUBE ? e * e : e * e * e;
+// exp(tau d) of the one-exponential orders, given b
+__device__ __forceinline__ A small_power(A b) {
+    return KIND == CUBE ? b * b : KIND == FOURTH ? b * b * b : b;
 }
 
 __device__ __forceinline__ Powers powers(A d, const Order& order) {
     if (KIND == ROOT) {
         const A w = exponential(A(0.5) * d);
-        return {w * w, w};
+        return {w * w, w, 0};
     }
     const A e = exponential(d);
-    if (KIND == SQUARE || KIND == CUBE || KIND == FOURTH) return {e, e * small_power(e)};
-    if (KIND == ABOVE) return {e, e * exponential(order.tau * d)};
-    if (KIND == BELOW) return {e, exponential(order.alpha * d)};
-    return {e, e};
+    if (KIND == BELOW) return {e, exponential(order.alpha * d), 0};
+    if (!OVER_ONE) return {e, e, 1};
+    const A q = KIND == ABOVE ? exponential(order.tau * d) : small_power(e);
+    return {e, e * q, q};
 }
 
 // (w - e)/t <= 0, exact near d = 0
@@ -129,9 +130,9 @@ __device__ __forceinline__ A gap(A d, Powers p, const Order& order) {
 #if ELEMENT == 8
     return b * (expm1(u) * order.over_tau);
 #else
-    const A near = b * (d * expm1_ratio(u));
-    const A far = (p.w - p.e) * order.over_t;
-    return u > A(-0.5) ? near : far;
+    const A near = d * expm1_ratio(u);
+    if (OVER_ONE) return b * (u > A(-0.5) ? near : p.q * order.over_tau - order.over_tau);
+    return u > A(-0.5) ? b * near : (p.w - p.e) * order.over_t;
 #endif
 }
 
@@ -199,13 +200,19 @@ __device__ __forceinline__ void add_entries(Running& running, const A (&z)[N], c
     for (int i = 0; i < N; i++) {
         const A d = at_least(z[i] - base, DEAD);
         const Powers p = powers(d, order);
-        const bool top = d == 0;
-        tile.count += top ? A(1) : A(0);
-        tile.below += top ? A(0) : p.e;
-        if (WITH_W) tile.below_w += top ? A(0) : p.w;
+        // of a NaN, too, 1
+        const A low = d != 0 ? A(1) : A(0);
+        tile.count += low;
+        if (KIND == ROOT && WITH_W) {
+            tile.below_w += low * p.w;
+            tile.below += low * p.w * p.w;
+        } else {
+            tile.below += low * p.e;
+            if (WITH_W) tile.below_w += OVER_ONE ? low * p.e * p.q : low * p.w;
+        }
         if (WITH_S) tile.s += gap(d, p, order);
     }
-    state.count += tile.count;
+    state.count += N - tile.count;
     add_compensated(state.below, running.lost, tile.below);
     if (WITH_W) add_compensated(state.below_w, running.lost_w, tile.below_w);
     if (WITH_S) add_compensated(state.s, running.lost_s, tile.s);
@@ -259,9 +266,9 @@ __device__ __forceinline__ A gradient_entry(A z, const Line& line, const Order& 
     return line.factor * (b * (expm1(u) * order.over_tau));
 #else
     // exp(u), without another exponential where b's serves
-    const A moved = KIND == ROOT ? b * line.peaked : POWERED ? small_power(b) * line.peaked : exponential(u);
+    const A moved = POWERED ? small_power(b) * line.peaked : exponential(u);
     const A near = v * expm1_ratio(u);
-    const A far = (moved - 1) * order.over_tau;
+    const A far = moved * order.over_tau - order.over_tau;
     return line.factor * (b * (u > A(-0.5) && u < A(0.5) ? near : far));
 #endif
 }
