@@ -145,6 +145,10 @@ inline int __ffs(int x) {
     return __builtin_ffs(x);
 }
 
+inline unsigned __umulhi(unsigned a, unsigned b) {
+    return (unsigned)(((uint64_t)a * b) >> 32);
+}
+
 inline float __int_as_float(uint32_t bits) {
     float x;
     memcpy(&x, &bits, sizeof x);

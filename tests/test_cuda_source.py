@@ -217,7 +217,25 @@ def test_cotangents_and_bases(path, alpha):
 
 def test_more_rows_than_a_grid_has_in_y():
     x = np.random.default_rng(6).normal(size=(70_000, 3)).astype("float32")
-    assert agrees(ENTROPY, x, 2.0) == ["lanes_state", "scalar_gradient", "lanes_state"]
+    assert agrees(ENTROPY, x, 2.0) == ["short_rows", "short_rows"]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_very_short_rows(dtype):
+    """A thread for each row, and value and gradient at once."""
+    rng = np.random.default_rng(8)
+    most = _plan.SHORT_BYTES // np.dtype(dtype).itemsize
+    for n in (2, 3, 10, most - 1, most):
+        x = np.round(rng.normal(size=(5000 + n, n)) * 3, 2).astype(dtype)
+        x[3], x[4, 1], x[5, 0], x[6, -1] = -np.inf, np.nan, np.inf, -np.inf
+        for alpha in (1.0, 0.3) if n != 10 else KINDS:
+            with_row = rng.normal(size=len(x))
+            assert agrees(ENTROPY, x, alpha, cotangent=with_row) == ["short_rows"] * 2
+    # one entry more than a thread takes, and rows that are not one after another
+    assert "short_rows" not in agrees(ENTROPY, np.zeros((5000, most + 1), dtype), 1.0)
+    assert "short_rows" not in agrees(ENTROPY, x[:, 1:], 1.0)
+    assert "short_rows" not in agrees(ENTROPY, x.reshape(-1)[1 : 1 + 5000 * most].reshape(5000, most), 1.0)
+    assert agrees(renyi.hill_number_from_logits, x[10:], 1.7) == ["short_rows", "scalar_gradient", "short_rows"]
 
 
 def test_launches():
@@ -238,6 +256,14 @@ def test_memory():
     assert largest == x.nbytes
     assert splits > 1
     assert sum(rest) == 4 * 3 * (1 + 4 + 5 * splits)
+
+
+def test_devices_that_are_not_cuda_s(monkeypatch):
+    monkeypatch.setattr(cuda_on_cpu.Emulated, "works", lambda self: False)
+    with emulated() as runtime:
+        value = ENTROPY(batch(), 2.0)
+    assert runtime.launched == []
+    np.testing.assert_allclose(value, ENTROPY(batch(), 2.0), rtol=1e-12)
 
 
 def test_what_the_kernels_do_not_take_runs_the_library_s_own_code():

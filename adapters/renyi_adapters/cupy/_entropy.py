@@ -1,6 +1,7 @@
 """The overlay: the entropy of logits and its gradient by the kernels, all else by the library's own code.
 
-Forward is one launch, two where few long rows are split; the gradient is one more, from four numbers for each row.
+Forward is one launch, two where few long rows are split; the gradient is one more, from four numbers for each row, and
+of very short rows it comes with the first.
 Memory is CuPy's pool's: the results, four numbers for each row, and five for each row and split.
 """
 
@@ -16,7 +17,7 @@ from renyi_core._kernels.measures import ENTROPY, Measure
 from renyi_core._kernels.state import Door, Order, Rows
 
 from ._launch import Runtime
-from ._plan import GRID, THREADS, Launch, Layout, gradient_launch, layout_of, state_launch, variant_of
+from ._plan import GRID, THREADS, Launch, Layout, gradient_launch, layout_of, short_launch, state_launch, variant_of
 
 Array = Any
 Axis = tuple[int, ...]
@@ -59,7 +60,10 @@ class _Call:
             msg = "a contiguous array has one stride"
             raise AssertionError(msg)
         self.layout: Layout = layout
-        self.first: Launch = state_launch(layout, runtime.resident(x, self.variant), masked=where is not None)
+        resident, masked = runtime.resident(x, self.variant), where is not None
+        arrays = [runtime.address(array) for array in (self.x, self.out) if array is not None]
+        self.short = short_launch(layout, x.dtype.itemsize, math.gcd(*arrays), resident, masked=masked)
+        self.first: Launch = self.short or state_launch(layout, resident, masked=masked)
 
     def _layout(self, axis: Axis) -> Layout | None:
         arrays = [array for array in (self.x, self.mask, self.out) if array is not None]
@@ -85,17 +89,35 @@ class _Call:
         over = 1 / t if t else 0.0
         return [self.scalar(value) for value in (alpha, t, abs(t), over, abs(over))]
 
-    def states(self) -> tuple[Array, Rows | None, Array | None]:
-        """Return the entropies, the rows where the measure is another, and the lines for a gradient to follow."""
-        rows, first = self.layout.rows, self.first
+    def _scale_args(self, scale: Any) -> tuple[list[Any], Any]:
+        """Return the arguments for what multiplies the gradient, and the array that they point into."""
+        if scale is None or isinstance(scale, (int, float)):
+            return [0, 0, self.scalar(1.0 if scale is None else scale)], None
+        weights = self.xp.astype(scale, self.dtype, copy=False)
+        if weights.size > 1:
+            weights = self.xp.broadcast_to(weights, self.shape).copy(order="C")
+        return [runtime.address(weights), int(weights.size > 1), self.scalar(1.0)], weights
+
+    def states(self, scale: Any = None) -> tuple[Array, Rows | None, Array | None]:
+        """Return the entropies, the rows where the measure is another, and the lines for a gradient to follow.
+
+        Of short rows the gradient of the entropy, times ``scale``, is then there already, and no lines are.
+        """
+        rows, first, order = self.layout.rows, self.first, self._order_args()
+        at_once = self.short is not None and self.measure is ENTROPY
         values = self.xp.empty(self.shape, dtype=self.dtype)
         fields = None if self.measure is ENTROPY else self._new(5, rows)
-        lines = None if self.out is None else self._new(4, rows)
+        lines = None if self.out is None or at_once else self._new(4, rows)
         partial = None if first.splits == 1 else self._new(5, rows * first.splits)
-        results = [0 if array is None else runtime.address(array) for array in (values, fields, lines)]
-        order = self._order_args()
-        parts = 0 if partial is None else runtime.address(partial)
-        self._run(first, [*self._row_args(), *order, first.size, first.chunk, parts, *results])
+        parts, *results = (0 if array is None else runtime.address(array) for array in (partial, values, fields, lines))
+        if self.short is not None:
+            scales, kept = self._scale_args(scale)
+            out = 0 if self.out is None or not at_once else runtime.address(self.out)
+            head = [runtime.address(self.x), rows, self.layout.n, first.size]
+            self._run(first, [*head, *order, *scales, out, 0, *results])
+            del kept
+        else:
+            self._run(first, [*self._row_args(), *order, first.size, first.chunk, parts, *results])
         if partial is not None:
             merging = Launch("merge_states", (math.ceil(rows / (THREADS // 32)), 1), 0)
             self._run(merging, [parts, rows, first.splits, *order, 0, *results])
@@ -108,29 +130,22 @@ class _Call:
         """Return the measure's values."""
         return values if rows is None else self.measure.value(rows, self.order, xp=self.xp)
 
-    def gradient(self, lines: Array, scale: Any) -> Array:
+    def gradient(self, lines: Array | None, scale: Any) -> Array:
         """Return the gradient times ``scale``, a number or one for each row, or None for 1."""
-        out, itemsize, factor = self.out, self.x.dtype.itemsize, 1.0
-        weights = None
-        if isinstance(scale, (int, float)):
-            factor = float(scale)
-        elif scale is not None:
-            weights = self.xp.astype(scale, self.dtype, copy=False)
-            if weights.size > 1:
-                weights = self.xp.broadcast_to(weights, self.shape).copy(order="C")
-        offset = runtime.address(out) - runtime.address(self.x)
-        launch = gradient_launch(self.layout, itemsize, offset, masked=self.mask is not None)
-        each = 0 if weights is None or weights.size == 1 else 1
-        scales = [0 if weights is None else runtime.address(weights), each, self.scalar(factor)]
-        to = [runtime.address(out), *self.layout.arrays[-1]]
-        self._run(launch, [*self._row_args(), *self._order_args(), runtime.address(lines), *scales, *to, launch.size])
-        last = tuple(range(-len(self.axis), 0))
-        return self.xp.moveaxis(out, last, self.axis) if self.moved else out
+        out = self.out
+        if lines is not None:
+            offset = runtime.address(out) - runtime.address(self.x)
+            launch = gradient_launch(self.layout, self.x.dtype.itemsize, offset, masked=self.mask is not None)
+            scales, kept = self._scale_args(scale)
+            to = [runtime.address(out), *self.layout.arrays[-1], launch.size]
+            self._run(launch, [*self._row_args(), *self._order_args(), runtime.address(lines), *scales, *to])
+            del kept
+        return self.xp.moveaxis(out, tuple(range(-len(self.axis), 0)), self.axis) if self.moved else out
 
 
 def _is_taken(x: Array, order: Order, door: Door) -> bool:
     """Return whether the kernels take the call."""
-    if door != "logits" or not order.static or order.alpha < LEAST_ORDER:
+    if door != "logits" or not order.static or order.alpha < LEAST_ORDER or not runtime.works():
         return False
     return x.dtype.char in "efd" and x.dtype.isnative and 0 < x.size <= GRID * THREADS
 
@@ -163,6 +178,6 @@ def entropy_and_gradient(
         )
     with runtime.on(x):
         call = _Call(x, order, where, axis, xp, gradient=True, measure=measure)
-        values, rows, lines = call.states()
+        values, rows, lines = call.states(scale)
         factor = scale if rows is None else agnostic.factor_of(rows, order, measure, scale, xp)
         return call.value(values, rows), call.gradient(lines, factor)

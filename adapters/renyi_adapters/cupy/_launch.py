@@ -36,6 +36,13 @@ def _function(variant: Variant, kernel: str, device: int) -> Any:
 
 
 @functools.cache
+def _is_hip() -> bool:
+    import cupy
+
+    return bool(cupy.cuda.runtime.is_hip)
+
+
+@functools.cache
 def _multiprocessors(device: int) -> int:
     import cupy
 
@@ -44,6 +51,10 @@ def _multiprocessors(device: int) -> int:
 
 class Runtime:
     """The device of an array, and launches on it in CuPy's current stream."""
+
+    def works(self) -> bool:
+        """Return whether the kernels run here: the source is CUDA's, and CuPy may be built for AMD's devices."""
+        return not _is_hip()
 
     def on(self, array: Array) -> Any:
         """Return the context in which the array's device is the current one."""

@@ -17,6 +17,7 @@ __all__ = [
     "Variant",
     "gradient_launch",
     "layout_of",
+    "short_launch",
     "state_launch",
     "variant_of",
 ]
@@ -28,6 +29,8 @@ GRID = 2**31 - 1
 SHORT = 2048
 """Up to this many entries a warp, or some of its lanes, takes a row."""
 ENTRIES_A_LANE = 16
+SHORT_BYTES = 128
+"""The longest rows of which a thread takes one."""
 LEAST_SPLIT = 2048
 """The fewest entries of a row that are worth a block."""
 LEAST_TALL_SPLIT = 64
@@ -160,6 +163,16 @@ def state_launch(layout: Layout, resident: int, *, masked: bool) -> Launch:
     chunk = math.ceil(n / _splits(rows, n // LEAST_SPLIT, resident) / 64) * 64
     splits = math.ceil(n / chunk)
     return Launch(kernel, (rows * splits, 1), splits, splits, chunk)
+
+
+def short_launch(layout: Layout, itemsize: int, address: int, resident: int, *, masked: bool) -> Launch | None:
+    """Return the launch for very short rows, one after another in all arrays and aligned, if there are many."""
+    rows, n = layout.rows, layout.n
+    if masked or not 2 <= n <= SHORT_BYTES // itemsize or rows < THREADS * resident or address % 16:
+        return None
+    if layout.inner != rows or any((each.inner, each.entry) != (n, 1) for each in layout.arrays):
+        return None
+    return Launch("short_rows", (math.ceil(rows / THREADS), 1), -(-(2**32) // n))
 
 
 def gradient_launch(layout: Layout, itemsize: int, offset: int, *, masked: bool) -> Launch:

@@ -1,6 +1,6 @@
 // The kernels: which thread takes which entries, and how the threads' states meet. Sums have one order: no atomics.
 //
-// Rows are numbered outer * inner; strides are in elements. partial, fields, lines and values are planes of one number
+// Rows are numbered outer * inner; strides are in elements (short_rows takes rows one after another, aligned). partial, fields, lines and values are planes of one number
 // for each row (of partial: for each row and split) and may be null where they are not wanted.
 
 constexpr int THREADS = 256;
@@ -11,6 +11,8 @@ constexpr int PARTS = 16 / sizeof(T);
 // vectors, and entries one by one, that a thread has under way
 constexpr int UNROLL = ELEMENT == 8 ? 2 : 4;
 constexpr int SCALARS = 4;
+// the longest row of short_rows
+constexpr int SHORT_BYTES = 128;
 constexpr unsigned ALL = 0xffffffffu;
 
 #define ORDER_PARAMETERS A alpha, A t, A tau, A over_t, A over_tau
@@ -233,13 +235,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     if (row < rows && lane == 0) write_row(state, order, row, rows, RESULTS);
 }
 
-__device__ __forceinline__ Line scaled_line(
+__device__ __forceinline__ Line read_line(
     const A* lines, const A* scale, i64 scale_stride, A factor, i64 row, i64 rows) {
-    Line line = {lines[row], lines[row + rows], lines[row + 2 * rows], lines[row + 3 * rows]};
+    const Line line = {lines[row], lines[row + rows], lines[row + 2 * rows], lines[row + 3 * rows]};
     if (scale) factor *= scale[row * scale_stride];
-    line.factor *= factor;
-    if (KIND == INFINITE) line.c *= factor;
-    return line;
+    return scaled(line, factor);
 }
 
 // Rows whose entries lie one after another, in x and out alike: a block for UNROLL * THREADS vectors of a row.
@@ -251,7 +251,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const i64 row = blockIdx.x / (unsigned)pieces, piece = blockIdx.x - row * pieces;
     const T* from = x + offset_of(row, inner, x_outer, x_inner);
     T* to = out + offset_of(row, inner, out_outer, out_inner);
-    const Line line = scaled_line(lines, scale, scale_stride, factor, row, rows);
+    const Line line = read_line(lines, scale, scale_stride, factor, row, rows);
     const Peeled peeled(from, n);
     const Vector* vectors = reinterpret_cast<const Vector*>(from + peeled.head);
     Vector* results = reinterpret_cast<Vector*>(to + peeled.head);
@@ -300,8 +300,59 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 #pragma unroll
     for (int k = 0; k < SCALARS; k++) {
         if (first + k * THREADS >= rows * n) continue;
-        const Line line = scaled_line(lines, scale, scale_stride, factor, row[k], rows);
+        const Line line = read_line(lines, scale, scale_stride, factor, row[k], rows);
         const i64 at = offset_of(row[k], inner, out_outer, out_inner) + entry[k] * out_entry;
         out[at] = as_element(gradient_entry(z[k], line, order));
     }
+}
+
+// Very short rows, one after another in memory: a thread for each. A block's rows pass through shared memory, so that
+// the device's is read and written in order, once; the gradient as well, if out is given.
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+    short_rows(
+        const T* __restrict__ x, i64 rows, i64 n, i64 inverse, ORDER_PARAMETERS, const A* __restrict__ scale,
+        i64 scale_stride, A factor, T* __restrict__ out, RESULT_PARAMETERS) {
+    constexpr int LONGEST = SHORT_BYTES / sizeof(T);
+    // an odd number of entries apart: the threads of a warp then meet few of each other's banks
+    __shared__ T tile[THREADS * (LONGEST + 1)];
+    const Order order = ORDER;
+    const int length = (int)n, apart = length | 1;
+    const i64 first = (i64)blockIdx.x * THREADS;
+    const int count = (int)(rows - first < THREADS ? rows - first : THREADS) * length;
+    const int whole = count / PARTS;
+    // i / n, as the high word of i times 2**32 / n
+    const auto place = [=](int i) {
+        const int row = (int)__umulhi((unsigned)i, (unsigned)inverse);
+        return i + row * (apart - length);
+    };
+    const T* from = x + first * n;
+    for (int v = threadIdx.x; v < whole; v += THREADS) {
+        const Vector loaded = reinterpret_cast<const Vector*>(from)[v];
+#pragma unroll
+        for (int k = 0; k < PARTS; k++) tile[place(v * PARTS + k)] = loaded.part[k];
+    }
+    for (int i = whole * PARTS + threadIdx.x; i < count; i += THREADS) tile[place(i)] = from[i];
+    __syncthreads();
+    const i64 row = first + threadIdx.x;
+    if (row < rows) {
+        T* mine = tile + threadIdx.x * apart;
+        Running running = empty_running();
+        add_scalars<SCALARS>(running, mine, nullptr, 0, 1, length, 1, 0, order);
+        write_row(running.state, order, row, rows, RESULTS);
+        if (out) {
+            if (scale) factor *= scale[row * scale_stride];
+            const Line line = scaled(line_of(running.state, finish(running.state, order), order), factor);
+            for (int i = 0; i < length; i++) mine[i] = as_element(gradient_entry(as_sum(mine[i]), line, order));
+        }
+    }
+    if (!out) return;
+    __syncthreads();
+    T* to = out + first * n;
+    for (int v = threadIdx.x; v < whole; v += THREADS) {
+        Vector result;
+#pragma unroll
+        for (int k = 0; k < PARTS; k++) result.part[k] = tile[place(v * PARTS + k)];
+        reinterpret_cast<Vector*>(to)[v] = result;
+    }
+    for (int i = whole * PARTS + threadIdx.x; i < count; i += THREADS) to[i] = tile[place(i)];
 }

@@ -254,6 +254,12 @@ __device__ __forceinline__ Line line_of(const State& state, const Rows& rows, co
     return {state.peak, rows.c, -order.alpha / b, A(exp(-order.tau * rows.c))};
 }
 
+__device__ __forceinline__ Line scaled(Line line, A factor) {
+    line.factor *= factor;
+    if (KIND == INFINITE) line.c *= factor;
+    return line;
+}
+
 // The derivative with respect to a logit, times what the row's factor was multiplied by.
 __device__ __forceinline__ A gradient_entry(A z, const Line& line, const Order& order) {
     const A d = at_least(z - line.peak, DEAD);
