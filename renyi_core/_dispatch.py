@@ -88,6 +88,10 @@ def _built_in(name: str) -> Any:
         from renyi_adapters import dask as dask_module
 
         return dask_module
+    if name == "cupy":
+        from renyi_adapters import cupy as cupy_module
+
+        return cupy_module
     return None
 
 

@@ -1,0 +1,5 @@
+"""CuPy: the entropy of logits and its gradient in CUDA kernels, which read the logits once for each."""
+
+from ._entropy import entropy, entropy_and_gradient
+
+__all__ = ["entropy", "entropy_and_gradient"]
