@@ -1,4 +1,4 @@
-"""torch: derivatives by ``torch.autograd.Function``, which keeps the input alone, and on the CPU NumPy's blocks."""
+"""torch: derivatives by ``torch.autograd.Function``, on the CPU NumPy's blocks, on CUDA Triton's kernels."""
 
 from ._entropy import (
     entropy,
@@ -7,11 +7,14 @@ from ._entropy import (
     entropy_hvp,
     gradient_in_place_of_the_input,
 )
+from ._statistics import EntropyAndLogProb, entropy_and_log_prob
 
 __all__ = [
+    "EntropyAndLogProb",
     "entropy",
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",
+    "entropy_and_log_prob",
     "entropy_hvp",
     "gradient_in_place_of_the_input",
 ]

@@ -28,7 +28,7 @@ def differentiable(
     ----------
     fast : callable
         ``(static, *tensors)``, the value. ``static`` is passed on as it is; a tensor may be None. The value may come
-        with one more tensor, which is kept for ``pull_back`` and has no derivative.
+        with more tensors, which are kept for ``pull_back`` and have no derivative.
     pure : callable
         The same in differentiable torch operations.
     pull_back : callable, optional
@@ -74,7 +74,7 @@ def differentiable(
                 tensors = ctx.saved_tensors[: len(tangents)]
                 push = push_forward or functools.partial(_push, pure)
                 tangent = push(ctx.static, tensors, tangents)
-            return (tangent, None) if ctx.kept else tangent
+            return (tangent, *(None,) * ctx.kept) if ctx.kept else tangent
 
     def apply(static: Any, *tensors: Any) -> Tensor:
         output = Function.apply(static, *tensors)

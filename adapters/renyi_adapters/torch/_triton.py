@@ -84,7 +84,8 @@ def _has_memory(tensor: Tensor | None) -> bool:
 
 def takes(x: Tensor, orders: Sequence[Order], *others: Tensor | None) -> bool:
     """Return whether the kernels take these logits at these orders, reduced over the last axis."""
-    if not (x.is_cuda or INTERPRETED) or torch.compiler.is_compiling():
+    kind = x.device.type
+    if kind != "cuda" and not (INTERPRETED and kind == "cpu") or torch.compiler.is_compiling():
         return False
     if x.dtype not in FLOATS or x.numel() == 0 or x.shape[-1] > LONGEST:
         return False
@@ -197,7 +198,7 @@ def values_and_state(
     rows = math.prod(batch)
     matrix, mask = _matrix(x), _mask(where, x)
     numbers, constants = _order_args(orders, [with_s(order, full=full) for order in orders])
-    constants.update(MASKED=where is not None, num_warps=WARPS)
+    constants.update(MASKED=where is not None, num_warps=WARPS, enable_fp_fusion=True)
     dtype = accumulator(x.dtype)
     values = torch.empty((len(orders), *batch), dtype=dtype, device=x.device)
     state = torch.empty((2 + 2 * len(orders), *batch), dtype=dtype, device=x.device)
@@ -279,7 +280,7 @@ def gradient_of_states(
         SCALED=scale is not None,
         P=extras is not None,
         TOKEN=tokens is not None,
-        num_warps=WARPS,
+        num_warps=WARPS, enable_fp_fusion=True,
     )
     pointers = (
         matrix.tensor,

@@ -68,7 +68,7 @@ def add_token(gradient, d, columns, token, along_p, along_token, P: tl.constexpr
     if P:
         gradient += along_p * exp(d)
     if TOKEN:
-        gradient += tl.where(columns == token, along_token, 0.0)
+        gradient += tl.where((columns == token) & (d > float("-inf")), along_token, 0.0)
     return gradient
 
 
