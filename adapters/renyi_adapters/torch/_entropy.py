@@ -1,7 +1,8 @@
 """The entropy of torch tensors and its derivatives: on the CPU by NumPy's blocks, on a GPU by Triton's kernels.
 
 Backward keeps the input, and of a GPU's forward pass its state. The first derivatives are the analytic kernels; those
-of higher order are torch's own, through the array-API code. While torch.compile traces, the array-API code itself runs, which Inductor fuses.
+of higher order are torch's own, through the array-API code. While torch.compile traces, the array-API code itself runs,
+which Inductor fuses.
 """
 
 from __future__ import annotations

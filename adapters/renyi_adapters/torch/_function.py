@@ -33,8 +33,8 @@ def differentiable(
         The same in differentiable torch operations.
     pull_back : callable, optional
         ``(static, tensors, wanted, cotangent, *kept)``, the vector–Jacobian product as one tensor or None for each
-        argument; ``wanted`` says which. Built of such functions itself, it can be differentiated further. By default that of
-        ``pure``.
+        argument; ``wanted`` says which. Built of such functions itself, it can be differentiated further. By default
+        that of ``pure``.
     push_forward : callable, optional
         ``(static, tensors, tangents)``, the Jacobian–vector product, where a tangent may be None. By default that of
         ``pure``.

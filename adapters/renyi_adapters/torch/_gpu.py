@@ -25,7 +25,7 @@ __all__ = ["gradient", "keeps_digits", "value"]
 
 def keeps_digits(x: Tensor) -> bool:
     """Return whether a gradient is worth a full state: in 16 bits its rounding hides most of what that gains."""
-    return x.dtype.itemsize > 2
+    return bool(x.dtype.itemsize > 2)
 
 
 def _moved(x: Tensor | None, axis: Axis) -> Tensor:
@@ -83,7 +83,7 @@ def gradient(
     state: Tensor | None = None,
     out: Tensor | None = None,
 ) -> tuple[Any, Tensor] | None:
-    """Return the measure and its gradient times ``scale``, or None; of a ``state`` that is given, None and the gradient.
+    """Return the measure and its gradient times ``scale``, or None; of a given ``state``, None and the gradient.
 
     The gradient is written to ``out`` if given, which may be x. ``full`` is what the state was or is to be made with.
     """

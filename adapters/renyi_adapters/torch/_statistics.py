@@ -1,4 +1,4 @@
-"""What a training loop asks of its logits, from one pass over them: entropies, a token's log-probability, log-sum-exp."""
+"""What training loops ask of logits, in one pass: entropies, a token's log-probability, log-sum-exp."""
 
 from __future__ import annotations
 
@@ -101,7 +101,9 @@ def entropy_and_log_prob(
     if not given:
         msg = "`alpha` must hold at least one order, got ()"
         raise ValueError(msg)
-    problems = [prepare(logits, order, name="logits", axis=-1, where=where, base=None, keepdims=False) for order in given]
+    problems = [
+        prepare(logits, order, name="logits", axis=-1, where=where, base=None, keepdims=False) for order in given
+    ]
     if not all(problem.order.static for problem in problems):
         msg = f"`alpha` must be a number or a tuple of numbers, got {alpha!r}"
         raise TypeError(msg)
@@ -155,13 +157,12 @@ def _fast(static: _Static, x: Tensor, tokens: Tensor, where: Tensor) -> Any:
         h_inf = torch.log1p(torch.where(r0 >= 0, r0, math.nan))
         entropies = torch.cat([values for values, _ in states])
         return _pack(x, tokens, where, entropies, peak, h_inf), *(state for _, state in states)
-    *entropies, h_inf = (
-        blocks.value(x, order, where, LAST, "logits", ENTROPY) for order in (*static.orders, LARGEST)
-    )
-    if h_inf is None or any(part is None for part in entropies):
+    *entropies, h_inf = (blocks.value(x, order, where, LAST, "logits", ENTROPY) for order in (*static.orders, LARGEST))
+    found = [part.squeeze(-1) for part in (*entropies, h_inf) if part is not None]
+    if len(found) <= len(entropies):
         return _pure(static, x, tokens, where)
-    peak = _clean(x, where).amax(-1).to(h_inf.dtype)
-    return _pack(x, tokens, where, [part.squeeze(-1) for part in entropies], peak, h_inf.squeeze(-1))
+    peak = _clean(x, where).amax(-1).to(found[-1].dtype)
+    return _pack(x, tokens, where, found[:-1], peak, found[-1])
 
 
 def _states(static: _Static, x: Tensor, where: Tensor) -> list[tuple[Tensor, Tensor]]:

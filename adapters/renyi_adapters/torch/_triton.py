@@ -27,9 +27,8 @@ most_orders = 3
 
 WARPS = 4
 LANES = 32 * WARPS
-SHORT = 1024
-"""Rows up to this length are taken whole, several by a program."""
-SHORT_TILE = 2048
+SHORT = {2: 1024, 4: 1024, 8: 512}
+"""Rows up to this length, by the bytes of an entry, are taken whole, and so many entries by a program."""
 GRADIENT_TILE = {2: 2048, 4: 2048, 8: 1024}
 GRADIENT_TILES = 8
 """Tiles of the gradient for a program where there are rows enough."""
@@ -85,7 +84,7 @@ def _has_memory(tensor: Tensor | None) -> bool:
 def takes(x: Tensor, orders: Sequence[Order], *others: Tensor | None) -> bool:
     """Return whether the kernels take these logits at these orders, reduced over the last axis."""
     kind = x.device.type
-    if kind != "cuda" and not (INTERPRETED and kind == "cpu") or torch.compiler.is_compiling():
+    if (kind != "cuda" and not (INTERPRETED and kind == "cpu")) or torch.compiler.is_compiling():
         return False
     if x.dtype not in FLOATS or x.numel() == 0 or x.shape[-1] > LONGEST:
         return False
@@ -174,9 +173,10 @@ def _shifted(*matrices: _Matrix) -> bool:
     return all(matrix.col_stride == 1 for matrix in matrices) and len(strides) == 1 and strides != {0}
 
 
-def _short(n: int) -> dict[str, int]:
+def short_tile(n: int, size: int) -> dict[str, int]:
+    """Return the tile of a program that takes whole rows."""
     columns = 1 << (n - 1).bit_length()
-    return {"COLUMNS": columns, "ROWS": max(1, SHORT_TILE // columns)}
+    return {"COLUMNS": columns, "ROWS": SHORT[size] // columns}
 
 
 def values_and_state(
@@ -204,14 +204,15 @@ def values_and_state(
     state = torch.empty((2 + 2 * len(orders), *batch), dtype=dtype, device=x.device)
     strides = matrix.row_stride, matrix.col_stride, mask.row_stride, mask.col_stride
     with _on(x.device):
-        if n <= SHORT:
-            short = _short(n)
+        if n <= SHORT[x.dtype.itemsize]:
+            short = short_tile(n, x.dtype.itemsize)
             kernels_of_states.state_of_short_rows[(-(-rows // short["ROWS"]),)](
                 matrix.tensor, mask.tensor, state, values, n, rows, *strides, *numbers, **constants, **short
             )
             return values, state
         each = 16 // x.dtype.itemsize
-        deep = min(4, 1 << (-(-n // (LANES * each)) - 1).bit_length())
+        lean = where is None and len(orders) == 1 and not constants["S0"]
+        deep = min(deepest(x.dtype.itemsize, lean=lean), 1 << (-(-n // (LANES * each)) - 1).bit_length())
         shifted = _shifted(matrix)
         tiles = -(-(n + 15 * shifted) // (deep * LANES * each))
         splits = _splits(rows, tiles, processors(x.device))
@@ -231,6 +232,14 @@ def values_and_state(
                 LANES=1 << (splits - 1).bit_length(), **constants,
             )  # fmt: skip
     return values, state
+
+
+def deepest(size: int, *, lean: bool) -> int:
+    """Return how many wide loads of a tile each lane has at most; more would take more registers than it gains.
+
+    ``size`` is that of an entry in bytes; ``lean`` is for one order without s and without a mask.
+    """
+    return 4 if size == 4 or (size == 2 and lean) else 2
 
 
 def _splits(rows: int, tiles: int, processors: int) -> int:
@@ -254,8 +263,8 @@ def gradient_of_states(
     """Return Σ scale_k ∂H_k/∂z, from the state that :func:`values_and_state` makes, or None.
 
     ``scale`` broadcasts to (K, ...), ``sums`` says of each order whether the state has its s. ``extras`` of shape
-    (2, ...) are the factor of p, and what is added at the entry that ``tokens`` of shape (...) names, which may be None.
-    The result is in x's dtype, in ``out`` if that is given, which may be x.
+    (2, ...) are the factor of p and what is added at the entry that ``tokens`` of shape (...), if given, names.
+    The result is in x's dtype, in ``out`` if given, which may be x.
     """
     if not takes(x, orders, where, scale, state, extras, tokens):
         return None
@@ -280,7 +289,8 @@ def gradient_of_states(
         SCALED=scale is not None,
         P=extras is not None,
         TOKEN=tokens is not None,
-        num_warps=WARPS, enable_fp_fusion=True,
+        num_warps=WARPS,
+        enable_fp_fusion=True,
     )
     pointers = (
         matrix.tensor,
@@ -291,11 +301,11 @@ def gradient_of_states(
         state if extras is None else extras,
         state if tokens is None else tokens,
     )
-    strides = matrix.row_stride, matrix.col_stride, mask.row_stride, mask.col_stride
-    strides += target.row_stride, target.col_stride, scale_row, scale_order
+    strides = [stride for part in (matrix, mask, target) for stride in (part.row_stride, part.col_stride)]
+    strides += [scale_row, scale_order]
     with _on(x.device):
-        if n <= SHORT:
-            short = _short(n)
+        if n <= SHORT[x.dtype.itemsize]:
+            short = short_tile(n, x.dtype.itemsize)
             kernels.gradients.gradient_of_short_rows[(-(-rows // short["ROWS"]),)](
                 *pointers, n, rows, *strides, *numbers, **constants, **short
             )

@@ -73,9 +73,7 @@ def add_token(gradient, d, columns, token, along_p, along_token, P: tl.constexpr
 
 
 @triton.jit
-def extras_of(
-    state, extras, tokens, row, there, size, P: tl.constexpr, TOKEN: tl.constexpr
-):
+def extras_of(state, extras, tokens, row, there, size, P: tl.constexpr, TOKEN: tl.constexpr):
     """Return the factor of exp(d), the token's column and what to add there."""
     r0 = tl.load(state + size + row, mask=there, other=0.0)
     along_p = r0
@@ -143,7 +141,7 @@ def gradient_of_long_rows(
             offsets = columns.to(tl.int64) * out_col_stride
         tl.store(out + offsets, gradient.to(kind))
     ahead = first_whole - first
-    for edge in range(0, ahead + last - last_whole):
+    for edge in range(ahead + last - last_whole):
         columns = tl.where(edge < ahead, first + edge, last_whole + edge - ahead) * TILE + within
         inside = (columns >= shift) & (columns < end)
         d = load(x, mask, columns, inside, col_stride, mask_col_stride, dtype, True, MASKED, UNIT) - peak
@@ -184,8 +182,6 @@ def gradient_of_short_rows(
     c, k, f = factors(state, scale, row, there, rows, scale_row, scale_order, alpha2, t2, 2, KIND2, S2, SCALED)
     gradient = add_order(gradient, d, c[:, None], k[:, None], f[:, None], alpha2, t2, KIND2)
     along_p, along_token, token = extras_of(state, extras, tokens, row, there, rows, P, TOKEN)
-    gradient = add_token(
-        gradient, d, column[None, :], token[:, None], along_p[:, None], along_token[:, None], P, TOKEN
-    )
+    gradient = add_token(gradient, d, column[None, :], token[:, None], along_p[:, None], along_token[:, None], P, TOKEN)
     offsets = row[:, None] * out_row_stride + column.to(tl.int64)[None, :] * out_col_stride
     tl.store(out + offsets, gradient.to(out.dtype.element_ty), mask=inside)

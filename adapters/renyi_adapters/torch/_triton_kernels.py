@@ -169,7 +169,7 @@ def state_of_long_rows(
             KIND0, S0, KIND1, S1, KIND2, S2,
         )  # fmt: skip
     ahead = first_whole - first
-    for edge in range(0, ahead + last - last_whole):
+    for edge in range(ahead + last - last_whole):
         columns = tl.where(edge < ahead, first + edge, last_whole + edge - ahead) * TILE + within
         inside = (columns >= shift) & (columns < end)
         z = load(x, mask, columns, inside, col_stride, mask_col_stride, dtype, True, MASKED, UNIT)
@@ -219,7 +219,7 @@ def state_of_short_rows(
     alpha0, t0 = float_of(alpha0, dtype), float_of(t0, dtype)
     alpha1, t1 = float_of(alpha1, dtype), float_of(t1, dtype)
     alpha2, t2 = float_of(alpha2, dtype), float_of(t2, dtype)
-    row, column, z, inside = load_rows(
+    row, _, z, _ = load_rows(
         x, mask, n, rows, row_stride, col_stride, mask_row_stride, mask_col_stride, dtype, MASKED, ROWS, COLUMNS
     )
     there = row < rows
@@ -252,7 +252,7 @@ def merge_order(
         if KIND == ONE:
             b_sum = r0 + (1.0 - count)
         elif KIND == INFINITE:
-            b_sum = tl.where(r0 != r0, r0, -s)
+            b_sum = -s + 0.0 * r0
             count = 1.0 + ra
         b_sum, x_sum, s = join(b_sum, x_sum, s, count, step, alpha, t, KIND, WITH_S)
         number = tl.sum(tl.where(step < 0.0, 0.0, count), axis=0)

@@ -56,7 +56,7 @@ def exp(x):
     """Return exp(x); in float32 by the instruction for powers of two."""
     if x.dtype == tl.float64:
         return tl.exp(x)
-    else:  # noqa: RET505  both branches are compiled otherwise
+    else:
         return tl.exp2(x * 1.4426950408889634)
 
 
@@ -110,7 +110,7 @@ def sum_of(values):
     """Return the sum over the entries that one lane has of a tile: of a row in a tile of rows, all of it."""
     if len(values.shape) == 3:
         return tl.sum(tl.sum(values, axis=2), axis=0)
-    else:  # noqa: RET505
+    else:
         return tl.sum(values, axis=1)
 
 
@@ -158,16 +158,16 @@ def r0_of(b_sum, x_sum, count, t, KIND: tl.constexpr):
     """Return Σ exp(d) without one of the largest entries: −1 where there are none."""
     if KIND > ONE:
         return tl.where(t > 0.0, b_sum, x_sum) + (count - 1.0)
-    else:  # noqa: RET505
+    else:
         return b_sum + (count - 1.0)
 
 
 @triton.jit
 def ra_of(b_sum, x_sum, count, t, KIND: tl.constexpr):
-    """Return Σ exp(α d) without one of the largest entries, which at α = ∞ is the number of others that are as large."""
+    """Return Σ exp(α d) without one of the largest entries: at α = ∞ the number of others that are as large."""
     if KIND > ONE:
         return tl.where(t > 0.0, x_sum, b_sum) + (count - 1.0)
-    else:  # noqa: RET505
+    else:
         return count - 1.0
 
 
@@ -176,7 +176,7 @@ def s_of(b_sum, s, KIND: tl.constexpr):
     """Return s; at α = ∞ what t s tends to, minus the sum over the entries that are not largest."""
     if KIND == INFINITE:
         return -b_sum
-    else:  # noqa: RET505
+    else:
         return s
 
 
