@@ -1,7 +1,8 @@
 // The kernels: which thread takes which entries, and how the threads' states meet. Sums have one order: no atomics.
 //
-// Rows are numbered outer * inner; strides are in elements (short_rows takes rows one after another, aligned). partial, fields, lines and values are planes of one number
-// for each row (of partial: for each row and split) and may be null where they are not wanted.
+// Rows are numbered outer * inner; strides are in elements (short_rows takes rows one after another, aligned). partial,
+// fields, lines and values are planes of one number for each row (of partial: for each row and split) and may be null
+// where they are not wanted.
 
 constexpr int THREADS = 256;
 // at least so many at a time on a multiprocessor: 64 registers a thread, 128 for double, and no spills
@@ -308,7 +309,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 
 // Very short rows, one after another in memory: a thread for each. A block's rows pass through shared memory, so that
 // the device's is read and written in order, once; the gradient as well, if out is given.
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+// It does all at once, for which sm_80 has too few registers with four blocks.
+extern "C" __global__ void __launch_bounds__(THREADS, ELEMENT == 8 ? 2 : 3)
     short_rows(
         const T* __restrict__ x, i64 rows, i64 n, i64 inverse, ORDER_PARAMETERS, const A* __restrict__ scale,
         i64 scale_stride, A factor, T* __restrict__ out, RESULT_PARAMETERS) {

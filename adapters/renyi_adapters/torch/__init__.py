@@ -1,4 +1,4 @@
-"""torch: derivatives by ``torch.autograd.Function``, which keeps the input alone, and on the CPU NumPy's blocks."""
+"""torch: derivatives by ``torch.autograd.Function``, on the CPU NumPy's blocks, on CUDA Triton's kernels."""
 
 from ._divergence import divergence
 from ._entropy import (
@@ -11,6 +11,7 @@ from ._entropy import (
 from ._linear import linear_entropy
 from ._parallel import parallel_entropy
 from ._results import EntropyAndLogProb
+from ._statistics import entropy_and_log_prob
 
 __all__ = [
     "EntropyAndLogProb",
@@ -18,6 +19,7 @@ __all__ = [
     "entropy",
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",
+    "entropy_and_log_prob",
     "entropy_hvp",
     "gradient_in_place_of_the_input",
     "linear_entropy",

@@ -1,7 +1,8 @@
-"""The entropy of torch tensors and its derivatives, which keep the input alone; on the CPU by NumPy's blocks.
+"""The entropy of torch tensors and its derivatives: on the CPU by NumPy's blocks, on a GPU by Triton's kernels.
 
-The first derivatives are the analytic kernels, which backward computes anew; those of higher order are torch's own,
-through the array-API code. While torch.compile traces, the array-API code itself runs, which Inductor fuses.
+Backward keeps the input, and of a GPU's forward pass its state. The first derivatives are the analytic kernels; those
+of higher order are torch's own, through the array-API code. While torch.compile traces, the array-API code itself runs,
+which Inductor fuses.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order
 
 from . import _blocks as blocks
+from . import _gpu as gpu
 from ._function import differentiable, sum_to
 
 Tensor = Any
@@ -44,6 +46,8 @@ class _Static:
     measure: Measure
     axis: Axis
     in_place: bool
+    full: bool
+    """Whether the state that a GPU keeps of a forward pass has to serve a gradient of all digits."""
 
     def args(self, alpha: Tensor, t: Tensor, infinite: Tensor, where: Tensor) -> tuple[Order, dict[str, Any]]:
         """Return the order and the other arguments of an array-API kernel."""
@@ -73,7 +77,8 @@ def gradient_in_place_of_the_input() -> Iterator[None]:
 
     It saves memory of the input's size, and is unsafe: it is right only if nothing reads the input after the backward
     pass of this call has begun: no other use of it in the graph, no second backward, no leaf that is a parameter.
-    Only on the CPU; elsewhere, and where the gradient is not of the input's shape, it changes nothing.
+    On the CPU and, for orders that are numbers, on a GPU with Triton; elsewhere, and where the gradient is not of the
+    input's shape, it changes nothing.
 
     Examples
     --------
@@ -95,7 +100,10 @@ def gradient_in_place_of_the_input() -> Iterator[None]:
         _mode.in_place = before
 
 
-def _value(static: _Static, x: Tensor, *rest: Tensor) -> Tensor:
+def _value(static: _Static, x: Tensor, *rest: Tensor) -> Any:
+    both = gpu.value(x, *static.plain(*rest), full=static.full)
+    if both is not None:
+        return both
     values = blocks.value(x, *static.plain(*rest))
     return _pure_value(static, x, *rest) if values is None else values
 
@@ -106,18 +114,22 @@ def _pure_value(static: _Static, x: Tensor, *rest: Tensor) -> Tensor:
 
 
 def _scaled_gradient(
-    static: _Static, x: Tensor, alpha: Tensor, t: Tensor, inf: Tensor, mask: Tensor, scale: Tensor
+    static: _Static, x: Tensor, alpha: Tensor, t: Tensor, inf: Tensor, mask: Tensor, scale: Tensor, state: Tensor
 ) -> Tensor:
     rest = alpha, t, inf, mask
     out = x.detach() if static.in_place else None
     order, where, axis, door, measure = static.plain(*rest)
-    both = blocks.gradient(x, order, where, axis, door, measure, scale, out=out)
-    return _pure_gradient(static, x, *rest, scale) if both is None else both[1]
+    full = static.full or (state is None and gpu.keeps_digits(x))
+    both = gpu.gradient(x, order, where, axis, door, measure, scale, full=full, state=state, out=out)
+    if both is None:
+        both = blocks.gradient(x, order, where, axis, door, measure, scale, out=out)
+    return _pure_gradient(static, x, *rest, scale, state) if both is None else both[1]
 
 
 def _pure_gradient(
-    static: _Static, x: Tensor, alpha: Tensor, t: Tensor, inf: Tensor, mask: Tensor, scale: Tensor
+    static: _Static, x: Tensor, alpha: Tensor, t: Tensor, inf: Tensor, mask: Tensor, scale: Tensor, state: Tensor
 ) -> Tensor:
+    del state  # x says all that it says, and can be differentiated
     order, kwargs = static.args(alpha, t, inf, mask)
     return agnostic.entropy_and_gradient(x, order, scale=scale, **kwargs)[1]
 
@@ -136,11 +148,13 @@ _apply_gradient = differentiable(_scaled_gradient, _pure_gradient)
 _apply_alpha_slope = differentiable(_alpha_slope, _pure_alpha_slope)
 
 
-def _pull_back(static: _Static, tensors: Any, wanted: Any, cotangent: Tensor) -> tuple[Any, ...]:
+def _pull_back(
+    static: _Static, tensors: Any, wanted: Any, cotangent: Tensor, state: Tensor | None = None
+) -> tuple[Any, ...]:
     x, alpha, *_ = tensors
     along_x = along_alpha = None
     if wanted[0]:
-        along_x = sum_to(_apply_gradient(static, *tensors, cotangent), x)
+        along_x = sum_to(_apply_gradient(static, *tensors, cotangent, state), x)
     if wanted[1]:
         along_alpha = sum_to(_apply_alpha_slope(static, *tensors) * cotangent, alpha)
     # t = α − 1, too, but its part is in that of α
@@ -152,7 +166,7 @@ def _push_forward(static: _Static, tensors: Any, tangents: Any) -> Tensor:
     total = None
     if along_x is not None:
         one = torch.ones((), dtype=along_x.dtype, device=along_x.device)
-        gradient = _apply_gradient(static, *tensors, one)
+        gradient = _apply_gradient(static, *tensors, one, None)
         total = (gradient * along_x).sum(static.axis, keepdim=True)
     if along_alpha is not None:
         part = _apply_alpha_slope(static, *tensors) * along_alpha
@@ -178,7 +192,8 @@ def entropy(
     """Overlay renyi_core._kernels.entropy.entropy."""
     if torch.compiler.is_compiling():
         return agnostic.entropy(x, order, door=door, measure=measure, where=where, axis=axis, xp=xp)
-    static = _Static(order if order.static else None, door, measure, axis, _mode.in_place)
+    full = torch.is_grad_enabled() and x.requires_grad and gpu.keeps_digits(x)
+    static = _Static(order if order.static else None, door, measure, axis, _mode.in_place, full)
     return _apply_value(static, *_tensors(x, order, where))
 
 
@@ -207,7 +222,9 @@ def entropy_and_gradient(
     """Overlay renyi_core._kernels.entropy.entropy_and_gradient; differentiable by torch's own means."""
     both = None
     if _is_plain(x, order.alpha, scale):
-        both = blocks.gradient(x, order, where, axis, door, measure, scale)
+        both = gpu.gradient(x, order, where, axis, door, measure, scale, full=gpu.keeps_digits(x))
+        if both is None:
+            both = blocks.gradient(x, order, where, axis, door, measure, scale)
     if both is None:
         return agnostic.entropy_and_gradient(
             x, order, door=door, measure=measure, where=where, axis=axis, xp=xp, scale=scale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,13 +27,14 @@ def differentiable(
     Parameters
     ----------
     fast : callable
-        ``(static, *tensors)``, the value. ``static`` is passed on as it is; a tensor may be None.
+        ``(static, *tensors)``, the value. ``static`` is passed on as it is; a tensor may be None. The value may come
+        with more tensors, which are kept for ``pull_back`` and have no derivative.
     pure : callable
         The same in differentiable torch operations.
     pull_back : callable, optional
-        ``(static, tensors, wanted, cotangent)``, the vector–Jacobian product as one tensor or None for each argument;
-        ``wanted`` says which. Built of such functions itself, it can be differentiated further. By default that of
-        ``pure``.
+        ``(static, tensors, wanted, cotangent, *kept)``, the vector–Jacobian product as one tensor or None for each
+        argument; ``wanted`` says which. Built of such functions itself, it can be differentiated further. By default
+        that of ``pure``.
     push_forward : callable, optional
         ``(static, tensors, tangents)``, the Jacobian–vector product, where a tangent may be None. By default that of
         ``pure``.
@@ -42,34 +44,42 @@ def differentiable(
         generate_vmap_rule = True
 
         @staticmethod
-        def forward(static: Any, *tensors: Any) -> Tensor:
+        def forward(static: Any, *tensors: Any) -> Any:
             return fast(static, *tensors)
 
         @staticmethod
-        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
             ctx.static, *tensors = inputs
-            ctx.save_for_backward(*tensors)
+            kept = output[1:] if isinstance(output, tuple) else ()
+            ctx.mark_non_differentiable(*kept)
+            ctx.kept = len(kept)
+            ctx.save_for_backward(*tensors, *kept)
             ctx.save_for_forward(*tensors)
             ctx.set_materialize_grads(False)
 
         @staticmethod
-        def backward(ctx: Any, cotangent: Tensor | None) -> tuple[Any, ...]:
-            tensors, wanted = ctx.saved_tensors, ctx.needs_input_grad[1:]
+        def backward(ctx: Any, cotangent: Tensor | None, *_: None) -> tuple[Any, ...]:
+            saved, wanted = ctx.saved_tensors, ctx.needs_input_grad[1:]
+            tensors, kept = saved[: len(wanted)], saved[len(wanted) :]
             if cotangent is None:
                 return (None, *(None for _ in tensors))
             if pull_back is None:
                 return (None, *pull(pure, ctx.static, tensors, wanted, cotangent))
-            return (None, *pull_back(ctx.static, tensors, wanted, cotangent))
+            return (None, *pull_back(ctx.static, tensors, wanted, cotangent, *kept))
 
         @staticmethod
-        def jvp(ctx: Any, _: None, *tangents: Any) -> Tensor | None:
-            if all(tangent is None for tangent in tangents):
-                return None
-            if push_forward is None:
-                return _push(pure, ctx.static, ctx.saved_tensors, tangents)
-            return push_forward(ctx.static, ctx.saved_tensors, tangents)
+        def jvp(ctx: Any, _: None, *tangents: Any) -> Any:
+            tangent = None
+            if any(tangent is not None for tangent in tangents):
+                tensors = ctx.saved_tensors[: len(tangents)]
+                push = push_forward or functools.partial(_push, pure)
+                tangent = push(ctx.static, tensors, tangents)
+            return (tangent, *(None,) * ctx.kept) if ctx.kept else tangent
 
-    apply: Callable[..., Tensor] = Function.apply
+    def apply(static: Any, *tensors: Any) -> Tensor:
+        output = Function.apply(static, *tensors)
+        return output[0] if isinstance(output, tuple) else output
+
     return apply
 
 

@@ -10,8 +10,11 @@ __all__ = ["EntropyAndLogProb"]
 
 
 class EntropyAndLogProb(NamedTuple):
-    """The entropy of each distribution, the log-probability of a given token of it, and its log-sum-exp."""
+    """The entropy of each distribution, the log-probability of a given token of it, and its log-sum-exp.
+
+    ``log_prob`` is None where no tokens were given.
+    """
 
     entropy: Tensor
-    log_prob: Tensor
+    log_prob: Tensor | None
     log_sum_exp: Tensor
