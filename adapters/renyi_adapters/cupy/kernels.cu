@@ -339,7 +339,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, ELEMENT == 8 ? 2 : 3)
     if (row < rows) {
         T* mine = tile + threadIdx.x * apart;
         Running running = empty_running();
-        add_scalars<SCALARS>(running, mine, nullptr, 0, 1, length, 1, 0, order);
+        add_scalars<2>(running, mine, nullptr, 0, 1, length, 1, 0, order);
         write_row(running.state, order, row, rows, RESULTS);
         if (out) {
             if (scale) factor *= scale[row * scale_stride];
