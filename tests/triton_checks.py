@@ -143,6 +143,8 @@ def views(device):
     yield base[:, :1].expand(2, 3, 1203), -1
     yield base[0, 0], 0
     yield -base.abs() - 50, -1
+    # shifted to an address for wide loads, a row ends one tile later
+    yield torch.randn(3, 1022, generator=torch.Generator().manual_seed(2), dtype=torch.float64).to(device), -1
 
 
 def masks_of(x, axis):
