@@ -70,6 +70,16 @@ def gpu(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-m", "gpu", *session.posargs, external=True)
 
 
+@nox.session(python="3.11", default=False)
+def kernels(session: nox.Session) -> None:
+    """Check the CUDA and Triton kernels without a GPU: emulated, interpreted, and compiled ahead of time."""
+    compilers = ["triton", "cupy-cuda12x>=13.4", "cuda-pathfinder", "nvidia-cuda-nvrtc-cu12"]
+    session.install(".[test]", "torch>=2.6", *compilers)
+    cuda = ["tests/test_cuda_plan.py", "tests/test_cuda_source.py", "tests/test_cuda_compile.py"]
+    session.run("pytest", "--backends=numpy", *cuda, *session.posargs)
+    session.run("pytest", "--backends=torch", "tests/test_triton.py", *session.posargs)
+
+
 @nox.session(default=False)
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""

@@ -58,12 +58,15 @@ def variants():
     for dtype in ACCUMULATORS:
         for kind, with_s in classes:
             for kernel in ("state", "gradient"):
-                yield kernel, kind, with_s, dtype, dtype == "bf16" and with_s, False, 90
+                yield kernel, kind, with_s, dtype, dtype == "bf16" and with_s, False, 1, 90
     for kernel in ("state", "gradient", "short state", "short gradient", "merge"):
         for dtype in ("bf16", "fp32", "fp64"):
-            yield kernel, "general", True, dtype, True, True, 90
+            yield kernel, "general", True, dtype, True, True, 1, 90
             for capability in (80, 100):
-                yield kernel, "general", dtype != "bf16", dtype, False, True, capability
+                yield kernel, "general", dtype != "bf16", dtype, False, True, 1, capability
+    for kernel in ("state", "gradient", "short state", "short gradient", "merge"):
+        for dtype in ("bf16", "fp32"):
+            yield kernel, "general", dtype != "bf16", dtype, False, True, 3, 90
 
 
 def compiled(variant):
@@ -72,7 +75,7 @@ def compiled(variant):
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    name, kind, with_s, dtype, masked, shifted, capability = variant
+    name, kind, with_s, dtype, masked, shifted, count, capability = variant
     kernel = {
         "state": _triton_kernels.state_of_long_rows,
         "short state": _triton_kernels.state_of_short_rows,
@@ -82,9 +85,10 @@ def compiled(variant):
     }[name]
     size = {"fp32": 4, "fp64": 8}.get(dtype, 2)
     constants = {
-        "KIND0": KINDS[kind], "S0": with_s, "KIND1": -1, "S1": False, "KIND2": -1, "S2": False, "MASKED": masked,
+        **{f"KIND{k}": KINDS[kind] if k < count else -1 for k in range(3)},
+        **{f"S{k}": with_s and k < count for k in range(3)}, "MASKED": masked,
         "UNIT": True, "SHIFTED": shifted, "FINISH": not shifted, "LANES": 128, "B": 16 // size,
-        "A": _triton.deepest(size, lean=not (masked or with_s)), "TILE": _triton.GRADIENT_TILE[size],
+        "A": _triton.deepest(size, lean=not (masked or with_s or count > 1)), "TILE": _triton.GRADIENT_TILE[size],
         "SCALED": True, "P": shifted, "TOKEN": shifted, "col_stride": 1, "out_col_stride": 1,
         **_triton.short_tile(500 if masked else 50, size),
     }  # fmt: skip
@@ -124,10 +128,10 @@ def test_compiled_ahead_of_time(tmp_path, monkeypatch, record_property):
     most = {}
     with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
         for variant, ptx, (registers, stack, local) in pool.map(compiled, list(variants()), chunksize=4):
-            name, _, with_s, dtype, masked, shifted, _ = variant
+            name, _, with_s, dtype, masked, shifted, count, _ = variant
             assert stack == local == 0, variant
-            assert registers <= LIMITS.get(dtype, 144), (variant, registers)
-            most[name, dtype] = max(most.get((name, dtype), 0), registers)
+            assert registers <= (LIMITS.get(dtype, 144) if count == 1 else 255), (variant, registers)
+            most[name, dtype, count] = max(most.get((name, dtype, count), 0), registers)
             if masked or shifted or name not in {"state", "gradient"}:
                 continue
             wide = "v2.b64" if dtype == "fp64" else "v4.b32"

@@ -14,7 +14,7 @@ import numpy as np
 import oracle
 import torch
 from renyi_adapters.torch import _triton as kernels
-from renyi_adapters.torch import entropy_and_log_prob, gradient_in_place_of_the_input
+from renyi_adapters.torch import entropy_and_log_prob, gradient_in_place_of_the_input, linear_entropy
 
 import renyi_core as renyi
 from renyi_core._arrays import prepare
@@ -264,6 +264,30 @@ def check_statistics(device):
                 torch.testing.assert_close(leaf.grad, other.grad, rtol=1e-10, atol=1e-14)
 
 
+def check_head(device):
+    """A linear head, whose tiles pass through the kernels, next to its logits by the array-API code."""
+    generator = torch.Generator().manual_seed(0)
+    hidden, weight, bias = (
+        torch.randn(shape, generator=generator, dtype=torch.float64).to(device) for shape in ((9, 6), (700, 6), (700,))
+    )
+    tokens = torch.arange(9, device=device)
+    for alpha, chunk in ((1.0, 2), (1.7, 4), (math.inf, 20)):
+        ours, direct = ([part.clone().requires_grad_() for part in (hidden, weight, bias)] for _ in range(2))
+        with mock.patch.object(kernels, "gradient_of_state", wraps=kernels.gradient_of_state) as used:
+            found = linear_entropy(ours[0], ours[1], alpha, bias=ours[2], tokens=tokens, chunk=chunk)
+            (found.entropy.sum() + found.log_prob.sum()).backward()
+        assert used.called
+        logits = direct[0] @ direct[1].T + direct[2]
+        with renyi.agnostic_only():
+            value = renyi.entropy_from_logits(logits, alpha)
+        log_prob = torch.log_softmax(logits, -1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+        (value.sum() + log_prob.sum()).backward()
+        torch.testing.assert_close(found.entropy, value, rtol=1e-11, atol=0)
+        torch.testing.assert_close(found.log_prob, log_prob, rtol=1e-11, atol=0)
+        for got, want in zip(ours, direct, strict=True):
+            torch.testing.assert_close(got.grad, want.grad, rtol=1e-9, atol=1e-12)
+
+
 CHECKS = {
     **{
         f"grid {d} {k}": functools.partial(check_grid, dtype=d, layout=k)
@@ -274,6 +298,7 @@ CHECKS = {
     **{f"bad rows {n}": functools.partial(check_bad_rows, width=n) for n in (33, 4200)},
     "strides and masks": check_strides_and_masks,
     "shards": check_shards,
+    "head": check_head,
     "autograd": check_autograd,
     "statistics": check_statistics,
 }
