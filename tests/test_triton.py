@@ -53,7 +53,19 @@ def test_triton_is_imported_late():
 
 
 def variants():
-    """Every class of order × dtype × full × masked for sm_90; some of them for the GPUs before and after it."""
+    """Every class of order × dtype × full × masked for sm_90; some of them for the GPUs before and after it.
+
+    With RENYI_ALL_ARCHITECTURES=1 in the environment, all of them for all.
+    """
+    if os.environ.get("RENYI_ALL_ARCHITECTURES"):
+        for *variant, _ in list(_variants()):
+            for capability in (80, 90, 100):
+                yield *variant, capability
+        return
+    yield from _variants()
+
+
+def _variants():
     classes = [(kind, with_s) for kind in KINDS for with_s in (False, True) if not (kind in {"inf", "1"} and with_s)]
     for dtype in ACCUMULATORS:
         for kind, with_s in classes:

@@ -9,8 +9,6 @@ there what t·s and ra tend to as α grows: minus the sum of the other entries, 
 
 from __future__ import annotations
 
-import functools
-import importlib
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -33,6 +31,7 @@ from renyi_core._kernels.state import (
 )
 
 from . import _blocks as blocks
+from . import _triton as triton
 
 Tensor = Any
 
@@ -73,7 +72,8 @@ def state_of(x: Tensor, order: Order, *, where: Tensor | None = None, full: bool
         like = x.new_zeros((*x.shape[:-1], 1), dtype=accumulator(x.dtype))
         state = empty_state(like, order, door="logits", xp=XP, full=full)
         return State(state.peak, state.r0, like, like - 1) if full and _is_infinite(order) else state
-    found: State | None = _by_triton("state_of", x, order, where=where, full=full)
+    # None on the CPU, and for what the kernels do not take
+    found = triton.state_of(x, order, where=where, full=full)
     if found is None and order.static and not (full and _is_infinite(order)):
         found = blocks.state(x, order, where, full=full)
     if found is not None:
@@ -115,7 +115,7 @@ def gradient_of_state(
         out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     if x.numel() == 0:
         return out
-    found = _by_triton("gradient_of_state", x, state, scale, order, where=where, out=out)
+    found = triton.gradient_of_state(x, state, scale, order, where=where, out=out)
     if found is None and not _is_infinite(order):
         found = blocks.gradient_of_state(x, state, scale, order, where, out)
     if found is not None:
@@ -244,17 +244,3 @@ def _pieces(
             None if state is None else State(*(rows(part, index) for part in state)),
             rows(scale, index),
         )
-
-
-def _by_triton(name: str, *args: Any, **kwargs: Any) -> Any:
-    """Return what Triton's kernel of this name gives, None for what it does not take: on the CPU, or without Triton."""
-    kernels = _triton_kernels()
-    return None if kernels is None else getattr(kernels, name)(*args, **kwargs)
-
-
-@functools.cache
-def _triton_kernels() -> Any:
-    try:
-        return importlib.import_module("._triton", __package__)
-    except ImportError:
-        return None
