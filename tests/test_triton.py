@@ -141,7 +141,9 @@ def test_compiled_ahead_of_time(tmp_path, monkeypatch, record_property):
     with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
         for variant, ptx, (registers, stack, local) in pool.map(compiled, list(variants()), chunksize=4):
             name, _, with_s, dtype, masked, shifted, count, _ = variant
-            assert stack == local == 0, variant
+            # three orders at once may keep one number of float64 aside
+            assert local == 0, variant
+            assert stack == 0 or (count == 3 and stack == 8), variant
             assert registers <= (LIMITS.get(dtype, 144) if count == 1 else 255), (variant, registers)
             most[name, dtype, count] = max(most.get((name, dtype, count), 0), registers)
             if masked or shifted or name not in {"state", "gradient"}:
