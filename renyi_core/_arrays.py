@@ -52,9 +52,10 @@ class Problem(NamedTuple):
 
 
 class Floats(NamedTuple):
-    """What is known of a real floating-point dtype: the dtype that it is summed in, and where α counts as ∞."""
+    """What is known of a real floating-point dtype: the dtype of its sums, and where α counts as 0 and as ∞."""
 
     accumulator: Any
+    smallest_alpha: float
     largest_alpha: float
 
 
@@ -83,8 +84,10 @@ def _floats(xp: Any, dtype: Any) -> Floats | None:
         known = None
         if xp.isdtype(dtype, "real floating"):
             accumulator = xp.float32 if xp.finfo(dtype).bits == 16 else dtype
-            # beyond the square root of the largest float, products with α could overflow
-            known = Floats(accumulator, math.sqrt(float(xp.finfo(accumulator).max)))
+            info = xp.finfo(accumulator)
+            # beyond the square root of the largest float, products with α could overflow; below the smallest one, α may
+            # be 0 where it meets −inf
+            known = Floats(accumulator, float(info.smallest_normal), math.sqrt(float(info.max)))
         _dtypes[key] = known
     return _dtypes[key]
 
@@ -179,13 +182,15 @@ def _log_base(base: Any) -> float:
     return math.log(number)
 
 
-def _static_order(alpha: float, largest: float) -> Order:
-    """Return the order of a Python number; beyond the ``largest`` it is taken for ∞."""
+def _static_order(alpha: float, floats: Floats) -> Order:
+    """Return the order of a Python number, as far as the dtype tells it from 0 and ∞."""
     if not alpha >= 0:
         msg = f"`alpha` must be >= 0, got {alpha!r}"
         raise ValueError(msg)
-    if alpha > largest:
+    if alpha > floats.largest_alpha:
         alpha = math.inf
+    if alpha < floats.smallest_alpha:
+        alpha = 0.0
     return Order(alpha, alpha - 1.0)
 
 
@@ -213,7 +218,7 @@ def _alpha_order(
     """Return the order of a number or an array, and the shape of the result."""
     number = _number(alpha, "alpha")
     if number is not None:
-        return _static_order(number, floats.largest_alpha), rows_shape
+        return _static_order(number, floats), rows_shape
     same_namespace(alpha, xp, "alpha", name)
     if xp.isdtype(alpha.dtype, ("complex floating", "bool")):
         msg = f"`alpha` must be real, got an array of dtype {alpha.dtype}"

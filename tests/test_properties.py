@@ -115,6 +115,15 @@ def test_entropy_falls_with_the_order_between_its_bounds(backend, door, data, al
         assert alpha <= 1 or alpha == math.inf or np.all(h[..., k] <= alpha / (alpha - 1) * above[..., -1])
 
 
+def test_orders_that_are_0_in_the_dtype(backend):
+    """Where 0 times the −inf of a masked entry would be no number."""
+    x = backend.asarray(np.asarray([[0.0, 0.0, -math.inf]]), "float32")
+    for alpha in (1e-40, 1e-170):
+        value, gradient = renyi.value_and_grad(renyi.entropy_from_logits)(x, alpha)
+        assert backend.numpy(value)[0] == pytest.approx(math.log(2))
+        assert (backend.numpy(gradient) == 0).all()
+
+
 @pytest.mark.parametrize("change", ["permuted", "padded", "moved"])
 @share(0.6)
 @given(data=st.data(), kind=kinds, alpha=orders)

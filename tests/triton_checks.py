@@ -264,12 +264,6 @@ def check_statistics(device):
                 torch.testing.assert_close(leaf.grad, other.grad, rtol=1e-10, atol=1e-14)
 
 
-def check_faint_orders(device):
-    """An order that is 0 in the dtype."""
-    x = torch.tensor([[0.0, 0.0, -math.inf]], device=device)
-    torch.testing.assert_close(renyi.entropy_from_logits(x, 1e-170).cpu(), torch.tensor([math.log(2)]))
-
-
 def check_head(device):
     """A linear head, whose tiles pass through the kernels, next to its logits by the array-API code."""
     generator = torch.Generator().manual_seed(0)
@@ -305,7 +299,6 @@ CHECKS = {
     "strides and masks": check_strides_and_masks,
     "shards": check_shards,
     "head": check_head,
-    "faint orders": check_faint_orders,
     "autograd": check_autograd,
     "statistics": check_statistics,
 }

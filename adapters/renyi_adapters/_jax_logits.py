@@ -33,15 +33,13 @@ BLOCKS = 64
 """Their number is a power of two, this at most: a mesh that divides the row divides its blocks."""
 SHORTEST = 256
 """The least length of a block."""
-FAINTEST = 1e-30
-"""Orders below this may be 0 in the dtype, and 0·−inf of a masked entry is no number."""
 LEAST = -1e4
 """In place of −inf in products with a weight of 0."""
 
 
 def takes(order: Order | None, axis: tuple[int, ...]) -> bool:
     """Return whether rows of logits with this order, None for an array, may be had in this form."""
-    return order is not None and axis == (-1,) and order.alpha >= FAINTEST
+    return order is not None and axis == (-1,) and order.alpha != 0
 
 
 class _Short:

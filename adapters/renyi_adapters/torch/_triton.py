@@ -88,8 +88,7 @@ def takes(x: Tensor, orders: Sequence[Order], *others: Tensor | None) -> bool:
         return False
     if x.dtype not in FLOATS or x.numel() == 0 or x.shape[-1] > LONGEST:
         return False
-    # below, α may be 0 in the dtype, and 0·−inf of a masked entry is no number
-    if not all(order.static and order.alpha >= 1e-30 for order in orders):
+    if not all(order.static and order.alpha > 0 for order in orders):
         return False
     if not all(_has_memory(tensor) for tensor in (x, *others)):
         return False
