@@ -13,6 +13,7 @@ from .entropy import (
 )
 from .gradients import grad, hvp, value_and_grad
 from .spectrum import entropy_spectrum, entropy_spectrum_from_logits
+from .tanh_gaussian import tanh_gaussian_entropy
 
 __version__ = "0.1.0"
 
@@ -30,6 +31,7 @@ __all__ = [
     "hill_number_from_logits",
     "hvp",
     "register_adapter",
+    "tanh_gaussian_entropy",
     "tsallis_entropy",
     "tsallis_entropy_from_logits",
     "value_and_grad",

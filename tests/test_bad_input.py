@@ -12,9 +12,10 @@ import pytest
 
 import renyi_core as renyi
 
-# functions of two distributions are in test_divergence
+# functions of two distributions are in test_divergence, those of parameters have files of their names
 PAIRS = {"divergence", "divergence_from_logits"}
-OTHER = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad", *PAIRS}
+PARAMETRIC = {"tanh_gaussian_entropy"}
+OTHER = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad", *PAIRS, *PARAMETRIC}
 
 
 class Call(NamedTuple):
