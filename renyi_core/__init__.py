@@ -11,6 +11,7 @@ from .entropy import (
     tsallis_entropy,
     tsallis_entropy_from_logits,
 )
+from .gaussian import gaussian_divergence, gaussian_entropy
 from .gradients import grad, hvp, value_and_grad
 from .spectrum import entropy_spectrum, entropy_spectrum_from_logits
 from .tanh_gaussian import tanh_gaussian_entropy
@@ -26,6 +27,8 @@ __all__ = [
     "entropy_from_logits",
     "entropy_spectrum",
     "entropy_spectrum_from_logits",
+    "gaussian_divergence",
+    "gaussian_entropy",
     "grad",
     "hill_number",
     "hill_number_from_logits",

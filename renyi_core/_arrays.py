@@ -25,6 +25,7 @@ __all__ = [
     "check_mask",
     "constants",
     "floating",
+    "identity",
     "prepare",
     "prepare_pair",
     "prepare_parameters",
@@ -353,6 +354,11 @@ def prepare_parameters(
 def constants(values: list[float], like: Array, xp: Any) -> Array:
     """Return numbers as an array of the dtype and on the device of another."""
     return xp.asarray(values, dtype=like.dtype, device=device(like))
+
+
+def identity(n: int, like: Array, xp: Any) -> Array:
+    """Return the identity matrix of the dtype and on the device of an array."""
+    return xp.eye(n, dtype=like.dtype, device=device(like))
 
 
 def _reduced(shape: tuple[Any, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[Any, ...]:

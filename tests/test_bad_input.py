@@ -14,7 +14,7 @@ import renyi_core as renyi
 
 # functions of two distributions are in test_divergence, those of parameters have files of their names
 PAIRS = {"divergence", "divergence_from_logits"}
-PARAMETRIC = {"tanh_gaussian_entropy"}
+PARAMETRIC = {"gaussian_divergence", "gaussian_entropy", "tanh_gaussian_entropy"}
 OTHER = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad", *PAIRS, *PARAMETRIC}
 
 

@@ -11,6 +11,8 @@ from test_autodiff import derivative as eager_derivative
 
 import renyi_core as renyi
 
+# there is no adapter of it, and 32 bits are among the types
+BACKENDS = ("numpy", "strict", "torch", "jax", "dask")
 PARAMETERS = ((0.0, 0.5), (0.0, 0.7), (-0.3, 2.0), (1.0, 1.0), (5.0, 0.01), (5.0, 5.0), (1.0, 5.0), (0.1, 0.1))
 ORDERS = (0.1, 0.5, 0.9, 1 - 1e-12, 1.0, 1.1, 2.0, 20.0, math.inf)
 WRT = (0, 1, "alpha")
@@ -45,7 +47,7 @@ def check(backend, dtype, alpha, value, gradients):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_grid(backend, dtype):
-    if dtype not in backend.dtypes:
+    if dtype not in backend.dtypes or (backend.library == "dask" and dtype == "float32"):
         pytest.skip(f"no {dtype} on {backend}")
     mean, scale = arguments(backend, dtype)
     orders = (0.9, math.inf) if backend.slow else ORDERS
@@ -132,7 +134,7 @@ def test_autodiff(backend, alpha):
     """The library's own differentiation with respect to every argument: what the analytic rules say."""
     if backend.name not in {"torch", "jax"}:
         pytest.skip("no automatic differentiation, or its float32")
-    if backend.compiles and alpha not in {0.5, 1.1, math.inf}:
+    if backend.compiles and alpha != 1.1:
         pytest.skip("each order is a compilation")
     mean, scale = arguments(backend)
     f = renyi.tanh_gaussian_entropy
@@ -159,8 +161,8 @@ def test_autodiff_along_orders(backend):
 
 
 def test_axes_bases_and_cotangents(backend):
-    if backend.library == "jax":
-        pytest.skip("each call is a compilation, and the others say it")
+    if backend.library in {"jax", "dask"}:
+        pytest.skip("slow there, and the others say it")
     rng = np.random.default_rng(2)
     mean, scale = backend.asarray(rng.normal(size=(3, 4))), backend.asarray(rng.uniform(0.2, 2, size=4))
     f = renyi.tanh_gaussian_entropy
@@ -185,8 +187,6 @@ def test_axes_bases_and_cotangents(backend):
 
 
 def test_what_is_no_distribution_is_nan_alone(backend):
-    if backend.variant == "x32":
-        pytest.skip("as in float64, and each call is a compilation")
     mean = backend.asarray(np.asarray([0.0, math.nan, math.inf, 0.0, 0.0, 0.0, 1.0]))
     scale = backend.asarray(np.asarray([1.0, 1.0, 1.0, 0.0, -1.0, math.inf, 2.0]))
     for alpha in (0.5, math.inf) if backend.slow else (0, 0.5, 1, 2, math.inf):
