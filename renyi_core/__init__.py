@@ -11,6 +11,7 @@ from .entropy import (
     tsallis_entropy,
     tsallis_entropy_from_logits,
 )
+from .estimators import EntropyEstimate, entropy_from_counts, entropy_from_log_prob
 from .gaussian import gaussian_divergence, gaussian_entropy
 from .gradients import grad, hvp, value_and_grad
 from .spectrum import entropy_spectrum, entropy_spectrum_from_logits
@@ -19,11 +20,14 @@ from .tanh_gaussian import tanh_gaussian_entropy
 __version__ = "0.1.0"
 
 __all__ = [
+    "EntropyEstimate",
     "agnostic_only",
     "check_probabilities",
     "divergence",
     "divergence_from_logits",
     "entropy",
+    "entropy_from_counts",
+    "entropy_from_log_prob",
     "entropy_from_logits",
     "entropy_spectrum",
     "entropy_spectrum_from_logits",

@@ -24,6 +24,7 @@ __all__ = [
     "check_fits",
     "check_mask",
     "constants",
+    "counted",
     "floating",
     "identity",
     "prepare",
@@ -354,6 +355,15 @@ def prepare_parameters(
 def constants(values: list[float], like: Array, xp: Any) -> Array:
     """Return numbers as an array of the dtype and on the device of another."""
     return xp.asarray(values, dtype=like.dtype, device=device(like))
+
+
+def counted(x: Any, name: str) -> Array:
+    """Return an integer array in the library's default floating-point dtype, a floating-point one as it is."""
+    xp = _namespace(x)
+    if xp is not None and xp.isdtype(x.dtype, "integral"):
+        return xp.astype(x, xp.__array_namespace_info__().default_dtypes()["real floating"])
+    floating(x, name)
+    return x
 
 
 def identity(n: int, like: Array, xp: Any) -> Array:
