@@ -110,7 +110,7 @@ def test_bad_input(backend):
         (TypeError, "`counts`", (backend.asarray(np.ones(3, dtype=bool)), 2), {}),
         (ValueError, "`axis`", (x, 2), {"axis": 2}),
         (ValueError, "`axis`", (x, 2), {"axis": (0, 1)}),
-        (TypeError, "`alpha`", (x, backend.asarray(np.ones(2))), {}),
+        (TypeError, "`alpha`", (x, backend.asarray(np.asarray(2.0))), {}),
         (ValueError, "`base`", (x, 2), {"base": 1}),
     ]
     for error, message, args, kwargs in cases:

@@ -112,6 +112,15 @@ def test_where_one_mode_becomes_two(backend):
     assert float(backend.numpy(gradient)[0]) == pytest.approx(math.sqrt(2), rel=8 * math.sqrt(eps))
 
 
+def test_a_wide_scale_near_one(backend):
+    """There both the Gaussian and the tilted one count, 7 of their standard deviations apart."""
+    arrays = [backend.asarray(np.asarray([v])) for v in (150.0, 20.0)]
+    exact = oracle.squashed(150.0, 20.0, 1.2)
+    value, slope = renyi.value_and_grad(renyi.tanh_gaussian_entropy, "alpha")(*arrays, 1.2)
+    assert float(backend.numpy(value)[0]) == pytest.approx(exact.value, rel=1e-14)
+    assert float(backend.numpy(slope)[0]) == pytest.approx(exact.alpha, rel=1e-13)
+
+
 def test_samples_agree(backend):
     """A Monte-Carlo estimate of log E f(y)**(α−1), within 5 of its standard errors."""
     mean, scale, n = 0.7, 0.8, 200_000
