@@ -11,25 +11,34 @@ from .entropy import (
     tsallis_entropy,
     tsallis_entropy_from_logits,
 )
+from .estimators import EntropyEstimate, entropy_from_counts, entropy_from_log_prob
+from .gaussian import gaussian_divergence, gaussian_entropy
 from .gradients import grad, hvp, value_and_grad
 from .spectrum import entropy_spectrum, entropy_spectrum_from_logits
+from .tanh_gaussian import tanh_gaussian_entropy
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "EntropyEstimate",
     "agnostic_only",
     "check_probabilities",
     "divergence",
     "divergence_from_logits",
     "entropy",
+    "entropy_from_counts",
+    "entropy_from_log_prob",
     "entropy_from_logits",
     "entropy_spectrum",
     "entropy_spectrum_from_logits",
+    "gaussian_divergence",
+    "gaussian_entropy",
     "grad",
     "hill_number",
     "hill_number_from_logits",
     "hvp",
     "register_adapter",
+    "tanh_gaussian_entropy",
     "tsallis_entropy",
     "tsallis_entropy_from_logits",
     "value_and_grad",

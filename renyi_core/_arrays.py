@@ -11,7 +11,7 @@ import operator
 from numbers import Real
 from typing import Any, NamedTuple
 
-from array_api_compat import array_namespace, is_array_api_obj
+from array_api_compat import array_namespace, device, is_array_api_obj
 
 from ._kernels.state import Order
 
@@ -23,9 +23,13 @@ __all__ = [
     "axes_of",
     "check_fits",
     "check_mask",
+    "constants",
+    "counted",
     "floating",
+    "identity",
     "prepare",
     "prepare_pair",
+    "prepare_parameters",
     "put_back",
     "same_namespace",
     "sum_to_shape",
@@ -311,6 +315,65 @@ def prepare_pair(
     problem = Problem(x, order, where, axes, keepdims, _log_base(base), result_shape, xp)
     check_mask(where, xp, names[0], shape)
     return PairProblem(problem, y)
+
+
+def prepare_parameters(
+    arrays: tuple[Any, ...],
+    alpha: Any,
+    *,
+    names: tuple[str, ...],
+    trailing: tuple[int, ...] | None = None,
+    axis: Any = (),
+    base: Any = None,
+    keepdims: bool = False,
+) -> tuple[Problem, tuple[Array, ...]]:
+    """Check the arguments that every function of a distribution's parameters takes.
+
+    The last ``trailing`` axes of each array belong to one distribution; the others broadcast. ``axis`` is of those;
+    () is none. The arrays are returned in the dtype that they are summed in.
+    """
+    xp = floating(arrays[0], names[0])
+    shapes = []
+    for x, name, own in zip(arrays, names, trailing or (0,) * len(arrays), strict=True):
+        same_namespace(x, xp, name, names[0])
+        floating(x, name)
+        if x.dtype != arrays[0].dtype:
+            msg = f"`{name}` must have the dtype of `{names[0]}`, {arrays[0].dtype}; got {x.dtype}"
+            raise TypeError(msg)
+        shapes.append(tuple(x.shape)[: x.ndim - own])
+        try:
+            shape = broadcast_shapes(*shapes)
+        except ValueError:
+            given = tuple(arrays[0].shape)
+            msg = f"`{name}` of shape {tuple(x.shape)} does not broadcast with `{names[0]}`, of shape {given}"
+            raise ValueError(msg) from None
+    axes = () if axis == () else axes_of(shape, axis, names[0])
+    keepdims = keepdims or not axes
+    floats = _floats(xp, arrays[0].dtype)
+    assert floats is not None  # noqa: S101  floating() has looked
+    rows_shape = _reduced(shape, axes, keepdims)
+    order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
+    problem = Problem(arrays[0], order, None, axes, keepdims, _log_base(base), result_shape, xp)
+    return problem, tuple(xp.astype(x, floats.accumulator, copy=False) for x in arrays)
+
+
+def constants(values: list[float], like: Array, xp: Any) -> Array:
+    """Return numbers as an array of the dtype and on the device of another."""
+    return xp.asarray(values, dtype=like.dtype, device=device(like))
+
+
+def counted(x: Any, name: str) -> Array:
+    """Return an integer array in the library's default floating-point dtype, a floating-point one as it is."""
+    xp = _namespace(x)
+    if xp is not None and xp.isdtype(x.dtype, "integral"):
+        return xp.astype(x, xp.__array_namespace_info__().default_dtypes()["real floating"])
+    floating(x, name)
+    return x
+
+
+def identity(n: int, like: Array, xp: Any) -> Array:
+    """Return the identity matrix of the dtype and on the device of an array."""
+    return xp.eye(n, dtype=like.dtype, device=device(like))
 
 
 def _reduced(shape: tuple[Any, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[Any, ...]:

@@ -12,9 +12,11 @@ import pytest
 
 import renyi_core as renyi
 
-# functions of two distributions are in test_divergence
+# functions of two distributions are in test_divergence, those of parameters have files of their names
 PAIRS = {"divergence", "divergence_from_logits"}
-OTHER = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad", *PAIRS}
+PARAMETRIC = {"gaussian_divergence", "gaussian_entropy", "tanh_gaussian_entropy"}
+ESTIMATES = {"EntropyEstimate", "entropy_from_counts", "entropy_from_log_prob"}
+OTHER = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad", *PAIRS, *PARAMETRIC, *ESTIMATES}
 
 
 class Call(NamedTuple):

@@ -1,0 +1,122 @@
+"""Entropies from counts and log-densities: exact small cases, bias within its standard error, limits, bad input."""
+
+from __future__ import annotations
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+from test_autodiff import derivative
+
+import renyi_core as renyi
+
+BACKENDS = ("numpy", "strict", "torch", "jax", "dask")
+
+
+def read(backend, estimate):
+    return [backend.numpy(part) for part in estimate]
+
+
+def test_small_cases(backend):
+    """Counts 6, 3, 1 by hand: Σ p² = 0.46, and (6·5 + 3·2)/(10·9) = 0.4 without bias."""
+    for counts in (np.asarray([[6, 3, 1], [2, 1, 1]]), np.asarray([[6.0, 3.0, 1.0], [2.0, 1.0, 1.0]])):
+        x = backend.asarray(counts)
+        value, error = read(backend, renyi.entropy_from_counts(x, 2))
+        np.testing.assert_allclose(value, -np.log([0.46, 0.375]), rtol=1e-6)
+        p = counts[0] / 10
+        # the delta method: Var(2p/S)/N
+        want = 2 * math.sqrt(((p**3).sum() - 0.46**2) / 10) / 0.46
+        assert float(error[0]) == pytest.approx(want, rel=1e-6)
+        value, _ = read(backend, renyi.entropy_from_counts(x, 2, estimator="unbiased", base=2))
+        np.testing.assert_allclose(value, -np.log2([0.4, 1 / 6]), rtol=1e-6)
+        value, _ = read(backend, renyi.entropy_from_counts(x, 1, estimator="bias-corrected"))
+        want = -(p * np.log(p)).sum() + 2 / 20
+        assert float(value[0]) == pytest.approx(want, rel=1e-6)
+    value, _ = read(
+        backend, renyi.entropy_from_counts(backend.asarray(np.asarray([1.0, 1.0])), 2, estimator="unbiased")
+    )
+    assert value == math.inf
+    value, _ = read(
+        backend, renyi.entropy_from_counts(backend.asarray(np.asarray([1.0, 1.0])), 3, estimator="unbiased")
+    )
+    assert np.isnan(value)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1, 2, 3])
+def test_bias_and_standard_error(alpha):
+    """Means over 4,000 experiments of 200 draws: what is unbiased, what is less biased, and by how much it scatters."""
+    p = np.asarray([0.4, 0.3, 0.15, 0.1, 0.05])
+    counts = np.random.default_rng(3).multinomial(200, p, size=4000)
+    exact = float(renyi.entropy(p, alpha))
+    plug_in = renyi.entropy_from_counts(counts, alpha)
+    corrected = renyi.entropy_from_counts(counts, alpha, estimator="bias-corrected").value
+    scatter = plug_in.value.std()
+    assert abs(corrected.mean() - exact) < 4 * scatter / math.sqrt(4000)
+    assert abs(plug_in.value.mean() - exact) > 6 * scatter / math.sqrt(4000)
+    assert plug_in.standard_error.mean() == pytest.approx(scatter, rel=0.1)
+    if alpha >= 2:
+        value = renyi.entropy_from_counts(counts, alpha, estimator="unbiased").value
+        sums = np.exp((1 - alpha) * value)
+        assert abs(sums.mean() - (p**alpha).sum()) < 4 * sums.std() / math.sqrt(4000)
+
+
+ORDERS = (0.3, 1 - 1e-12, 1.0, 1 + 1e-12, 1.1, 2.0, 50.0)
+
+
+def test_log_prob(backend):
+    rows = np.random.default_rng(5).normal(size=(3, 16)) * np.asarray([[0.1], [2.0], [500.0]])
+    x = backend.asarray(rows)
+    for alpha in ORDERS[::2] if backend.slow else ORDERS:
+        with mpmath.workdps(60):
+            a = mpmath.mpf(alpha)
+            want = [
+                float(
+                    -mpmath.fsum(map(mpmath.mpf, row)) / 16
+                    if alpha == 1
+                    else mpmath.log(mpmath.fsum(mpmath.exp((a - 1) * mpmath.mpf(v)) for v in row) / 16) / (1 - a)
+                )
+                for row in rows.tolist()
+            ]
+        for order in (alpha, backend.asarray(np.full(3, alpha))):
+            got = backend.numpy(renyi.entropy_from_log_prob(x, order))
+            assert (np.abs(got - want) <= 16 * 2.0**-52 * np.max(np.abs(rows), axis=-1)).all(), (alpha, got, want)
+    least = renyi.entropy_from_log_prob(x, math.inf)
+    np.testing.assert_array_equal(backend.numpy(least), -rows.max(-1))
+    one = renyi.entropy_from_log_prob(x[:, :1], 2.0)
+    np.testing.assert_allclose(backend.numpy(one), -rows[:, 0], rtol=1e-14)
+
+
+def test_log_prob_gradient(backend):
+    """Minus the weights exp(t ℓ)/Σ exp(t ℓ)."""
+    if backend.library not in {"torch", "jax"}:
+        pytest.skip("no automatic differentiation")
+    row = np.random.default_rng(6).normal(size=8)
+    for alpha in (0.5, 1.0, 1 + 1e-12, 3.0):
+        weights = np.exp((alpha - 1) * row)
+        got = derivative(backend, renyi.entropy_from_log_prob, backend.asarray(row), alpha, 0)
+        np.testing.assert_allclose(got, -weights / weights.sum(), rtol=1e-13)
+
+
+def test_bad_input(backend):
+    x = backend.asarray(np.ones((2, 3), dtype=np.int64))
+    cases = [
+        (ValueError, "`estimator`", (x, 2), {"estimator": "best"}),
+        (ValueError, "`estimator='unbiased'`.*`alpha`", (x, 1.5), {"estimator": "unbiased"}),
+        (ValueError, "`estimator='unbiased'`.*`alpha`", (x, math.inf), {"estimator": "unbiased"}),
+        (ValueError, "`estimator='bias-corrected'`", (x, math.inf), {"estimator": "bias-corrected"}),
+        (ValueError, "`alpha`", (x, -1), {}),
+        (TypeError, "`counts`", ([1, 2], 2), {}),
+        (TypeError, "`counts`", (backend.asarray(np.ones(3, dtype=bool)), 2), {}),
+        (ValueError, "`axis`", (x, 2), {"axis": 2}),
+        (ValueError, "`axis`", (x, 2), {"axis": (0, 1)}),
+        (TypeError, "`alpha`", (x, backend.asarray(np.asarray(2.0))), {}),
+        (ValueError, "`base`", (x, 2), {"base": 1}),
+    ]
+    for error, message, args, kwargs in cases:
+        with pytest.raises(error, match=message):
+            renyi.entropy_from_counts(*args, **kwargs)
+    with pytest.raises(TypeError, match="`log_prob`"):
+        renyi.entropy_from_log_prob(x, 2)
+    with pytest.raises(ValueError, match="`alpha`"):
+        renyi.entropy_from_log_prob(backend.asarray(np.ones(3)), math.nan)
