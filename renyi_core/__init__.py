@@ -12,6 +12,7 @@ from .entropy import (
     tsallis_entropy_from_logits,
 )
 from .gradients import grad, hvp, value_and_grad
+from .information import conditional_entropy, maximal_leakage, mutual_information
 from .spectrum import entropy_spectrum, entropy_spectrum_from_logits
 
 __version__ = "0.1.0"
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "agnostic_only",
     "check_probabilities",
+    "conditional_entropy",
     "divergence",
     "divergence_from_logits",
     "entropy",
@@ -29,6 +31,8 @@ __all__ = [
     "hill_number",
     "hill_number_from_logits",
     "hvp",
+    "maximal_leakage",
+    "mutual_information",
     "register_adapter",
     "tsallis_entropy",
     "tsallis_entropy_from_logits",

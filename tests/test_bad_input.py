@@ -14,7 +14,9 @@ import renyi_core as renyi
 
 # functions of two distributions are in test_divergence
 PAIRS = {"divergence", "divergence_from_logits"}
-OTHER = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad", *PAIRS}
+# those of joint distributions in test_information
+JOINTS = {"conditional_entropy", "maximal_leakage", "mutual_information"}
+OTHER = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad", *PAIRS, *JOINTS}
 
 
 class Call(NamedTuple):
