@@ -14,6 +14,7 @@ from .entropy import (
 from .estimators import EntropyEstimate, entropy_from_counts, entropy_from_log_prob
 from .gaussian import gaussian_divergence, gaussian_entropy
 from .gradients import grad, hvp, value_and_grad
+from .information import conditional_entropy, maximal_leakage, mutual_information
 from .spectrum import entropy_spectrum, entropy_spectrum_from_logits
 from .tanh_gaussian import tanh_gaussian_entropy
 
@@ -23,6 +24,7 @@ __all__ = [
     "EntropyEstimate",
     "agnostic_only",
     "check_probabilities",
+    "conditional_entropy",
     "divergence",
     "divergence_from_logits",
     "entropy",
@@ -37,6 +39,8 @@ __all__ = [
     "hill_number",
     "hill_number_from_logits",
     "hvp",
+    "maximal_leakage",
+    "mutual_information",
     "register_adapter",
     "tanh_gaussian_entropy",
     "tsallis_entropy",

@@ -16,7 +16,10 @@ import renyi_core as renyi
 PAIRS = {"divergence", "divergence_from_logits"}
 PARAMETRIC = {"gaussian_divergence", "gaussian_entropy", "tanh_gaussian_entropy"}
 ESTIMATES = {"EntropyEstimate", "entropy_from_counts", "entropy_from_log_prob"}
-OTHER = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad", *PAIRS, *PARAMETRIC, *ESTIMATES}
+# those of joint distributions in test_information
+JOINTS = {"conditional_entropy", "maximal_leakage", "mutual_information"}
+TOOLS = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad"}
+OTHER = TOOLS | PAIRS | PARAMETRIC | ESTIMATES | JOINTS
 
 
 class Call(NamedTuple):

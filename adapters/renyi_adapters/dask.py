@@ -18,6 +18,14 @@ from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order, State, finish, merge
 
 from . import numpy as blocks
+from ._dask_joints import (
+    conditional_entropy,
+    conditional_entropy_and_alpha_gradient,
+    conditional_entropy_and_gradient,
+    mutual_information,
+    mutual_information_and_alpha_gradient,
+    mutual_information_and_gradient,
+)
 from ._dask_pairs import divergence, divergence_and_alpha_gradient, divergence_and_gradient
 
 da: Any = dask.array
@@ -25,11 +33,17 @@ Array = Any
 Axis = tuple[int, ...]
 
 __all__ = [
+    "conditional_entropy",
+    "conditional_entropy_and_alpha_gradient",
+    "conditional_entropy_and_gradient",
     "divergence",
     "divergence_and_alpha_gradient",
     "divergence_and_gradient",
     "entropy",
     "entropy_and_gradient",
+    "mutual_information",
+    "mutual_information_and_alpha_gradient",
+    "mutual_information_and_gradient",
 ]
 
 

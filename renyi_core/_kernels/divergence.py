@@ -27,7 +27,14 @@ from .state import Door, Order, log_ratio, nonzero
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["divergence", "divergence_and_alpha_gradient", "divergence_and_gradient"]
+__all__ = [
+    "bounded_exp",
+    "divergence",
+    "divergence_and_alpha_gradient",
+    "divergence_and_gradient",
+    "exponent_limit",
+    "power_excess",
+]
 
 NEAR = 0.5
 """Up to this distance of α to 1, K is exp(r) r φ(t r) − expm1(r)."""
@@ -101,7 +108,7 @@ def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, 
     mass = _total(weights, axis, xp)
     mean = _total(weights * delta, axis, xp) / xp.where(mass > 0, mass, 1.0)
     centred = xp.where(live, delta - mean, 0.0)
-    limit = _exponent_limit(centred, xp)
+    limit = exponent_limit(centred, xp)
     # Σ q exp(Δ) >= Σ q by Jensen's inequality: nothing cancels but what is unused, or outside
     near = (xp.max(centred, axis=axis, keepdims=True) < limit) & (unused < 0.5) & (outside < 0.5)
     excess = _total(weights * xp.expm1(xp.where(near, centred, 0.0)), axis, xp)
@@ -114,7 +121,7 @@ def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, 
     return Pair(p, q, r, log_q, live, only_p, only_q, outside, unused, scales, sound)
 
 
-def _exponent_limit(like: Array, xp: Any) -> float:
+def exponent_limit(like: Array, xp: Any) -> float:
     """Return how large an exponent may be with room to spare."""
     return math.log(float(xp.finfo(like.dtype).max)) * 0.8
 
@@ -126,7 +133,7 @@ def _terms(eps: float) -> int:
     return k
 
 
-def _excess(r: Array, order: Order, *, xp: Any) -> Array:
+def power_excess(r: Array, order: Order, *, xp: Any) -> Array:
     """Return K(r) = (expm1(α r) − α expm1(r))/t for r whose exponentials do not overflow."""
     alpha, t = order.alpha, order.t
     eps = float(xp.finfo(r.dtype).eps)
@@ -184,10 +191,10 @@ def _value(pair: Pair, order: Order, axis: Axis, xp: Any) -> Array:
 def _finite_order(pair: Pair, order: Order, largest: Array, axis: Axis, xp: Any) -> Array:
     alpha, t = order.alpha, order.t
     t_or_one = nonzero(order, xp=xp)
-    limit = _exponent_limit(pair.r, xp)
+    limit = exponent_limit(pair.r, xp)
     steepest = max(1.0, alpha) if order.static else xp.where(alpha > 1, alpha, 1.0)
     safe = largest * steepest < limit
-    excess = _excess(xp.where(pair.live & safe, pair.r, 0.0), order, xp=xp)
+    excess = power_excess(xp.where(pair.live & safe, pair.r, 0.0), order, xp=xp)
     mean = _total(xp.where(pair.live, pair.q * excess, 0.0), axis, xp) + pair.unused
     mean = mean - (alpha / t_or_one) * pair.outside
     u = t * mean
@@ -274,7 +281,7 @@ def _tilt(pair: Pair, value: Array, order: Order, axis: Axis, xp: Any) -> Tilt:
     return Tilt(tilted, h, xp.where(near, order.t * v, weights.log_ratio), v, near)
 
 
-def _exp(u: Array, xp: Any) -> Array:
+def bounded_exp(u: Array, xp: Any) -> Array:
     """Return exp(u), +inf without a warning."""
     limit = math.log(float(xp.finfo(u.dtype).max)) * 0.999
     return xp.where(u > limit, math.inf, xp.exp(xp.where(u > limit, 0.0, u)))
@@ -333,7 +340,7 @@ def _along_p(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
         gradient = order.alpha * tilt.h
         # of entries so small that their part of the other form is lost
         small = pair.live & ~tilt.near & (pair.p <= 0.5) & (order.alpha > 0)
-        far = (_exp(xp.where(small, tilt.u, 0.0), xp) - 1) / t
+        far = (bounded_exp(xp.where(small, tilt.u, 0.0), xp) - 1) / t
         ratio = xp.where(small, order.alpha * far, gradient / _or_one(pair.p, xp))
         # where p = 0: the right derivative where that is finite, as for the entropy
         at_zero = -order.alpha / t
@@ -370,7 +377,7 @@ def _along_q(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
         small = pair.live & (pair.q <= 0.5)
         if not order.static:
             small = small & ~order.infinite
-        far = 1 - _exp(xp.where(small & ~near, weights.log_ratio + pair.r, 0.0), xp)
+        far = 1 - bounded_exp(xp.where(small & ~near, weights.log_ratio + pair.r, 0.0), xp)
         ratio = xp.where(small, xp.where(near, inner, far), gradient / _or_one(pair.q, xp))
     if door == "logits":
         return gradient + nothing

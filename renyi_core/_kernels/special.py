@@ -6,12 +6,13 @@ through it is right there too, to any order.
 
 from __future__ import annotations
 
+import math
 from math import factorial
 from typing import Any
 
 Array = Any
 
-__all__ = ["expm1_ratio", "log1p_ratio", "power_curvature"]
+__all__ = ["expm1_ratio", "log1p_ratio", "power_curvature", "product_gap"]
 
 
 def _terms(scale: float, eps: float) -> int:
@@ -56,3 +57,22 @@ def log1p_ratio(x: Array, *, eps: float, xp: Any) -> Array:
     far = xp.where(small | below, 1.0, x)
     left = xp.where(below, x, -0.5)
     return xp.where(small, series, xp.where(below, xp.log(1 + left) / left, xp.log1p(far) / far))
+
+
+def product_gap(value: Array, a: Array, b: Array, *, eps: float) -> Array:
+    """Return value − a·b as if the product were not rounded, for factors far from overflow and underflow.
+
+    After T. J. Dekker, "A floating-point technique for extending the available precision", Numerische Mathematik 18
+    (1971), pp. 224–242, section 5.
+    """
+    splitter = 2.0 ** ((round(-math.log2(eps)) + 2) // 2) + 1
+
+    def halves(x: Array) -> tuple[Array, Array]:
+        scaled = x * splitter
+        high = scaled - (scaled - x)
+        return high, x - high
+
+    product = a * b
+    (a_high, a_low), (b_high, b_low) = halves(a), halves(b)
+    rest = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    return (value - product) - rest

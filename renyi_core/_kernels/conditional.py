@@ -1,0 +1,155 @@
+"""Arimoto's conditional entropy and its derivatives: a mean of the entropies of the columns, with no subtraction.
+
+With h(y) = H_α(X|Y = y), P(y) the marginal, and τ = t/α, it is the exponential mean::
+
+    s = Σ_y P h φ(−τ h) >= 0            φ(z) = expm1(z)/z
+    H = −log1p(−τ s)/τ                  = α/(1 − α) log Σ_y (Σ_x P(x, y)**α)**(1/α)
+
+and with g = h − H and w = P exp(−τ g), a distribution::
+
+    ∂H/∂log J = w ∂h/∂log J + P(x, y) g φ(−τ g)
+    ∂H/∂α     = Σ w ∂h/∂α − Σ P g² ψ(−τ g)/α²      ψ(z) = (z exp(z) − expm1(z))/z², no term > 0
+
+After S. Arimoto, "Information measures and capacity of order α for discrete memoryless channels", Topics in Information
+Theory, 1977, pp. 41–52, and S. Fehr and S. Berens, "On the conditional Rényi entropy", IEEE Transactions on Information
+Theory 60 (2014), pp. 6801–6810.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .channel import by_order, sound_joint, total
+from .divergence import exponent_limit
+from .entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
+from .measures import ENTROPY
+from .special import expm1_ratio, log1p_ratio, power_curvature
+from .state import Order
+
+Array = Any
+
+__all__ = ["conditional_entropy", "conditional_entropy_and_alpha_gradient", "conditional_entropy_and_gradient"]
+
+
+class _Columns:
+    """The columns of a joint distribution, those of zeros replaced by others of weight 0."""
+
+    def __init__(self, joint: Array, order: Order, xp: Any) -> None:
+        joint, self.sound = sound_joint(joint, xp)
+        self.live = xp.max(joint, axis=-2, keepdims=True) > 0
+        # the derivative where p = 0 is +inf up to α = 1, and depends on the path in a column of zeros
+        held = (joint == 0) & (~self.live | (xp.zeros_like(joint) + order.t <= 0))
+        joint = xp.where(held, 0.0, joint)
+        self.size = total(joint, xp)
+        self.weights = total(joint, xp, -2) / self.size
+        self.joint = xp.where(self.live, joint, 1.0)
+        self.order, self.xp = order, xp
+        self.kwargs: dict[str, Any] = {"door": "probs", "measure": ENTROPY, "where": None, "axis": (-2,), "xp": xp}
+
+    @property
+    def tau(self) -> Any:
+        """t/α."""
+        order = self.order
+        return 1.0 if order.static and order.alpha == math.inf else order.t / order.alpha
+
+    def mean(self, h: Array) -> Array:
+        """Return H."""
+        xp, eps = self.xp, float(self.xp.finfo(h.dtype).eps)
+        if self.order.static and self.order.alpha == 0:
+            return xp.max(xp.where(self.live, h, -math.inf), axis=-1, keepdims=True)
+        tau = self.tau
+        some_tau = (
+            tau if self.order.static and tau != 0 else xp.where(tau == 0, 1.0, tau) if not self.order.static else 1.0
+        )
+        z = -tau * h
+        small, safe = xp.abs(z) <= 1, z < exponent_limit(h, xp)
+        near = h * expm1_ratio(xp.where(small, z, 0.0), eps=eps, xp=xp)
+        far = xp.expm1(xp.where(small | ~safe, 0.0, z)) / -some_tau
+        s = total(self.weights * xp.where(small, near, far), xp)
+        x = -tau * s
+        inner = (
+            (xp.max(xp.where(self.live, z, -math.inf), axis=-1, keepdims=True) < exponent_limit(h, xp))
+            & (x > -0.5)
+            & (x <= 1)
+        )
+        s = xp.where(inner, s, 0.0)
+        logs = xp.where(self.live, xp.log(xp.where(self.live, self.weights, 1.0)) + z, -math.inf)
+        top = xp.max(logs, axis=-1, keepdims=True)
+        rest = total(xp.where(self.live, xp.exp(xp.where(self.live, logs, top) - top), 0.0), xp)
+        return xp.where(inner, s * log1p_ratio(-tau * s, eps=eps, xp=xp), (top + xp.log(rest)) / -some_tau)
+
+    def shares(self, h: Array, value: Array) -> tuple[Array, Array, Array]:
+        """Return exp(−τ g), −τ g and g φ(−τ g)."""
+        xp, tau = self.xp, self.tau
+        g = xp.where(self.live, h - value, 0.0)
+        z = -tau * g
+        small = xp.abs(z) <= 1
+        near = g * expm1_ratio(xp.where(small, z, 0.0), eps=float(xp.finfo(h.dtype).eps), xp=xp)
+        # Σ P exp(z) = 1: no exponent is larger than −log P
+        exponential = xp.exp(z)
+        far = (exponential - 1) / -(xp.where(small, 1.0, tau + 0 * h))
+        return exponential, z, xp.where(small, near, far)
+
+
+def conditional_entropy(joint: Array, order: Order, *, xp: Any) -> Array:
+    """Return the conditional entropy of each joint distribution; the last two axes keep length 1."""
+
+    def value(own: Order) -> tuple[Array]:
+        columns = _Columns(joint, own, xp)
+        h = entropy(columns.joint, own, **columns.kwargs)
+        return (xp.where(columns.sound, columns.mean(h), math.nan),)
+
+    return by_order(value, order, xp)[0]
+
+
+def conditional_entropy_and_gradient(joint: Array, order: Order, *, xp: Any, scale: Any = None) -> tuple[Array, Array]:
+    """Return the conditional entropy and its gradient with respect to the joint distribution, times ``scale``."""
+
+    def both(own: Order) -> tuple[Array, Array]:
+        columns = _Columns(joint, own, xp)
+        h, along = entropy_and_gradient(columns.joint, own, **columns.kwargs)
+        value = columns.mean(h)
+        if own.static and own.alpha == 0:
+            gradient = 0 * along
+        else:
+            exponential, _, shift = columns.shares(h, value)
+            gradient = columns.weights * exponential * along + shift / columns.size
+            held = (columns.joint == 0) & (own.t + 0 * along <= 0)
+            gradient = xp.where(columns.live & ~held, gradient, 0.0)
+        return xp.where(columns.sound, value, math.nan), xp.where(columns.sound, gradient, math.nan)
+
+    value, gradient = by_order(both, order, xp)
+    gradient = gradient if scale is None else gradient * scale
+    return value, xp.astype(gradient, joint.dtype, copy=False)
+
+
+def conditional_entropy_and_alpha_gradient(joint: Array, order: Order, *, xp: Any) -> tuple[Array, Array]:
+    """Return the conditional entropy of each joint distribution and its derivative with respect to α."""
+
+    def both(own: Order) -> tuple[Array, Array]:
+        columns = _Columns(joint, own, xp)
+        h, along = entropy_and_alpha_gradient(columns.joint, own, **columns.kwargs)
+        value = columns.mean(h)
+        slope = _alpha_slope(columns, h, along, value)
+        return xp.where(columns.sound, value, math.nan), xp.where(columns.sound, slope, math.nan)
+
+    value, slope = by_order(both, order, xp)
+    return value, slope
+
+
+def _alpha_slope(columns: _Columns, h: Array, along: Array, value: Array) -> Array:
+    order, xp = columns.order, columns.xp
+    if order.static and order.alpha == math.inf:
+        return 0 * value
+    if order.static and order.alpha == 0:
+        # log Σ P exp(∂h/∂α) over the columns that share the maximum
+        best = columns.live & (h == value)
+        return xp.log(total(xp.where(best, columns.weights * xp.exp(along), 0.0), xp))
+    exponential, z, _ = columns.shares(h, value)
+    g, small = xp.where(columns.live, h - value, 0.0), xp.abs(z) <= 1
+    curvature = power_curvature(xp.where(small, z, 0.0), eps=float(xp.finfo(h.dtype).eps), xp=xp)
+    # ψ(z) g²/α² = (z exp(z) − expm1(z))/t²
+    t = xp.where(small, 1.0, order.t + 0 * h)
+    spread = xp.where(small, g * g * curvature / order.alpha / order.alpha, (exponential * (z - 1) + 1) / t / t)
+    return total(columns.weights * (exponential * along - spread), xp)

@@ -1,0 +1,274 @@
+"""Measures of the joint distribution of two variables: mutual information, conditional entropy, maximal leakage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, get_args
+
+from ._arrays import Problem, floating, prepare, sum_to_shape
+from ._dispatch import dispatch
+from ._evaluate import cotangent_rows, in_base
+from ._kernels import conditional, information
+from ._kernels.channel import AXES, Kind
+from ._rules import Rule, register_rule
+
+Array = Any
+
+__all__ = ["conditional_entropy", "maximal_leakage", "mutual_information"]
+
+
+def mutual_information(
+    joint: Array, /, alpha: Any, *, kind: Kind = "sibson", base: float | None = None, keepdims: bool = False
+) -> Array:
+    r"""Return the mutual information of order α of two variables.
+
+    .. math::
+        I_\alpha^{\text{Sibson}}(X \to Y)
+            = \frac{\alpha}{\alpha - 1} \log \sum_y \Bigl(\sum_x P(x) P(y|x)^\alpha\Bigr)^{1/\alpha}
+            = \min_Q D_\alpha(P_{XY} \| P_X \times Q), \qquad
+        I_\alpha^{\text{Arimoto}}(X; Y) = H_\alpha(X) - H_\alpha(X|Y)
+
+    α → 1 is Shannon's mutual information for both kinds, and neither is symmetric in X and Y elsewhere. Sibson's is
+    −log max_y P_X(P(y|x) > 0) at α = 0, never decreases with α, and ends at :func:`maximal_leakage`, α = ∞. Arimoto's
+    uses :func:`conditional_entropy`, and is Sibson's of the inputs P(x)^α/Σ P^α. Both are ≥ 0, and 0 for independent
+    variables.
+
+    Parameters
+    ----------
+    joint : array
+        Weights of the pairs (x, y), of any array-API library, of a real floating-point dtype, shape (..., X, Y). They
+        need not sum to 1: the result is that of joint/Σ joint. Rows and columns of zeros count for nothing. A joint
+        distribution with a negative, infinite or NaN entry, with no positive one, or whose sum overflows, gives NaN,
+        and it alone.
+    alpha : float or array
+        The order, ≥ 0: a number (0, 1 and ``math.inf`` included), or an array of the same library that broadcasts
+        against the result.
+    kind : {"sibson", "arimoto"}, default "sibson"
+        Whose definition. Csiszár's, a minimum without a closed form, is not here.
+    base : float, optional
+        The base of the logarithm; natural (nats) by default.
+    keepdims : bool, default False
+        Whether the last two axes stay, with length 1.
+
+    Returns
+    -------
+    array
+        The mutual information, shape (...), of the dtype, library and device of ``joint``; float16 and bfloat16 are
+        summed in float32 and rounded once.
+
+    Raises
+    ------
+    TypeError
+        If ``joint`` is not an array of a real floating-point dtype, or ``alpha`` is complex or of another library.
+    ValueError
+        If ``joint`` has fewer than two axes or no entries along them, ``alpha`` is a negative number or NaN, ``kind``
+        is another one, or ``base`` is not positive or is 1.
+
+    Notes
+    -----
+    Within 64 units in the last place of the dtype, near independence too, where I is of the order of the square of the
+    dependence and the difference of two entropies loses all digits: joint − row·column is formed without the rounding
+    of the product. The derivatives are as exact, norm-wise, but for the rounding of exponents: 4 α units for each nat
+    that the entries span.
+
+    ``grad`` and ``value_and_grad`` take ``wrt=0`` and ``"alpha"``. Where an entry is 0 the derivative is the right one
+    if that is finite (α > 1) and 0 else; in rows and columns of zeros it is 0.
+
+    References
+    ----------
+    R. Sibson, "Information radius", Zeitschrift für Wahrscheinlichkeitstheorie und verwandte Gebiete 14 (1969),
+    pp. 149–160; S. Arimoto, "Information measures and capacity of order α for discrete memoryless channels", Topics in
+    Information Theory, 1977, pp. 41–52; S. Verdú, "α-mutual information", Information Theory and Applications Workshop,
+    2015.
+
+    Examples
+    --------
+    A binary symmetric channel that errs one time in ten, with equal inputs:
+
+    >>> import math
+    >>> import numpy as np
+    >>> import renyi_core as renyi
+    >>> joint = np.asarray([[0.45, 0.05], [0.05, 0.45]])
+    >>> for alpha in (0.5, 1, 2, math.inf):
+    ...     print(alpha, round(float(renyi.mutual_information(joint, alpha, base=2)), 6))
+    0.5 0.321928
+    1 0.531004
+    2 0.713696
+    inf 0.847997
+    """
+    problem = _prepare(joint, alpha, base, keepdims)
+    _check_kind(kind)
+    kernel = dispatch(information.mutual_information, problem.xp)
+    values = kernel(problem.x, problem.order, kind=kind, xp=problem.xp)
+    return problem.rows(in_base(values, problem))
+
+
+def maximal_leakage(joint: Array, /, *, base: float | None = None, keepdims: bool = False) -> Array:
+    r"""Return the maximal leakage from X to Y, Sibson's mutual information of order ∞.
+
+    .. math:: L(X \to Y) = \log \sum_y \max_{x: P(x) > 0} P(y|x)
+
+    It bounds by which factor Y makes it likelier to guess anything at all about X.
+
+    Parameters
+    ----------
+    joint, base, keepdims
+        As in :func:`mutual_information`.
+
+    Returns
+    -------
+    array
+        The leakages, between 0 and log min(X, Y), shape (...).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in :func:`mutual_information`.
+
+    References
+    ----------
+    I. Issa, A. B. Wagner and S. Kamath, "An operational approach to information leakage", IEEE Transactions on
+    Information Theory 66 (2020), pp. 1625–1657, theorem 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import renyi_core as renyi
+    >>> print(float(renyi.maximal_leakage(np.eye(4), base=2)))
+    2.0
+    """
+    return mutual_information(joint, math.inf, base=base, keepdims=keepdims)
+
+
+def conditional_entropy(joint: Array, /, alpha: Any, *, base: float | None = None, keepdims: bool = False) -> Array:
+    r"""Return Arimoto's conditional entropy of order α of X given Y, the variable of the last axis.
+
+    .. math::
+        H_\alpha(X|Y) = \frac{\alpha}{1 - \alpha} \log \sum_y \Bigl(\sum_x P(x, y)^\alpha\Bigr)^{1/\alpha}
+
+    α = 0 is the logarithm of the largest number of x that one y leaves possible, α → 1 Shannon's conditional entropy,
+    α = ∞ −log of the chance to guess X from Y, Σ_y max_x P(x, y). It is never above ``entropy`` of X, and equal for
+    independent variables.
+
+    Parameters
+    ----------
+    joint, alpha, base, keepdims
+        As in :func:`mutual_information`.
+
+    Returns
+    -------
+    array
+        The conditional entropies, shape (...), of the dtype, library and device of ``joint``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in :func:`mutual_information`.
+
+    Notes
+    -----
+    Within 64 units in the last place of the dtype, also where X is nearly certain. The derivatives are as exact,
+    norm-wise, but for α < 1, where they carry a further 4/α units: the weight of each y is a power 1/α.
+
+    ``grad`` and ``value_and_grad`` take ``wrt=0`` and ``"alpha"``. Where an entry is 0 the derivative is the right one
+    if that is finite (α > 1) and 0 else; in columns of zeros it is 0.
+
+    References
+    ----------
+    S. Arimoto, "Information measures and capacity of order α for discrete memoryless channels", Topics in Information
+    Theory, 1977, pp. 41–52; S. Fehr and S. Berens, "On the conditional Rényi entropy", IEEE Transactions on Information
+    Theory 60 (2014), pp. 6801–6810.
+
+    Examples
+    --------
+    >>> import math
+    >>> import numpy as np
+    >>> import renyi_core as renyi
+    >>> joint = np.asarray([[0.5, 0.0], [0.0, 0.25], [0.0, 0.25]])
+    >>> for alpha in (0, 1, math.inf):
+    ...     print(alpha, round(float(renyi.conditional_entropy(joint, alpha, base=2)), 6))
+    0 1.0
+    1 0.5
+    inf 0.415037
+    """
+    problem = _prepare(joint, alpha, base, keepdims)
+    kernel = dispatch(conditional.conditional_entropy, problem.xp)
+    return problem.rows(in_base(kernel(problem.x, problem.order, xp=problem.xp), problem))
+
+
+def _prepare(joint: Any, alpha: Any, base: Any, keepdims: bool) -> Problem:
+    floating(joint, "joint")
+    shape = tuple(joint.shape)
+    if len(shape) < 2 or 0 in shape[-2:]:
+        msg = f"`joint` must have shape (..., X, Y) with X, Y >= 1, got {shape}"
+        raise ValueError(msg)
+    return prepare(joint, alpha, name="joint", axis=AXES, where=None, base=base, keepdims=keepdims)
+
+
+def _check_kind(kind: Any) -> None:
+    if kind not in get_args(Kind):
+        msg = f"`kind` must be one of {', '.join(map(repr, get_args(Kind)))}, got {kind!r}"
+        raise ValueError(msg)
+
+
+def _differentiate(
+    problem: Problem, both: Callable[..., Any], slope: Callable[..., Any], wrt: int | str, cotangent: Any, shape: Any
+) -> tuple[Array, Array]:
+    """Return the value and the gradient; the kernels take what is not an array already."""
+    xp, x = problem.xp, problem.x
+    scale = cotangent_rows(cotangent, problem)
+    if wrt == "alpha":
+        value, gradient = slope(x, problem.order, xp=xp)
+        gradient = in_base(gradient, problem)
+        gradient = problem.rows(gradient if scale is None else gradient * scale)
+    else:
+        if problem.log_base != 1:
+            scale = (1 if scale is None else scale) / problem.log_base
+        value, gradient = both(x, problem.order, scale=scale, xp=xp)
+        shape = tuple(x.shape)
+    if cotangent is not None:
+        gradient = sum_to_shape(gradient, shape, xp)
+    return problem.rows(in_base(value, problem)), gradient
+
+
+def _of_information(
+    wrt: int | str,
+    cotangent: Any,
+    joint: Array,
+    /,
+    alpha: Any,
+    *,
+    kind: Kind = "sibson",
+    base: Any = None,
+    keepdims: bool = False,
+) -> tuple[Array, Array]:
+    problem = _prepare(joint, alpha, base, keepdims)
+    _check_kind(kind)
+    kernels = information.mutual_information_and_gradient, information.mutual_information_and_alpha_gradient
+    both, slope = (_with_kind(dispatch(kernel, problem.xp), kind) for kernel in kernels)
+    return _differentiate(problem, both, slope, wrt, cotangent, tuple(getattr(alpha, "shape", ())))
+
+
+def _with_kind(kernel: Callable[..., Any], kind: Kind) -> Callable[..., Any]:
+    return lambda *args, **kwargs: kernel(*args, kind=kind, **kwargs)
+
+
+def _of_leakage(
+    wrt: int | str, cotangent: Any, joint: Array, /, *, base: Any = None, keepdims: bool = False
+) -> tuple[Array, Array]:
+    return _of_information(wrt, cotangent, joint, math.inf, base=base, keepdims=keepdims)
+
+
+def _of_conditional(
+    wrt: int | str, cotangent: Any, joint: Array, /, alpha: Any, *, base: Any = None, keepdims: bool = False
+) -> tuple[Array, Array]:
+    problem = _prepare(joint, alpha, base, keepdims)
+    both = dispatch(conditional.conditional_entropy_and_gradient, problem.xp)
+    slope = dispatch(conditional.conditional_entropy_and_alpha_gradient, problem.xp)
+    return _differentiate(problem, both, slope, wrt, cotangent, tuple(getattr(alpha, "shape", ())))
+
+
+register_rule(mutual_information, Rule((0, "alpha"), _of_information))
+register_rule(maximal_leakage, Rule((0,), _of_leakage))
+register_rule(conditional_entropy, Rule((0, "alpha"), _of_conditional))
