@@ -203,6 +203,8 @@ def _array_order(alpha: Array, floats: Floats, xp: Any) -> Order:
     own = _floats(xp, alpha.dtype)
     alpha = xp.astype(alpha, floats.accumulator if own is None else own.accumulator, copy=False)
     infinite = alpha > floats.largest_alpha
+    # 0 itself keeps its derivative
+    alpha = xp.where((alpha > 0) & (alpha < floats.smallest_alpha), 0.0, alpha)
     dtype = floats.accumulator
     alpha = xp.where(infinite, 2.0, xp.where(alpha >= 0, alpha, math.nan))
     return Order(xp.astype(alpha, dtype, copy=False), xp.astype(alpha - 1.0, dtype, copy=False), infinite)
