@@ -109,8 +109,7 @@ WEIGHTS = st.lists(st.floats(0.01, 1), min_size=12, max_size=12)
 @hypothesis.given(WEIGHTS, st.floats(0.05, 5))
 def test_laws(backend, weights, alpha):
     if lazy(backend):
-        # the same code, on the grid
-        return
+        pytest.skip("built case by case there: on the grid alone")
     joint = np.asarray(weights).reshape(3, 4)
     eps = float(np.finfo(backend.dtypes[-1]).eps)
 
@@ -162,7 +161,7 @@ def test_independent_variables(backend):
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0, 2.0, 7.0, math.inf])
 def test_closed_forms(backend, alpha):
     if backend.library == "jax" or (lazy(backend) and alpha != 0.3):
-        return
+        pytest.skip("compiled or built case by case there: on the grid alone")
     eps = float(np.finfo(backend.dtypes[-1]).eps)
     tolerance = {"rel": 64 * eps, "abs": 8 * eps}
     delta = 0.125
