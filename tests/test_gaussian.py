@@ -16,7 +16,7 @@ import renyi_core as renyi
 # what the adapters and 32 bits change is not in these functions
 BACKENDS = ("numpy", "strict", "torch", "jax", "dask")
 ENTROPY_ORDERS = (0.1, 0.5, 0.75, 1 - 1e-12, 1.0, 1 + 1e-12, 1.2, 1.75, 2.0, 20.0, 1e6, math.inf)
-ORDERS = (0.0, 0.3, 1 - 1e-12, 1.0, 1 + 1e-6, 1.5, 2.0, 20.0)
+ORDERS = (0.0, 1e-3, 0.3, 1 - 1e-12, 1.0, 1 + 1e-6, 1.5, 2.0, 20.0)
 
 
 def matrices(name):

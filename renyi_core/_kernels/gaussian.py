@@ -170,8 +170,13 @@ def _excess(eps: Array, m: Mixture, xp: Any) -> Array:
     sound = ~near & (u < 1)
     flat = ~sound | (u == 0)
     e, v = xp.where(sound, eps, 0.0), xp.where(flat, 0.5, u)
-    ratio = xp.where(flat, e, -xp.log1p(-v) / xp.where(flat, 1.0, m.t + 0 * v))
-    return xp.where(near, inner, ratio - xp.log1p(e) + 0 * eps)
+    t = xp.where(flat, 1.0, m.t + 0 * v)
+    far = xp.where(flat, e, -xp.log1p(-v) / t) - xp.log1p(e)
+    # 1 − tε = (1 + ε)(1 − αε/(1 + ε)): for a small α the two logarithms above are nearly equal
+    small = sound & (m.alpha < 0.5)
+    e = xp.where(small, eps, 0.0)
+    below = m.alpha * xp.log1p(e) + xp.log1p(xp.where(small, -m.alpha * e / (1 + e), 0.0))
+    return xp.where(near, inner, xp.where(small, -below / t, far) + 0 * eps)
 
 
 def _excess_slope(eps: Array, m: Mixture, xp: Any) -> Array:
