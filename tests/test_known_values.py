@@ -14,6 +14,8 @@ import pytest
 
 import renyi_core as renyi
 
+BACKENDS = ("numpy", "numpy:agnostic", "strict", "torch", "jax", "jax:x32", "dask")
+
 FUNCTIONS = {
     "renyi_entropy": renyi.entropy,
     "shannon_entropy": renyi.entropy,
@@ -25,6 +27,7 @@ FUNCTIONS = {
     "arimoto_mutual_information": functools.partial(renyi.mutual_information, kind="arimoto"),
     "arimoto_conditional_entropy": renyi.conditional_entropy,
     "gaussian_entropy": renyi.gaussian_entropy,
+    "tanh_gaussian_entropy": renyi.tanh_gaussian_entropy,
     "gaussian_divergence": renyi.gaussian_divergence,
     "renyi_divergence_gaussian": functools.partial(renyi.gaussian_divergence, kind="diagonal"),
 }
