@@ -27,7 +27,7 @@ FUNCTIONS = {
     "arimoto_mutual_information": functools.partial(renyi.mutual_information, kind="arimoto"),
     "arimoto_conditional_entropy": renyi.conditional_entropy,
     "gaussian_entropy": renyi.gaussian_entropy,
-    "tanh_gaussian_entropy": renyi.tanh_gaussian_entropy,
+    "tanh_gaussian_entropy": functools.partial(renyi.tanh_gaussian_entropy, axis=-1),
     "gaussian_divergence": renyi.gaussian_divergence,
     "renyi_divergence_gaussian": functools.partial(renyi.gaussian_divergence, kind="diagonal"),
 }
