@@ -1,5 +1,6 @@
 """Rényi entropy, its relatives and their analytic gradients, exact at every order, on any array library."""
 
+from . import regularizers as regularizers
 from ._dispatch import agnostic_only, register_adapter
 from .checks import check_probabilities
 from .densities import exponential_entropy, laplace_entropy, uniform_entropy

@@ -23,6 +23,8 @@ __all__ = [
     "axes_of",
     "check_fits",
     "check_mask",
+    "check_sample_weight",
+    "coefficient",
     "constants",
     "counted",
     "floating",
@@ -33,6 +35,7 @@ __all__ = [
     "put_back",
     "same_namespace",
     "sum_to_shape",
+    "zeros",
 ]
 
 
@@ -253,6 +256,30 @@ def check_mask(where: Any, xp: Any, name: str, shape: tuple[Any, ...]) -> None:
     check_fits(where, shape, "where", f"`{name}`")
 
 
+def check_sample_weight(sample_weight: Any, xp: Any, name: str, shape: tuple[Any, ...]) -> None:
+    """Raise unless ``sample_weight`` is None or a real or boolean array that broadcasts to the rows' ``shape``."""
+    if sample_weight is None:
+        return
+    same_namespace(sample_weight, xp, "sample_weight", name)
+    if xp.isdtype(sample_weight.dtype, "complex floating"):
+        msg = f"`sample_weight` must be real or boolean, got {sample_weight.dtype}"
+        raise TypeError(msg)
+    check_fits(sample_weight, shape, "sample_weight", "the rows")
+
+
+def coefficient(value: Any, name: str, *, infinite: bool = False) -> float | None:
+    """Return an option that is a number ≥ 0 as a float, None if it is an array; raise for anything else."""
+    number = _number(value, name)
+    if number is None:
+        if _namespace(value) is None:
+            msg = f"`{name}` must be a number or an array, got {type(value).__name__}"
+            raise TypeError(msg)
+    elif not number >= 0 or (number == math.inf and not infinite):
+        msg = f"`{name}` must be >= 0{'' if infinite else ' and finite'}, got {value!r}"
+        raise ValueError(msg)
+    return number
+
+
 def check_fits(values: Array, shape: tuple[Any, ...], name: str, target: str) -> None:
     """Raise ValueError unless ``values`` broadcasts to ``shape``."""
     given = tuple(values.shape)
@@ -376,6 +403,14 @@ def counted(x: Any, name: str) -> Array:
 def identity(n: int, like: Array, xp: Any) -> Array:
     """Return the identity matrix of the dtype and on the device of an array."""
     return xp.eye(n, dtype=like.dtype, device=device(like))
+
+
+def zeros(shape: tuple[int, ...], like: Array, xp: Any, *, dtype: Any = None) -> Array:
+    """Return zeros of the dtype that sums of an array have, or of another one, on its device."""
+    if dtype is None:
+        floats = _floats(xp, like.dtype)
+        dtype = like.dtype if floats is None else floats.accumulator
+    return xp.zeros(shape, dtype=dtype, device=device(like))
 
 
 def _reduced(shape: tuple[Any, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[Any, ...]:
