@@ -3,6 +3,7 @@
 from ._dispatch import agnostic_only, register_adapter
 from .checks import check_probabilities
 from .divergence import divergence, divergence_from_logits
+from .diversity import gram_entropy, gram_joint_entropy, gram_mutual_information, vendi_score
 from .entropy import (
     entropy,
     entropy_from_logits,
@@ -36,6 +37,9 @@ __all__ = [
     "gaussian_divergence",
     "gaussian_entropy",
     "grad",
+    "gram_entropy",
+    "gram_joint_entropy",
+    "gram_mutual_information",
     "hill_number",
     "hill_number_from_logits",
     "hvp",
@@ -46,4 +50,5 @@ __all__ = [
     "tsallis_entropy",
     "tsallis_entropy_from_logits",
     "value_and_grad",
+    "vendi_score",
 ]
