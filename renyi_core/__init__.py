@@ -16,6 +16,7 @@ from .estimators import EntropyEstimate, entropy_from_counts, entropy_from_log_p
 from .gaussian import gaussian_divergence, gaussian_entropy
 from .gradients import grad, hvp, value_and_grad
 from .information import conditional_entropy, maximal_leakage, mutual_information
+from .samples import kernel_entropy
 from .spectrum import entropy_spectrum, entropy_spectrum_from_logits
 from .tanh_gaussian import tanh_gaussian_entropy
 
@@ -43,6 +44,7 @@ __all__ = [
     "hill_number",
     "hill_number_from_logits",
     "hvp",
+    "kernel_entropy",
     "maximal_leakage",
     "mutual_information",
     "register_adapter",

@@ -226,9 +226,9 @@ def gram_mutual_information(gram_x: Array, gram_y: Array, /, alpha: Any, *, base
     0.0
     """
     prepared = _prepare((gram_x, gram_y), alpha, base)
-    problem, arrays, kwargs = prepared
+    problem, arrays = prepared
     kernel = dispatch(kernels.gram_entropy, problem.xp)
-    parts = [kernel(x, problem.order, measure=ENTROPY, **kwargs) for x in (*arrays, prepared.product())]
+    parts = [kernel(x, problem.order, measure=ENTROPY, xp=problem.xp) for x in (*arrays, prepared.product())]
     return problem.rows(in_base(parts[0] + parts[1] - parts[2], problem))
 
 
@@ -237,7 +237,6 @@ class Prepared(NamedTuple):
 
     problem: Problem
     arrays: tuple[Array, ...]
-    kwargs: dict[str, Any]
 
     def product(self) -> Array:
         """Return the Hadamard product of the matrices."""
@@ -264,13 +263,13 @@ def _prepare(grams: tuple[Array, ...], alpha: Any, base: Any, *, slope: bool = F
         msg = f"`gram_y` of shape {tuple(arrays[1].shape)} has not the {arrays[0].shape[-1]} samples of `gram_x`"
         raise ValueError(msg)
     check_eigenvalues(problem, needed=slope or kernels.needs_eigenvalues(problem.order))
-    return Prepared(problem, arrays, {"xp": problem.xp})
+    return Prepared(problem, arrays)
 
 
 def _evaluate(prepared: Prepared, measure: Measure) -> Array:
     problem = prepared.problem
     kernel = dispatch(kernels.gram_entropy, problem.xp)
-    value = kernel(prepared.product(), problem.order, measure=measure, **prepared.kwargs)
+    value = kernel(prepared.product(), problem.order, measure=measure, xp=problem.xp)
     return problem.rows(in_base(value, problem))
 
 
@@ -285,19 +284,17 @@ def finished(
     return problem.rows(in_base(value, problem)), problem.rows(in_base(gradient, problem))
 
 
-def _with_gradient(prepared: Prepared, gram: Array, measure: Measure) -> tuple[Array, Array]:
-    problem = prepared.problem
+def gram_gradient(problem: Problem, gram: Array, measure: Measure) -> tuple[Array, Array]:
+    """Return the measure of each matrix and its derivative with respect to the matrix."""
     both = dispatch(kernels.gram_entropy_and_gradient, problem.xp)
     unit = identity(gram.shape[-1], gram, problem.xp)
-    result: tuple[Array, Array] = both(gram, problem.order, measure=measure, unit=unit, **prepared.kwargs)
-    return result
+    return both(gram, problem.order, measure=measure, unit=unit, xp=problem.xp)
 
 
-def _with_slope(prepared: Prepared, gram: Array, measure: Measure) -> tuple[Array, Array]:
-    problem = prepared.problem
+def gram_slope(problem: Problem, gram: Array, measure: Measure) -> tuple[Array, Array]:
+    """Return the measure of each matrix and its derivative with respect to α."""
     both = dispatch(kernels.gram_entropy_and_alpha_gradient, problem.xp)
-    result: tuple[Array, Array] = both(gram, problem.order, measure=measure, **prepared.kwargs)
-    return result
+    return both(gram, problem.order, measure=measure, xp=problem.xp)
 
 
 def _differentiate(
@@ -305,13 +302,14 @@ def _differentiate(
 ) -> tuple[Array, Array]:
     """Return the measure of the Hadamard product, and its derivative with respect to a factor or to α."""
     prepared = _prepare(grams, alpha, base, slope=wrt == "alpha")
+    problem = prepared.problem
     if wrt == "alpha":
-        both = _with_slope(prepared, prepared.product(), measure)
-        return finished(prepared.problem, *both, cotangent, tuple(getattr(alpha, "shape", ())), 0)
-    value, gradient = _with_gradient(prepared, prepared.product(), measure)
+        both = gram_slope(problem, prepared.product(), measure)
+        return finished(problem, *both, cotangent, tuple(getattr(alpha, "shape", ())), 0)
+    value, gradient = gram_gradient(problem, prepared.product(), measure)
     if len(grams) == 2:
         gradient = gradient * prepared.arrays[1 - int(wrt)]
-    return finished(prepared.problem, value, gradient, cotangent, tuple(grams[int(wrt)].shape), 2)
+    return finished(problem, value, gradient, cotangent, tuple(grams[int(wrt)].shape), 2)
 
 
 def _of_entropy(wrt: int | str, cotangent: Any, gram: Array, /, alpha: Any, *, base: Any = None) -> tuple[Array, Array]:
@@ -332,16 +330,18 @@ def _of_information(
     wrt: int | str, cotangent: Any, gram_x: Array, gram_y: Array, /, alpha: Any, *, base: Any = None
 ) -> tuple[Array, Array]:
     prepared = _prepare((gram_x, gram_y), alpha, base, slope=wrt == "alpha")
-    problem, arrays, kwargs = prepared
+    problem, arrays = prepared
     product = prepared.product()
     if wrt == "alpha":
-        parts = [_with_slope(prepared, x, ENTROPY) for x in (*arrays, product)]
+        parts = [gram_slope(problem, x, ENTROPY) for x in (*arrays, product)]
         value, gradient = (one + other - joint for one, other, joint in zip(*parts, strict=True))
         return finished(problem, value, gradient, cotangent, tuple(getattr(alpha, "shape", ())), 0)
     own, other = arrays[int(wrt)], arrays[1 - int(wrt)]
-    value, gradient = _with_gradient(prepared, own, ENTROPY)
-    joint, joint_gradient = _with_gradient(prepared, product, ENTROPY)
-    value = value + dispatch(kernels.gram_entropy, problem.xp)(other, problem.order, measure=ENTROPY, **kwargs) - joint
+    value, gradient = gram_gradient(problem, own, ENTROPY)
+    joint, joint_gradient = gram_gradient(problem, product, ENTROPY)
+    value = (
+        value + dispatch(kernels.gram_entropy, problem.xp)(other, problem.order, measure=ENTROPY, xp=problem.xp) - joint
+    )
     gradient = gradient - joint_gradient * other
     return finished(problem, value, gradient, cotangent, tuple((gram_x, gram_y)[int(wrt)].shape), 2)
 
