@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ._arrays import Problem, identity, prepare_parameters, sum_to_shape
@@ -9,6 +11,7 @@ from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import diversity as kernels
 from ._kernels.measures import ENTROPY, HILL, Measure
+from ._kernels.pairs import by_rows
 from ._rules import Rule, register_rule
 
 Array = Any
@@ -227,8 +230,8 @@ def gram_mutual_information(gram_x: Array, gram_y: Array, /, alpha: Any, *, base
     """
     prepared = _prepare((gram_x, gram_y), alpha, base)
     problem, arrays = prepared
-    kernel = dispatch(kernels.gram_entropy, problem.xp)
-    parts = [kernel(x, problem.order, measure=ENTROPY, xp=problem.xp) for x in (*arrays, prepared.product())]
+    kernel = by_pairs(kernels.gram_entropy, problem.xp)
+    parts = [kernel(x, problem.order, measure=ENTROPY) for x in (*arrays, prepared.product())]
     return problem.rows(in_base(parts[0] + parts[1] - parts[2], problem))
 
 
@@ -241,6 +244,11 @@ class Prepared(NamedTuple):
     def product(self) -> Array:
         """Return the Hadamard product of the matrices."""
         return self.arrays[0] if len(self.arrays) == 1 else self.arrays[0] * self.arrays[1]
+
+
+def by_pairs(kernel: Callable[..., Any], xp: Any) -> Callable[..., Any]:
+    """Return the kernel for arrays of a library, which tells it how to go through all pairs of rows."""
+    return functools.partial(dispatch(kernel, xp), rows=dispatch(by_rows, xp), xp=xp)
 
 
 def check_eigenvalues(problem: Problem, *, needed: bool) -> None:
@@ -268,8 +276,7 @@ def _prepare(grams: tuple[Array, ...], alpha: Any, base: Any, *, slope: bool = F
 
 def _evaluate(prepared: Prepared, measure: Measure) -> Array:
     problem = prepared.problem
-    kernel = dispatch(kernels.gram_entropy, problem.xp)
-    value = kernel(prepared.product(), problem.order, measure=measure, xp=problem.xp)
+    value = by_pairs(kernels.gram_entropy, problem.xp)(prepared.product(), problem.order, measure=measure)
     return problem.rows(in_base(value, problem))
 
 
@@ -286,9 +293,11 @@ def finished(
 
 def gram_gradient(problem: Problem, gram: Array, measure: Measure) -> tuple[Array, Array]:
     """Return the measure of each matrix and its derivative with respect to the matrix."""
-    both = dispatch(kernels.gram_entropy_and_gradient, problem.xp)
     unit = identity(gram.shape[-1], gram, problem.xp)
-    return both(gram, problem.order, measure=measure, unit=unit, xp=problem.xp)
+    both: tuple[Array, Array] = by_pairs(kernels.gram_entropy_and_gradient, problem.xp)(
+        gram, problem.order, measure=measure, unit=unit
+    )
+    return both
 
 
 def gram_slope(problem: Problem, gram: Array, measure: Measure) -> tuple[Array, Array]:
@@ -339,9 +348,7 @@ def _of_information(
     own, other = arrays[int(wrt)], arrays[1 - int(wrt)]
     value, gradient = gram_gradient(problem, own, ENTROPY)
     joint, joint_gradient = gram_gradient(problem, product, ENTROPY)
-    value = (
-        value + dispatch(kernels.gram_entropy, problem.xp)(other, problem.order, measure=ENTROPY, xp=problem.xp) - joint
-    )
+    value = value + by_pairs(kernels.gram_entropy, problem.xp)(other, problem.order, measure=ENTROPY) - joint
     gradient = gradient - joint_gradient * other
     return finished(problem, value, gradient, cotangent, tuple((gram_x, gram_y)[int(wrt)].shape), 2)
 

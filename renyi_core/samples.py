@@ -8,14 +8,13 @@ from numbers import Real
 from typing import Any, get_args
 
 from ._arrays import Problem, floating, prepare_parameters
-from ._dispatch import dispatch
 from ._evaluate import in_base
 from ._kernels import diversity
 from ._kernels import samples as kernels
 from ._kernels.measures import ENTROPY
 from ._kernels.samples import KernelName, Scaled
 from ._rules import Rule, register_rule
-from .diversity import check_eigenvalues, finished, gram_entropy, gram_gradient, gram_slope
+from .diversity import by_pairs, check_eigenvalues, finished, gram_entropy, gram_gradient, gram_slope
 
 Array = Any
 
@@ -117,9 +116,9 @@ def kernel_entropy(
     else:
         s = kernels.scaled(x, bandwidth, kernel, xp)
         if not diversity.needs_eigenvalues(problem.order):
-            return problem.rows(in_base(dispatch(kernels.order_two_entropy, xp)(s, xp=xp), problem))
-        gram = dispatch(kernels.kernel_matrix, xp)(s, xp=xp)
-    value = dispatch(diversity.gram_entropy, xp)(gram, problem.order, measure=ENTROPY, xp=xp)
+            return problem.rows(in_base(by_pairs(kernels.order_two_entropy, xp)(s), problem))
+        gram = by_pairs(kernels.kernel_matrix, xp)(s)
+    value = by_pairs(diversity.gram_entropy, xp)(gram, problem.order, measure=ENTROPY)
     return problem.rows(in_base(value, problem))
 
 
@@ -224,14 +223,13 @@ def _features(problem: Problem, x: Array, kernel: KernelName, wrt: int | str) ->
 def _distances(problem: Problem, s: Scaled, wrt: int | str) -> tuple[Array, Array]:
     xp, of_bandwidth = problem.xp, wrt == "bandwidth"
     if wrt != "alpha" and not diversity.needs_eigenvalues(problem.order):
-        both: tuple[Array, Array] = dispatch(kernels.order_two_gradient, xp)(s, bandwidth=of_bandwidth, xp=xp)
+        both: tuple[Array, Array] = by_pairs(kernels.order_two_gradient, xp)(s, bandwidth=of_bandwidth)
         return both
-    gram = dispatch(kernels.kernel_matrix, xp)(s, xp=xp)
+    gram = by_pairs(kernels.kernel_matrix, xp)(s)
     if wrt == "alpha":
         return gram_slope(problem, gram, ENTROPY)
     value, slopes = gram_gradient(problem, gram, ENTROPY)
-    through = dispatch(kernels.kernel_matrix_gradient, xp)
-    return value, through(s, slopes, bandwidth=of_bandwidth, xp=xp)
+    return value, by_pairs(kernels.kernel_matrix_gradient, xp)(s, slopes, bandwidth=of_bandwidth)
 
 
 register_rule(kernel_entropy, Rule((0, "bandwidth", "alpha"), _of_kernel))

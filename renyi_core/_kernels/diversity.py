@@ -16,6 +16,7 @@ kernels", IEEE Transactions on Information Theory 61 (2015), pp. 535–548.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from .entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient, factor_of
@@ -24,6 +25,7 @@ from .special import product_gap
 from .state import Order, Rows
 
 Array = Any
+ByRows = Callable[..., tuple[Array, ...]]
 
 __all__ = [
     "gram_entropy",
@@ -79,17 +81,17 @@ def _by_row(order: Order) -> Order:
     return order if order.static else Order(*(part[..., None] for part in order))
 
 
-def gram_entropy(gram: Array, order: Order, *, measure: Measure, xp: Any) -> Array:
+def gram_entropy(gram: Array, order: Order, *, measure: Measure, rows: ByRows, xp: Any) -> Array:
     """Return the measure of the eigenvalues of each matrix."""
     gram, trace, sound = _symmetric(gram, xp)
     if not needs_eigenvalues(order):
-        return measure.value(order_two(*_collision(gram, trace, sound, xp), xp), order, xp=xp)
+        return measure.value(order_two(*_collision(gram, trace, sound, rows, xp), xp), order, xp=xp)
     values = _cleaned(xp.linalg.eigvalsh(gram), trace, order, xp)
     value = entropy(values, _by_row(order), measure=measure, xp=xp, **_ROW)
     return xp.where(sound, value[..., 0], math.nan)
 
 
-def _collision(gram: Array, trace: Array, sound: Array, xp: Any) -> tuple[Array, Array]:
+def _collision(gram: Array, trace: Array, sound: Array, rows: ByRows, xp: Any) -> tuple[Array, Array]:
     """Return Σ (K_ii K_jj − K_ij²)/tr(K)² and ‖K‖²/tr(K)²."""
     n, eps = gram.shape[-1], float(xp.finfo(gram.dtype).eps)
     # by a power of 2, which rounds nothing, and only where squares could overflow or underflow
@@ -97,11 +99,16 @@ def _collision(gram: Array, trace: Array, sound: Array, xp: Any) -> tuple[Array,
     scale = xp.where(far, 2.0 ** -xp.floor(xp.log2(trace / n)), 1.0)
     gram, trace = gram * scale[..., None, None], trace * scale
     diagonal = xp.linalg.diagonal(gram)
-    a, b = diagonal[..., :, None], diagonal[..., None, :]
-    product = a * b
-    minors = product_gap(product, gram, gram, eps=eps) - product_gap(product, a, b, eps=eps)
-    mixed = xp.sum(minors, axis=(-2, -1)) / trace / trace
-    purity = xp.sum(gram * gram, axis=(-2, -1)) / trace / trace
+
+    def terms(block: tuple[Array, ...], start: int | None) -> tuple[Array, ...]:  # noqa: ARG001
+        (entries, a), b = block, diagonal[..., None, :]
+        product = a * b
+        minors = product_gap(product, entries, entries, eps=eps) - product_gap(product, a, b, eps=eps)
+        return xp.sum(minors, axis=(-2, -1)), xp.sum(entries * entries, axis=(-2, -1))
+
+    cost = math.prod(gram.shape) // n
+    mixed, purity = rows(terms, (gram, diagonal[..., None]), cost=cost, rows=(False, False), xp=xp)
+    mixed, purity = mixed / trace / trace, purity / trace / trace
     # the rounding of K itself may leave a matrix of rank one a negative minor
     none = (mixed <= 0) & (mixed >= -n * eps)
     mixed = xp.where(none, _absorbed(xp.where(none, mixed, 0.0), n), mixed)
@@ -118,17 +125,17 @@ def order_two(mixed: Array, purity: Array, xp: Any) -> Rows:
 
 
 def gram_entropy_and_gradient(
-    gram: Array, order: Order, *, measure: Measure, unit: Array, xp: Any
+    gram: Array, order: Order, *, measure: Measure, unit: Array, rows: ByRows, xp: Any
 ) -> tuple[Array, Array]:
     """Return the measure and its derivative, symmetric, with respect to the matrix; ``unit`` is the identity."""
     gram, trace, sound = _symmetric(gram, xp)
     size = trace[..., None, None]
     if not needs_eigenvalues(order):
-        rows = order_two(*_collision(gram, trace, sound, xp), xp)
-        value, factor = measure.value(rows, order, xp=xp), factor_of(rows, order, measure, None, xp)
-        purity = rows.total_alpha[..., None, None]
+        sums = order_two(*_collision(gram, trace, sound, rows, xp), xp)
+        value, factor = measure.value(sums, order, xp=xp), factor_of(sums, order, measure, None, xp)
+        purity = sums.total_alpha[..., None, None]
         gradient = 2 * (unit - gram / size / xp.where(purity > 0, purity, 1.0)) / size
-        gradient = gradient + 0 * rows.h[..., None, None]
+        gradient = gradient + 0 * sums.h[..., None, None]
         return value, gradient if factor is None else gradient * factor[..., None, None]
     values, vectors = xp.linalg.eigh(gram)
     values = _cleaned(values, trace, order, xp)

@@ -13,12 +13,14 @@ Matrices X Xᵀ of inner products have the eigenvalues of Xᵀ X, and zeros: the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from .diversity import order_two
+from .pairs import Terms
 
 Array = Any
+ByRows = Callable[..., tuple[Array, ...]]
 KernelName = Literal["gaussian", "laplacian", "linear", "cosine"]
 
 __all__ = [
@@ -32,9 +34,6 @@ __all__ = [
     "order_two_gradient",
     "scaled",
 ]
-
-BLOCK = 2**18
-"""How many differences of features are formed at once; those of one sample with all others, if they are more."""
 
 
 class Scaled(NamedTuple):
@@ -69,16 +68,9 @@ def scaled(x: Array, bandwidth: Any, kernel: KernelName, xp: Any) -> Scaled:
     return Scaled(x, bandwidth, scale, power, xp.where(sound, 0.0 * x[..., 0, 0], math.nan))
 
 
-def _blocks(x: Array) -> Iterator[tuple[int, int]]:
-    """Return the first row, and the one after the last, of each block of rows."""
-    n = x.shape[-2]
-    rows = max(1, BLOCK // math.prod(x.shape))
-    return ((start, min(start + rows, n)) for start in range(0, n, rows))
-
-
-def _differences(x: Array, start: int, stop: int, first: int = 0) -> Array:
-    """Return the differences of some rows from all, or from those that follow the ``first``."""
-    return x[..., start:stop, None, :] - x[..., None, first:, :]
+def _differences(x: Array, y: Array) -> Array:
+    """Return the differences of each x from each y."""
+    return x[..., :, None, :] - y[..., None, :, :]
 
 
 def _exponents(differences: Array, s: Scaled, xp: Any) -> Array:
@@ -94,71 +86,73 @@ def _directed(weights: Array, differences: Array, s: Scaled, xp: Any) -> Array:
     return xp.matmul(weights[..., None, :], towards)[..., 0, :]
 
 
-def kernel_matrix(s: Scaled, xp: Any) -> Array:
+def _over(rows: ByRows, terms: Terms, s: Scaled, *others: Array, laid: Sequence[bool], xp: Any) -> tuple[Array, ...]:
+    return rows(terms, (s.x, *others), cost=math.prod(s.x.shape), rows=laid, xp=xp)
+
+
+def kernel_matrix(s: Scaled, *, rows: ByRows, xp: Any) -> Array:
     """Return the matrix exp(−r); NaN for what are no samples."""
-    rows = [xp.exp(-_exponents(_differences(s.x, *block), s, xp)) for block in _blocks(s.x)]
-    return (rows[0] if len(rows) == 1 else xp.concat(rows, axis=-2)) + s.nothing[..., None, None]
+
+    def terms(block: tuple[Array, ...], start: int | None) -> tuple[Array, ...]:  # noqa: ARG001
+        return (xp.exp(-_exponents(_differences(block[0], s.x), s, xp)),)
+
+    return _over(rows, terms, s, laid=(True,), xp=xp)[0] + s.nothing[..., None, None]
 
 
-def kernel_matrix_gradient(s: Scaled, slopes: Array, *, bandwidth: bool, xp: Any) -> Array:
+def kernel_matrix_gradient(s: Scaled, slopes: Array, *, bandwidth: bool, rows: ByRows, xp: Any) -> Array:
     """Return the derivative with respect to the samples, or the bandwidth, given that with respect to the matrix."""
-    parts = []
-    for start, stop in _blocks(s.x):
-        differences = _differences(s.x, start, stop)
+
+    def terms(block: tuple[Array, ...], start: int | None) -> tuple[Array, ...]:  # noqa: ARG001
+        differences = _differences(block[0], s.x)
         r = _exponents(differences, s, xp)
-        weights = slopes[..., start:stop, :] * xp.exp(-r)
-        if bandwidth:
-            parts.append(xp.sum(weights * r, axis=(-2, -1)))
-        else:
-            parts.append(_directed(weights, differences, s, xp))
+        weights = block[1] * xp.exp(-r)
+        return (xp.sum(weights * r, axis=(-2, -1)) if bandwidth else _directed(weights, differences, s, xp),)
+
+    (gradient,) = _over(rows, terms, s, slopes, laid=(not bandwidth,), xp=xp)
     if bandwidth:
-        return _summed(parts) * s.power / _without_pairs(s.bandwidth)
+        return gradient * s.power / _without_pairs(s.bandwidth)
     # a sample has a row and a column
-    return -2 * xp.concat(parts, axis=-2) / s.scale
+    return -2 * gradient / s.scale
 
 
 def _without_pairs(values: Any) -> Any:
     return values if isinstance(values, float) else values[..., 0, 0]
 
 
-def _summed(parts: list[Array]) -> Array:
-    """Return the sum, pairwise, so that many blocks add no more rounding than a few."""
-    while len(parts) > 1:
-        parts = [sum(parts[k + 1 : k + 2], parts[k]) for k in range(0, len(parts), 2)]
-    return parts[0]
+def order_two_entropy(s: Scaled, *, rows: ByRows, xp: Any) -> Array:
+    """Return the entropy of order 2 of the kernel matrix."""
 
+    def terms(block: tuple[Array, ...], start: int | None) -> tuple[Array, ...]:
+        others = s.x if start is None else s.x[..., start:, :]
+        r = 2 * _exponents(_differences(block[0], others), s, xp)
+        sums = [xp.sum(values, axis=-2) for values in (-xp.expm1(-r), xp.exp(-r))]
+        if start is None:
+            return tuple(xp.sum(columns, axis=-1) for columns in sums)
+        # all pairs within the block, and those with later rows for their mirror images too
+        own = block[0].shape[-2]
+        return tuple(xp.sum(part[..., :own], axis=-1) + 2 * xp.sum(part[..., own:], axis=-1) for part in sums)
 
-def order_two_entropy(s: Scaled, *, xp: Any) -> Array:
-    """Return the entropy of order 2 of the kernel matrix, of which every block counts for its mirror image too."""
-    gaps: list[Array] = []
-    squares: list[Array] = []
-    for start, stop in _blocks(s.x):
-        r = 2 * _exponents(_differences(s.x, start, stop, start), s, xp)
-        for values, parts in ((-xp.expm1(-r), gaps), (xp.exp(-r), squares)):
-            columns = xp.sum(values, axis=-2)
-            inside = xp.sum(columns[..., : stop - start], axis=-1)
-            parts.append(inside + 2 * xp.sum(columns[..., stop - start :], axis=-1))
+    gaps, squares = _over(rows, terms, s, laid=(False, False), xp=xp)
     count = s.x.shape[-2] ** 2
-    return order_two(_summed(gaps) / count, _summed(squares) / count, xp).h + s.nothing
+    return order_two(gaps / count, squares / count, xp).h + s.nothing
 
 
-def order_two_gradient(s: Scaled, *, bandwidth: bool, xp: Any) -> tuple[Array, Array]:
+def order_two_gradient(s: Scaled, *, bandwidth: bool, rows: ByRows, xp: Any) -> tuple[Array, Array]:
     """Return the entropy of order 2 and its derivative with respect to the samples, or the bandwidth."""
-    gaps, squares, parts = [], [], []
-    for start, stop in _blocks(s.x):
-        differences = _differences(s.x, start, stop)
+
+    def terms(block: tuple[Array, ...], start: int | None) -> tuple[Array, ...]:  # noqa: ARG001
+        differences = _differences(block[0], s.x)
         r = _exponents(differences, s, xp)
         weights = xp.exp(-2 * r)
-        gaps.append(xp.sum(-xp.expm1(-2 * r), axis=(-2, -1)))
-        squares.append(xp.sum(weights, axis=(-2, -1)))
-        parts.append(xp.sum(weights * r, axis=(-2, -1)) if bandwidth else _directed(weights, differences, s, xp))
-    count, total = s.x.shape[-2] ** 2, _summed(squares)
-    value = order_two(_summed(gaps) / count, total / count, xp).h + s.nothing
+        slope = xp.sum(weights * r, axis=(-2, -1)) if bandwidth else _directed(weights, differences, s, xp)
+        return xp.sum(-xp.expm1(-2 * r), axis=(-2, -1)), xp.sum(weights, axis=(-2, -1)), slope
+
+    gaps, squares, slope = _over(rows, terms, s, laid=(False, False, not bandwidth), xp=xp)
+    count = s.x.shape[-2] ** 2
+    value = order_two(gaps / count, squares / count, xp).h + s.nothing
     if bandwidth:
-        gradient = -2 * s.power * _summed(parts) / total / _without_pairs(s.bandwidth)
-        return value, gradient + s.nothing
-    gradient = 4 * xp.concat(parts, axis=-2) / s.scale / total[..., None, None]
-    return value, gradient + s.nothing[..., None, None]
+        return value, -2 * s.power * slope / squares / _without_pairs(s.bandwidth) + s.nothing
+    return value, 4 * slope / s.scale / squares[..., None, None] + s.nothing[..., None, None]
 
 
 def feature_gram(x: Array, kernel: KernelName, xp: Any) -> tuple[Array, Array, Any]:
