@@ -44,8 +44,12 @@ def needs_eigenvalues(order: Order) -> bool:
 
 
 def _absorbed(values: Array, n: int) -> Array:
-    """Return 0 for values within n·eps of 0, their derivative with it: next to 8n they are less than its rounding."""
-    return (values + 8 * n) - 8 * n
+    """Return 0 for values within n·eps of 0, their derivative with it: next to 8n they are less than its rounding.
+
+    XLA would add 8n and −8n first, if they were constants.
+    """
+    far = 8 * n + 0.0 * values
+    return (values + far) - far
 
 
 def _symmetric(gram: Array, xp: Any) -> tuple[Array, Array, Array]:
@@ -117,9 +121,9 @@ def _collision(gram: Array, trace: Array, sound: Array, rows: ByRows, xp: Any) -
 
 def order_two(mixed: Array, purity: Array, xp: Any) -> Rows:
     """Return the entropy of order 2 from 1 − Σ p², as it is without cancellation, and Σ p²."""
-    near = mixed <= 0.5
-    h = -xp.where(near, xp.log1p(-xp.where(near, mixed, 0.0)), xp.log(xp.where(near, 1.0, purity)))
-    h = xp.where(xp.isnan(mixed), math.nan, h)
+    near, far = mixed <= 0.5, (mixed > 0.5) & (purity > 0)
+    h = -xp.where(near, xp.log1p(-xp.where(near, mixed, 0.0)), xp.log(xp.where(far, purity, 1.0)))
+    h = xp.where(near | far, h, math.nan)
     one = 1 + 0 * h
     return Rows(one, h, 0 * h, h, one * purity)
 

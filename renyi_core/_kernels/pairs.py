@@ -23,7 +23,9 @@ def by_rows(terms: Terms, arrays: tuple[Array, ...], *, cost: int, rows: Sequenc
     how many numbers ``terms`` forms of each row.
     """
     n, count = arrays[0].shape[-2], max(1, BLOCK // max(1, cost))
-    parts = [terms(tuple(x[..., start : start + count, :] for x in arrays), start) for start in range(0, n, count)]
+    parts = [
+        terms(tuple(x[..., start : min(start + count, n), :] for x in arrays), start) for start in range(0, n, count)
+    ]
     return tuple(
         (xp.concat(part, axis=-2) if len(part) > 1 else part[0]) if laid else _summed(part)
         for laid, part in zip(rows, zip(*parts, strict=True), strict=True)
