@@ -169,6 +169,8 @@ def test_orders_in_an_array(backend):
 
 
 def test_closed_forms(backend):
+    if backend.library == "jax":
+        pytest.skip("slow there, and the others say it")
     sizes = np.asarray([5, 3, 1, 1])
     groups = np.repeat(np.arange(4), sizes)
     gram = backend.asarray((groups[:, None] == groups).astype(float))
@@ -182,7 +184,7 @@ def test_closed_forms(backend):
             one, other = backend.asarray(np.full((n, n), 0.75)), backend.asarray(0.75 * np.eye(n))
             assert float(backend.numpy(renyi.vendi_score(one, alpha))) == pytest.approx(1, rel=4 * EPS)
             assert float(backend.numpy(renyi.vendi_score(other, alpha))) == pytest.approx(n, rel=16 * EPS)
-    if backend.library not in {"jax", "dask"}:
+    if backend.library != "dask":
         shannon = float(backend.numpy(renyi.vendi_score(gram)))
         assert shannon == pytest.approx(math.exp(renyi.entropy(sizes / 10, 1)), rel=1e-14)
 
@@ -279,6 +281,8 @@ def test_two_variables(backend, quantity):
 
 
 def test_two_variables_broadcast(backend):
+    if backend.library == "jax":
+        pytest.skip("slow there, and the others say it")
     x, y = backend.asarray(STACK[:2]), backend.asarray(MATRICES["full"])
     for f in (renyi.gram_joint_entropy, renyi.gram_mutual_information):
         each, product = (
@@ -351,12 +355,12 @@ def test_half_precision_is_summed_in_float32(backend):
     if backend.library == "strict":
         pytest.skip("no float16 here")
     gram, samples = (backend.asarray(x, "float16") for x in (MATRICES["full"], X))
-    for alpha in orders_of(backend)[-1:]:
-        for f, x in ((renyi.gram_entropy, gram), (renyi.kernel_entropy, samples)):
-            wide = backend.xp.astype(x, backend.xp.float32)
-            for got, want in zip(renyi.value_and_grad(f)(x, alpha), renyi.value_and_grad(f)(wide, alpha), strict=True):
-                assert got.dtype == x.dtype
-                np.testing.assert_array_equal(backend.numpy(got), backend.numpy(want).astype(np.float16))
+    alpha = 2.0 if backend.library == "jax" else orders_of(backend)[-1]
+    for f, x in ((renyi.gram_entropy, gram), (renyi.kernel_entropy, samples)):
+        both = backend.compiled(functools.partial(renyi.value_and_grad(f), alpha=alpha))
+        for got, want in zip(both(x), both(backend.xp.astype(x, backend.xp.float32)), strict=True):
+            assert got.dtype == x.dtype
+            np.testing.assert_array_equal(backend.numpy(got), backend.numpy(want).astype(np.float16))
 
 
 def test_float32(backend):
@@ -374,7 +378,7 @@ def test_automatic_differentiation(backend, transform):
     if backend.library not in {"torch", "jax"}:
         pytest.skip("no automatic differentiation")
     grams = backend.asarray(STACK)
-    orders = (2.0, 1.5) if backend.library == "jax" else ORDERS
+    orders = (2.0 if transform == "reverse" else 1.5,) if backend.library == "jax" else ORDERS
     wants = [renyi.grad(renyi.gram_entropy, wrt) for wrt in (0, "alpha")]
     rules = {alpha: [None, *(f(STACK, alpha) for f in wants)] for alpha in ORDERS}
     for alpha in orders:
