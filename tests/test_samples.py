@@ -105,17 +105,17 @@ def test_values_and_derivatives(backend, name, kernel):
 
 
 @pytest.mark.parametrize("kernel", ["gaussian", "laplacian"])
-@pytest.mark.parametrize("scale", [1e-8, 1e-30])
+@pytest.mark.parametrize("scale", [1e-8, 1e-20])
 def test_order_two_of_samples_that_nearly_coincide(backend, kernel, scale):
-    """To the last digits, though the entropy may be 1e-60; about a point that is not 0, too."""
+    """To the last digits, though the entropy may be 1e-40; about a point that is not 0, too."""
     value, gradients = results(backend, "apart", kernel, 2.0, scale)
     want, by_samples, by_bandwidth, _ = exact("apart", kernel, 2.0, scale)
     assert 0 < want < 1e-7
-    assert value == pytest.approx(want, rel=16 * EPS)
-    assert float(gradients["bandwidth"]) == pytest.approx(by_bandwidth, rel=16 * EPS)
+    assert value == pytest.approx(want, rel=16 * EPS, abs=0)
+    assert float(gradients["bandwidth"]) == pytest.approx(by_bandwidth, rel=16 * EPS, abs=0)
     terms = gradients[0] * MOVE[:4]
     assert np.sum(terms) == pytest.approx(by_samples, abs=16 * EPS * np.sum(np.abs(terms)))
-    if scale > 1e-20:
+    if scale > 1e-10:
         near = np.round(SAMPLES["apart"] * 4) * 2.0**-30
         f = backend.compiled(functools.partial(renyi.kernel_entropy, alpha=2, kernel=kernel))
         both = [backend.numpy(f(backend.asarray(x))) for x in (near, 1 + near)]
@@ -180,9 +180,9 @@ def test_bandwidths_and_orders_in_arrays(backend):
                         renyi.value_and_grad(renyi.kernel_entropy, w)(x[j], alphas[j], **options)
                         for w in (0, "bandwidth")
                     ]
-                    assert value[i, j] == pytest.approx(wants[0][0], rel=1e-13)
+                    assert value[i, j] == pytest.approx(wants[0][0], rel=1e-13, abs=0)
                     np.testing.assert_allclose(by_samples[i, j], wants[0][1], rtol=1e-12, atol=1e-14)
-                    assert slope[i, j] == pytest.approx(wants[1][1], rel=1e-12)
+                    assert slope[i, j] == pytest.approx(wants[1][1], rel=1e-12, abs=0)
             np.testing.assert_allclose(backend.numpy(products[0]), 0.5 * by_samples.sum(0), rtol=1e-12, atol=1e-14)
             np.testing.assert_allclose(backend.numpy(products[1]), 0.5 * slope.sum(1, keepdims=True), rtol=1e-12)
     if backend.library in {"jax", "strict"}:
@@ -256,7 +256,7 @@ def test_automatic_differentiation(backend, kernel, monkeypatch):
             backend, lambda s: renyi.kernel_entropy(samples, 2, kernel=kernel, bandwidth=s), sigma, "reverse"
         )
         want = renyi.grad(renyi.kernel_entropy, "bandwidth")(SAMPLES["coincident"], 2, **options)
-        assert got == pytest.approx(want, rel=1e-13)
+        assert got == pytest.approx(want, rel=1e-13, abs=0)
 
 
 def test_samples_of_zeros_have_no_direction(backend):
@@ -265,7 +265,7 @@ def test_samples_of_zeros_have_no_direction(backend):
         f = backend.compiled(lambda x: renyi.value_and_grad(renyi.kernel_entropy)(x, 2, kernel="cosine"))
         value, gradient = f(backend.asarray(samples))
         want = renyi.kernel_entropy(samples[::2], 2, kernel="cosine")
-        assert float(backend.numpy(value)) == pytest.approx(want, rel=8 * EPS)
+        assert float(backend.numpy(value)) == pytest.approx(want, rel=8 * EPS, abs=0)
         assert (backend.numpy(gradient)[1] == 0).all()
 
 

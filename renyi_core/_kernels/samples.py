@@ -162,7 +162,7 @@ def feature_gram(x: Array, kernel: KernelName, xp: Any) -> tuple[Array, Array, A
     if kernel == "cosine":
         squares = xp.sum(x * x, axis=-1, keepdims=True)
         # a sample of zeros has no direction, and counts for nothing
-        lengths = xp.where(squares > 0, xp.sqrt(xp.where(squares > 0, squares, 1.0)), math.inf)
+        lengths = xp.where(squares > 0, xp.sqrt(xp.where(squares > 0, squares, 1.0)), 1.0)
         x = x / lengths
     other = xp.matrix_transpose(x)
     gram = xp.matmul(other, x) if x.shape[-1] < x.shape[-2] else xp.matmul(x, other)
