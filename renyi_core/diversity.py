@@ -61,8 +61,9 @@ def gram_entropy(gram: Array, /, alpha: Any, *, base: float | None = None) -> Ar
     as a number needs no eigenvalues, and sees negative ones only if Σ (K_ii K_jj − K_ij²) is negative, or a K_ii is.
 
     Eigenvalues have the rounding of the largest: those of up to N units in its last place are taken as 0, or α < 1
-    would sum noise, and the error of the entropy is that of these eigenvalues. α = 2 is exact, within 16 units in the
-    last place of the dtype, for samples that nearly coincide too.
+    would sum noise. The errors of the entropy and of its derivatives are those of the eigenvalues, next to 1 and 1/tr K
+    and not to themselves where they are small. α = 2 is exact, within 16 units in the last place of the dtype, its
+    derivative too, also for samples that nearly coincide or of which hardly any two are alike.
 
     ``grad`` and ``value_and_grad`` take ``wrt=0``, whose derivative U diag(∂H/∂λ) Uᵀ is symmetric, and ``"alpha"``. At
     an eigenvalue of 0 the derivative is the right one if that is finite (α > 1) and 0 else; equal eigenvalues are no

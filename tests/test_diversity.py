@@ -208,7 +208,7 @@ def test_invariance_and_monotony(backend):
     assert all(low > high for low, high in itertools.pairwise(values))
 
 
-@pytest.mark.parametrize("scale", [1.0, 2.0**300, 2.0**-300])
+@pytest.mark.parametrize("scale", [1.0, 2.0**530, 2.0**-530], ids=["1", "large", "small"])
 def test_order_two_of_samples_that_nearly_coincide(backend, scale):
     gaps = np.asarray([[0.0, 1, 2, 4], [1, 0, 3, 2], [2, 3, 0, 1], [4, 2, 1, 0]])
     pair = backend.compiled(lambda k: renyi.value_and_grad(renyi.gram_entropy)(k, 2))
@@ -230,6 +230,22 @@ def test_order_two_of_samples_that_nearly_coincide(backend, scale):
             np.testing.assert_array_equal(backend.numpy(again), backend.numpy(value))
             wanted = matrix + np.eye(4) * 2 / np.trace(k)
             np.testing.assert_allclose(scale * backend.numpy(gradient), wanted, atol=8 * EPS)
+
+
+def test_order_two_of_samples_that_are_hardly_alike(backend):
+    """The derivative is small, and right to the last digits next to itself."""
+    alike = 2.0**-40 * DIRECTION / 3
+    for diagonal in (np.ones(4), 1 + 2.0**-38 * np.arange(4)):
+        gram = alike - np.diag(np.diag(alike)) + np.diag(diagonal)
+        with mpmath.workdps(oracle.DIGITS):
+            k = oracle.matrix(gram)
+            trace, square = mpmath.fsum(k[i, i] for i in range(4)), mpmath.fsum(x**2 for x in k)
+            want = 2 * (mpmath.eye(4) / trace - k / square)
+            want = np.asarray(want.tolist(), dtype=float)
+        got = backend.numpy(renyi.grad(renyi.gram_entropy)(backend.asarray(gram), 2))
+        # the shares of a trace that is no power of 2 round, each
+        spread = EPS if diagonal[1] > 1 else 0
+        np.testing.assert_allclose(got, want, rtol=16 * EPS, atol=8 * EPS * np.max(np.abs(want)) + spread)
 
 
 def test_order_two_of_rank_one(backend):

@@ -128,6 +128,14 @@ def order_two(mixed: Array, purity: Array, xp: Any) -> Rows:
     return Rows(one, h, 0 * h, h, one * purity)
 
 
+def _purity_gap(shares: Array, unit: Array, xp: Any) -> Array:
+    """Return ‖A‖² I − A for a trace of 1; as sums of squares and differences, which are small for A near I/N."""
+    diagonal = xp.linalg.diagonal(shares)
+    between = shares * (1 - unit)
+    spread = xp.sum(diagonal[..., None, :] * (diagonal[..., None, :] - diagonal[..., :, None]), axis=-1)
+    return unit * (xp.sum(between * between, axis=(-2, -1))[..., None] + spread)[..., None] - between
+
+
 def gram_entropy_and_gradient(
     gram: Array, order: Order, *, measure: Measure, unit: Array, rows: ByRows, xp: Any
 ) -> tuple[Array, Array]:
@@ -138,7 +146,7 @@ def gram_entropy_and_gradient(
         sums = order_two(*_collision(gram, trace, sound, rows, xp), xp)
         value, factor = measure.value(sums, order, xp=xp), factor_of(sums, order, measure, None, xp)
         purity = sums.total_alpha[..., None, None]
-        gradient = 2 * (unit - gram / size / xp.where(purity > 0, purity, 1.0)) / size
+        gradient = 2 * _purity_gap(gram / size, unit, xp) / xp.where(purity > 0, purity, 1.0) / size
         gradient = gradient + 0 * sums.h[..., None, None]
         return value, gradient if factor is None else gradient * factor[..., None, None]
     values, vectors = xp.linalg.eigh(gram)
