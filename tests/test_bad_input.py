@@ -19,8 +19,10 @@ PARAMETRIC = {"gaussian_divergence", "gaussian_entropy", "tanh_gaussian_entropy"
 ESTIMATES = {"EntropyEstimate", "entropy_from_counts", "entropy_from_log_prob"}
 # those of joint distributions in test_information
 JOINTS = {"conditional_entropy", "maximal_leakage", "mutual_information"}
+# those of kernel matrices in test_diversity, of samples in test_samples
+DIVERSITY = {"gram_entropy", "gram_joint_entropy", "gram_mutual_information", "kernel_entropy", "vendi_score"}
 TOOLS = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad"}
-OTHER = TOOLS | PAIRS | PARAMETRIC | ESTIMATES | JOINTS
+OTHER = TOOLS | PAIRS | PARAMETRIC | ESTIMATES | JOINTS | DIVERSITY
 
 
 class Call(NamedTuple):

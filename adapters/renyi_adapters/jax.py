@@ -21,11 +21,12 @@ from renyi_core._kernels.state import Door, Order, Rows, finish, partial_state
 
 from . import _jax_logits as logits
 from ._jax_pairs import divergence
+from ._jax_rows import by_rows
 
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["divergence", "entropy", "entropy_and_gradient"]
+__all__ = ["by_rows", "divergence", "entropy", "entropy_and_gradient"]
 
 
 @dataclass(frozen=True)
