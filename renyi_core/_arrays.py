@@ -34,6 +34,7 @@ __all__ = [
     "prepare_parameters",
     "put_back",
     "same_namespace",
+    "sum_dtype",
     "sum_to_shape",
     "zeros",
 ]
@@ -217,7 +218,9 @@ def put_back(values: Array, axes: tuple[int, ...], xp: Any) -> Array:
     """Return an array that broadcasts against the result with length 1 along the axes that the result lacks."""
     for i in reversed(axes):
         if -i <= values.ndim + 1:
-            values = xp.expand_dims(values, axis=i)
+            # Dask's expand_dims needs lengths that are known
+            known = _known(*values.shape)
+            values = xp.expand_dims(values, axis=i) if known else values[(..., None, *[slice(None)] * (-i - 1))]
     return values
 
 
@@ -407,10 +410,13 @@ def identity(n: int, like: Array, xp: Any) -> Array:
 
 def zeros(shape: tuple[int, ...], like: Array, xp: Any, *, dtype: Any = None) -> Array:
     """Return zeros of the dtype that sums of an array have, or of another one, on its device."""
-    if dtype is None:
-        floats = _floats(xp, like.dtype)
-        dtype = like.dtype if floats is None else floats.accumulator
-    return xp.zeros(shape, dtype=dtype, device=device(like))
+    return xp.zeros(shape, dtype=sum_dtype(like, xp) if dtype is None else dtype, device=device(like))
+
+
+def sum_dtype(x: Array, xp: Any) -> Any:
+    """Return the dtype that sums of an array have."""
+    floats = _floats(xp, x.dtype)
+    return x.dtype if floats is None else floats.accumulator
 
 
 def _reduced(shape: tuple[Any, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import math
 import operator
 from typing import Any, NamedTuple
 
-from renyi_core._arrays import Problem, check_fits, put_back, same_namespace, zeros
+from renyi_core._arrays import Problem, check_fits, put_back, same_namespace, sum_dtype, zeros
 
 Array = Any
 
@@ -56,12 +56,12 @@ class Batch(NamedTuple):
         weights, where = self.weights, problem.where
         if weights is None and where is None:
             return self
-        dtype = zeros((), problem.x, xp).dtype
+        dtype = sum_dtype(problem.x, xp)
         if weights is not None:
             weights = xp.astype(weights, dtype, copy=False)
         if where is not None:
             for _ in range(len(self.rows) + len(problem.axis) - where.ndim):
-                where = xp.expand_dims(where, axis=0)
+                where = where[None, ...]
             some = xp.any(where, axis=problem.axis)
             weights = xp.astype(some, dtype) if weights is None else xp.where(some, weights, 0.0)
         if all(isinstance(n, int) for n in self.rows):
@@ -91,7 +91,7 @@ class Batch(NamedTuple):
         xp = self.problem.xp
         entries = functools.reduce(operator.add, map(xp.zeros_like, self.arrays))
         ones = xp.max(entries, axis=self.problem.axis) + 1.0
-        return xp.astype(ones, zeros((), self.problem.x, xp).dtype, copy=False)
+        return xp.astype(ones, sum_dtype(self.problem.x, xp), copy=False)
 
     def scaled(self, values: Array, factor: Any) -> Array:
         """Return values times a number or a scalar array, in their own dtype."""
@@ -124,7 +124,7 @@ def per_row(values: Array, problem: Problem) -> Array:
 def product(factor: Any, other: Any, batch: Batch) -> Any:
     """Return the product of two factors, each None for 1, a number or an array, in the dtype of sums."""
     xp = batch.problem.xp
-    dtype = zeros((), batch.problem.x, xp).dtype
+    dtype = sum_dtype(batch.problem.x, xp)
     result = None
     for each in (factor, other):
         if each is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
-from renyi_core._arrays import Problem, prepare_pair, zeros
+from renyi_core._arrays import Problem, prepare_pair
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels import divergence as kernels
 
@@ -162,9 +162,9 @@ class DivergenceTerm(_OfDivergence):
 def _uniform(problem: Problem, source: str) -> Array:
     """Return the uniform distribution, in the shape of one row where the lengths are known."""
     x, xp = problem.x, problem.xp
-    shape = tuple(n if i in problem.axis else 1 for i, n in enumerate(x.shape, -x.ndim))
-    known = all(isinstance(n, int) for n in shape)
-    uniform = zeros(shape, x, xp, dtype=x.dtype) if known else xp.zeros_like(x)
+    one_row = tuple(slice(None) if i in problem.axis else slice(1) for i in range(-x.ndim, 0))
+    known = all(isinstance(n, int) for n in x.shape)
+    uniform = xp.zeros_like(x[one_row] if known else x)
     return uniform if source == "logits" else uniform + 1.0
 
 
