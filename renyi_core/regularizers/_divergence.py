@@ -162,8 +162,8 @@ class DivergenceTerm(_OfDivergence):
 def _uniform(problem: Problem, source: str) -> Array:
     """Return the uniform distribution, in the shape of one row where the lengths are known."""
     x, xp = problem.x, problem.xp
-    one_row = tuple(slice(None) if i in problem.axis else slice(1) for i in range(-x.ndim, 0))
     known = all(isinstance(n, int) for n in x.shape)
+    one_row = tuple(slice(None) if i in problem.axis or n == 0 else slice(1) for i, n in enumerate(x.shape, -x.ndim))
     uniform = xp.zeros_like(x[one_row] if known else x)
     return uniform if source == "logits" else uniform + 1.0
 
