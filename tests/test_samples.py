@@ -135,7 +135,7 @@ def test_it_is_the_entropy_of_the_kernel_matrix(backend):
         "cosine": product / lengths[:, :, None] / lengths[:, None],
     }
     samples = backend.asarray(x)
-    for kernel, gram in matrices.items():
+    for kernel, gram in list(matrices.items())[:: 3 if backend.library == "jax" else 1]:
         for alpha in orders_of(backend):
             options = {**options_of(kernel), "base": 2}
             f = backend.compiled(lambda x, a=alpha, options=options: renyi.kernel_entropy(x, a, **options))
