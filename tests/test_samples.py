@@ -259,6 +259,28 @@ def test_automatic_differentiation(backend, kernel, monkeypatch):
         assert got == pytest.approx(want, rel=1e-13, abs=0)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_torch_keeps_the_samples_alone(backend):
+    if backend.library != "torch":
+        pytest.skip("a test of torch")
+    import torch
+
+    x, sigma = torch.asarray(SAMPLES["apart"], requires_grad=True), torch.tensor(1.5).double().requires_grad_()
+    large, saved = torch.randn(100, 3, requires_grad=True), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):
+        renyi.kernel_entropy(large, 2)
+    assert 300 <= sum(saved) < 2000
+    for kernel in ("gaussian", "laplacian"):
+
+        def f(x, sigma, kernel=kernel):
+            return renyi.kernel_entropy(x, 2, kernel=kernel, bandwidth=sigma)
+
+        assert torch.autograd.gradcheck(f, (x, sigma), check_forward_ad=True)
+        assert torch.autograd.gradgradcheck(f, (x, sigma))
+        stack = torch.stack([x, 2 * x]).detach()
+        torch.testing.assert_close(torch.func.vmap(f, (0, None))(stack, sigma), f(stack, sigma))
+
+
 def test_samples_of_zeros_have_no_direction(backend):
     x = np.asarray([[1.0, 2.0], [0.0, 0.0], [3.0, -1.0]])
     for samples in (x, np.concat([x, np.zeros((3, 2))], axis=1)):
