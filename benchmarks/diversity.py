@@ -4,8 +4,7 @@
 
 ``value`` is the entropy alone; ``gradient`` has the gradient with respect to the samples besides, by torch's backward,
 or by ``renyi.value_and_grad`` (``rule``). At α = 2 the plain code takes minus the logarithm of the mean square of the
-matrix. The contestants alternate within a round; medians of processor time, in milliseconds, one thread,
-float64.
+matrix. The contestants alternate within a round; medians of processor time, in milliseconds, one thread, float64.
 """
 
 from __future__ import annotations

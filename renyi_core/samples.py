@@ -76,8 +76,8 @@ def kernel_entropy(
     "gaussian" or "laplacian" stores no matrix, for the gradient neither: it needs a few megabytes, or what the samples
     themselves take, whatever N; and it is exact, within 16 units in the last place of the dtype, for samples that
     nearly coincide too. Other orders form the matrix, whose eigenvalues have the rounding of the largest: the entropy
-    of samples closer than that is lost. torch's automatic differentiation stores all N²·d differences; JAX's, and the
-    derivatives here, do not.
+    of samples closer than that is lost, and where torch's automatic differentiation stores all N²·d differences; JAX's,
+    and the derivatives here, do not.
 
     "cosine" and "linear" take the d × d matrix of the features instead, if that is smaller: its entropy is the same. A
     sample of zeros has no direction, and counts for nothing.

@@ -32,7 +32,7 @@ DIRECTION = np.asarray([[3.0, 1.0, -1.0, 0.5], [1.0, 2.0, 0.25, 0.0], [-1.0, 0.2
 
 def orders_of(backend):
     """All but 2 need eigenvalues, which Dask has not; with JAX each is a compilation, and arrays have the rest."""
-    return {"dask": (2.0,), "jax": (0.5, 2.0, math.inf)}.get(backend.library, ORDERS)
+    return {"dask": (2.0,), "jax": (0.5, 2.0)}.get(backend.library, ORDERS)
 
 
 def all_of(backend, f, wrts, *arrays, **options):
@@ -112,7 +112,8 @@ def test_derivatives_at_eigenvalues_that_are_zero_or_equal(backend):
         np.testing.assert_allclose(gradients[names.index("identity")], np.zeros((4, 4)), atol=1e-15)
     # at ∞ the two largest eigenvalues share the derivative −1/λ, and 1/tr is added to each of the four
     half = np.kron(np.eye(2), np.full((2, 2), 0.5))
-    np.testing.assert_allclose(results[math.inf][1][names.index("pairs")], (np.eye(4) - half) / 4, atol=1e-15)
+    if math.inf in results:
+        np.testing.assert_allclose(results[math.inf][1][names.index("pairs")], (np.eye(4) - half) / 4, atol=1e-15)
 
 
 def test_largest_eigenvalues_that_rounding_alone_tells_apart(backend):
@@ -235,6 +236,7 @@ def test_order_two_of_samples_that_nearly_coincide(backend, scale):
 def test_order_two_of_samples_that_are_hardly_alike(backend):
     """The derivative is small, and right to the last digits next to itself."""
     alike = 2.0**-40 * DIRECTION / 3
+    f = backend.compiled(functools.partial(renyi.grad(renyi.gram_entropy), alpha=2))
     for diagonal in (np.ones(4), 1 + 2.0**-38 * np.arange(4)):
         gram = alike - np.diag(np.diag(alike)) + np.diag(diagonal)
         with mpmath.workdps(oracle.DIGITS):
@@ -242,7 +244,7 @@ def test_order_two_of_samples_that_are_hardly_alike(backend):
             trace, square = mpmath.fsum(k[i, i] for i in range(4)), mpmath.fsum(x**2 for x in k)
             want = 2 * (mpmath.eye(4) / trace - k / square)
             want = np.asarray(want.tolist(), dtype=float)
-        got = backend.numpy(renyi.grad(renyi.gram_entropy)(backend.asarray(gram), 2))
+        got = backend.numpy(f(backend.asarray(gram)))
         # the shares of a trace that is no power of 2 round, each
         spread = EPS if diagonal[1] > 1 else 0
         np.testing.assert_allclose(got, want, rtol=16 * EPS, atol=8 * EPS * np.max(np.abs(want)) + spread)
@@ -259,96 +261,6 @@ def test_order_two_of_rank_one(backend):
     assert (value == 0).any()
     trace = np.trace(grams, axis1=1, axis2=2)[:, None, None]
     np.testing.assert_allclose(gradient, 2 * (np.eye(6) - grams / trace) / trace, rtol=1e-12, atol=1e-14)
-
-
-def joint(x, y, alpha):
-    return oracle.entropy(mpmath.matrix([[x[i, j] * y[i, j] for j in range(x.cols)] for i in range(x.rows)]), alpha)
-
-
-def shared(x, y, alpha):
-    return oracle.entropy(x, alpha) + oracle.entropy(y, alpha) - joint(x, y, alpha)
-
-
-TWO = {"joint": (renyi.gram_joint_entropy, joint), "shared": (renyi.gram_mutual_information, shared)}
-
-
-@functools.cache
-def exact_of_two(quantity, pair, alpha):
-    """The quantity, its derivatives along DIRECTION with respect to each matrix, and that with respect to α."""
-    of = TWO[quantity][1]
-    with mpmath.workdps(oracle.DIGITS):
-        one, other = (oracle.matrix(MATRICES[name]) for name in pair)
-        direction = oracle.matrix(DIRECTION)
-        first = oracle.along(lambda x: of(x, other, alpha), one, direction)
-        second = oracle.along(lambda y: of(one, y, alpha), other, direction)
-        slope = oracle.alpha_slope(lambda a: of(one, other, a), alpha)
-        return tuple(map(float, (of(one, other, alpha), first, second, slope)))
-
-
-@pytest.mark.parametrize("quantity", TWO)
-def test_two_variables(backend, quantity):
-    if backend.library == "jax" and quantity == "joint":
-        pytest.skip("a part of the other")
-    names, others = ("full", "rank two", "pairs", "identity"), ("rank two", "full", "full", "pairs")
-    x, y = (np.stack([MATRICES[name] for name in side]) for side in (names, others))
-    wrts = (0, 1) if backend.library == "dask" else (0, 1, "alpha")
-    results = all_of(backend, TWO[quantity][0], wrts, x, y)
-    for alpha in set(results) & {0.5, 1.0, 2.0, 3.0}:
-        for k, pair in enumerate(zip(names, others, strict=True)):
-            value, *gradients = (part[k] for part in results[alpha])
-            want, *derivatives, slope = exact_of_two(quantity, pair, alpha)
-            assert abs(value - want) <= 32 * EPS, (pair, alpha)
-            for wrt in (0, 1):
-                # up to α = 1, matrices that are not of full rank have no finite derivative out of their range
-                if alpha > 1 or pair[wrt] in {"full", "identity"}:
-                    got = np.sum(gradients[wrt] * DIRECTION)
-                    assert got == pytest.approx(derivatives[wrt], rel=1e-12, abs=1e-13), (pair, alpha, wrt)
-            assert gradients[2:] == pytest.approx([slope][: len(gradients) - 2], rel=1e-12, abs=1e-13), (pair, alpha)
-
-
-def test_two_variables_broadcast(backend):
-    if backend.library == "jax":
-        pytest.skip("slow there, and the others say it")
-    x, y = backend.asarray(STACK[:2]), backend.asarray(MATRICES["full"])
-    for f in (renyi.gram_joint_entropy, renyi.gram_mutual_information):
-        each, product = (
-            backend.numpy(renyi.grad(f, 1)(x, y, 2, base=2, **options))
-            for options in ({}, {"cotangent": backend.asarray(np.asarray([1.0, -2.0]))})
-        )
-        assert each.shape == (2, 4, 4)
-        np.testing.assert_allclose(product, each[0] - 2 * each[1], rtol=1e-12, atol=1e-14)
-        nats = backend.numpy(renyi.grad(f, 1)(x, y, 2))
-        np.testing.assert_allclose(each * math.log(2), nats, rtol=1e-14)
-
-
-def test_laws_of_two_variables(backend):
-    if backend.library in {"jax", "dask"}:
-        pytest.skip("slow there, and the others say it")
-    rng = np.random.default_rng(3)
-    for n in (2, 3, 5):
-        grams = []
-        for size in (n, 2):
-            x = rng.normal(size=(50, n, size))
-            x /= np.linalg.norm(x, axis=-1, keepdims=True)
-            grams.append(backend.asarray(x @ np.swapaxes(x, -1, -2)))
-        for alpha in ORDERS:
-            one, other = (backend.numpy(renyi.gram_entropy(k, alpha)) for k in grams)
-            joint = backend.numpy(renyi.gram_joint_entropy(*grams, alpha))
-            assert (joint >= np.maximum(one, other) - 1e-13).all()
-            shared = backend.numpy(renyi.gram_mutual_information(*grams, alpha))
-            assert (shared <= np.minimum(one, other) + 1e-13).all()
-            if alpha in {0, 1}:
-                assert (shared >= -1e-13).all()
-
-
-def test_information_may_be_negative(backend):
-    """With equal diagonals and entries that are not negative, too: log((35/90)/((5/9)(65/90)))."""
-    root = math.sqrt(0.75)
-    x = np.asarray([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]])
-    y = np.asarray([[1.0, root, root], [root, 1.0, 0.5], [root, 0.5, 1.0]])
-    assert np.linalg.eigvalsh(y).min() > -1e-15
-    value = float(backend.numpy(renyi.gram_mutual_information(backend.asarray(x), backend.asarray(y), 2)))
-    assert value == pytest.approx(math.log(63 / 65), rel=1e-13, abs=0)
 
 
 def test_matrices_that_are_none_are_nan_alone(backend):
@@ -463,20 +375,6 @@ def test_bad_input(backend):
         if not kwargs:
             with pytest.raises(error, match=message):
                 renyi.vendi_score(*args)
-    pairs = [
-        (TypeError, "`gram_y`", (square, 1.0, 2.0), {}),
-        (TypeError, "`gram_y`.*dtype", (square, backend.asarray(np.eye(3), "float32"), 2.0), {}),
-        (ValueError, "`gram_x`.*square", (vector, square, 2.0), {}),
-        (ValueError, "`gram_y`.*square", (square, vector, 2.0), {}),
-        (ValueError, "`gram_y`.*3 samples", (square, backend.asarray(np.eye(4)), 2.0), {}),
-        (ValueError, "`gram_y`.*broadcast", (backend.asarray(STACK[:2]), backend.asarray(STACK[:3]), 2.0), {}),
-        (ValueError, "`alpha`", (square, square, -1.0), {}),
-        (ValueError, "`base`", (square, square, 2.0), {"base": 0}),
-    ]
-    for f in (renyi.gram_joint_entropy, renyi.gram_mutual_information):
-        for error, message, args, kwargs in pairs:
-            with pytest.raises(error, match=message):
-                f(*args, **kwargs)
     if backend.library == "dask":
         with pytest.raises(TypeError, match="eigenvalues"):
             renyi.grad(renyi.gram_entropy, "alpha")(square, 2.0)

@@ -76,7 +76,7 @@ def _differences(x: Array, y: Array) -> Array:
 def _exponents(differences: Array, s: Scaled, xp: Any) -> Array:
     """Return r."""
     if s.power == 2:
-        return xp.vecdot(differences, differences) / (2 * s.scale)
+        return xp.linalg.vecdot(differences, differences) / (2 * s.scale)
     return xp.sum(xp.abs(differences), axis=-1) / s.scale
 
 

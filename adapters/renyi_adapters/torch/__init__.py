@@ -11,6 +11,7 @@ from ._entropy import (
 from ._linear import linear_entropy
 from ._parallel import parallel_entropy
 from ._results import EntropyAndLogProb
+from ._samples import order_two_entropy
 from ._statistics import entropy_and_log_prob
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "entropy_hvp",
     "gradient_in_place_of_the_input",
     "linear_entropy",
+    "order_two_entropy",
     "parallel_entropy",
 ]
