@@ -45,5 +45,5 @@ def rule_of(function: Callable[..., Any], transform: str) -> Rule:
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """Return the name of a function, the representation of a callable object."""
-    return getattr(function, "__name__", None) or repr(function)
+    """Return the name of a function, or that of the type of a callable object, which may hold arrays."""
+    return getattr(function, "__name__", None) or type(function).__name__
