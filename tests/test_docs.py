@@ -36,6 +36,12 @@ def test_readme():
         exec(compile(block, "README.md", "exec"), {})
 
 
+def test_page_of_terms():
+    result = doctest.testfile(str(ROOT / "docs" / "regularizers.md"), module_relative=False)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
 def test_quickstart(tmp_path):
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")

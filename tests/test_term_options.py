@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import oracle_terms as oracle
 import pytest
-from test_regularizers import PAIRS, TERMS, close
+from test_regularizers import PAIRS, TERMS, close, skip_where_lazy
 
 import renyi_core as renyi
 from renyi_core.regularizers import (
@@ -366,8 +366,9 @@ def test_schedules_under_compilation(backend):
         got = compiled(*map(backend.asarray, given))
         for part, want in zip(got, loss(*given), strict=True):
             close(backend, part, want, 64)
-    # and three times on NumPy
-    assert len(traces) == 4
+    if backend.compiles:
+        # and three times on NumPy
+        assert len(traces) == 4
 
 
 @pytest.mark.parametrize("name", ALL)
