@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any, ClassVar
 
 from renyi_core._arrays import prepare
 from renyi_core._dispatch import dispatch
-from renyi_core._kernels import divergence as pairs
 from renyi_core._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
 from renyi_core._kernels.measures import ENTROPY
-from renyi_core._kernels.regularizers import weighted
+from renyi_core._kernels.regularizers import deviations, through_mean, weighted
 
-from ._calls import Batch, in_rows, per_row, product, with_arrays
-from ._marginal import BatchTerm, Marginal, mean_of, scalar_order
+from ._calls import Batch, in_rows, per_row, product
+from ._marginal import BatchTerm, Marginal, Mean, mean_of, scalar_order
 
 Array = Any
 
@@ -155,7 +153,8 @@ class InformationTerm(BatchTerm):
 
     Notes
     -----
-    With a = b = 1, as numbers, it is formed as the mean of D_1(p‖mean p), and exact for rows that are nearly alike; for
+    With a = b = 1, as numbers, it is formed as the mean of D_1(p‖mean p) from differences of the logits, and exact for
+    rows that are nearly alike too, in value and gradient; of ``source="probs"``, as far as their rounding allows. For
     other orders it is a difference of entropies, with the rounding of the larger one, and may be negative.
 
     ``grad`` and ``value_and_grad`` take ``wrt=0``, ``"marginal_alpha"``, ``"conditional_alpha"`` and ``"weight"``.
@@ -236,19 +235,11 @@ class InformationTerm(BatchTerm):
         problem = batch.problem
         return {"door": self.source, "where": problem.where, "axis": problem.axis, "xp": problem.xp}
 
-    def _against_mean(self, batch: Batch) -> tuple[Batch, Array, Any]:
-        """Return the batch with the outcomes that the mean has, the mean next to the rows, and the shares."""
-        mean, xp = mean_of(batch, self.source), batch.problem.xp
-        values = mean.spread(mean.mean, xp)
-        used = ~(values <= 0)
-        if self.source == "logits":
-            values = xp.log(xp.where(used, values, 1.0))
-        # an outcome whose mean has fallen to 0 is out, whatever its logits
-        x = batch.problem.x
-        if batch.problem.where is not None:
-            # a row leaves an outcome out of itself, not out of the mean
-            x = xp.where(batch.problem.where, x, -math.inf if self.source == "logits" else 0.0)
-        return batch._replace(problem=with_arrays(batch.problem, x, used)), values, mean.shares
+    def _against_mean(self, batch: Batch) -> tuple[Mean, Array, Array, Array]:
+        """Return the mean, the divergence of each row from it, log(p/mean), and where that has weight."""
+        mean = mean_of(batch, self.source)
+        shares = in_rows(mean.shares, batch)
+        return mean, *deviations(batch.problem.x, mean.p, shares, axes=mean.axes, **self._kwargs(batch))
 
     def _mean_rows(self, rows: Array, shares: Any, batch: Batch) -> Array:
         xp = batch.problem.xp
@@ -257,10 +248,8 @@ class InformationTerm(BatchTerm):
     def _total(self, batch: Batch) -> Array:
         xp = batch.problem.xp
         if self._shannon:
-            batch, mean, shares = self._against_mean(batch)
-            kernel = dispatch(pairs.divergence, xp)
-            rows = kernel(batch.problem.x, mean, batch.problem.order, **self._kwargs(batch))
-            return self._mean_rows(rows, shares, batch)
+            mean, rows, _, _ = self._against_mean(batch)
+            return self._mean_rows(rows, mean.shares, batch)
         marginal = Marginal.of(batch, self.marginal_alpha, self.source)
         rows = dispatch(entropy, xp)(batch.problem.x, batch.problem.order, measure=ENTROPY, **self._kwargs(batch))
         return marginal.value() - self._mean_rows(rows, marginal.mean.shares, batch)
@@ -269,11 +258,11 @@ class InformationTerm(BatchTerm):
         xp = batch.problem.xp
         if self._shannon:
             # what the rows change of the mean has no effect to first order
-            batch, mean, shares = self._against_mean(batch)
-            both = dispatch(pairs.divergence_and_gradient, xp)
-            scale = in_rows(product(shares, factor, batch), batch)
-            rows, gradient = both(batch.problem.x, mean, batch.problem.order, wrt=0, scale=scale, **self._kwargs(batch))
-            return self._mean_rows(rows, shares, batch), gradient
+            mean, rows, slope, live = self._against_mean(batch)
+            shares = in_rows(product(mean.shares, factor, batch), batch)
+            door: Any = self.source
+            gradient = through_mean(mean.p, slope, shares, mean.size, door=door, axis=batch.problem.axis, xp=xp)
+            return self._mean_rows(rows, mean.shares, batch), xp.where(live | xp.isnan(gradient), gradient, 0.0)
         marginal = Marginal.of(batch, self.marginal_alpha, self.source)
         value, gradient = marginal.value_and_gradient(batch, factor)
         shares = marginal.mean.shares

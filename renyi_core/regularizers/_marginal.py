@@ -43,7 +43,7 @@ class Mean(NamedTuple):
 def mean_of(batch: Batch, source: Any) -> Mean:
     problem, xp = batch.problem, batch.problem.xp
     p, size = assignments(problem.x, door=source, where=problem.where, axis=problem.axis, xp=xp)
-    shares = batch.shares() if 0 not in batch.rows else zeros(batch.rows, p, xp)
+    shares = batch.shares()
     axes = tuple(i for i in range(p.ndim) if i - p.ndim not in problem.axis)
     mean = xp.sum(weighted(p, in_rows(shares, batch), xp=xp), axis=axes)
     empty = None
@@ -79,7 +79,7 @@ class BatchTerm(Term):
         raise NotImplementedError
 
     def _evaluate(self, batch: Batch) -> Array:
-        if batch.none():
+        if batch.none() or 0 in batch.rows:
             return zeros((), batch.problem.x, batch.problem.xp)
         batch = self._masked(batch)
         return batch.scaled(0.0 - self._total(batch), batch.weight)
@@ -95,7 +95,7 @@ class BatchTerm(Term):
         xp = given.problem.xp
         check_cotangent(cotangent, given.problem, ())
         order = None if wrt in {0, "weight"} else self._order(given, str(wrt))
-        if given.none() and wrt != "weight":
+        if 0 in given.rows or (given.none() and wrt != "weight"):
             return given._replace(alpha=order).zero(wrt)
         batch = self._masked(given)
         if wrt == "weight":
