@@ -278,6 +278,49 @@ def test_an_order_for_each_row(backend):
         assert slope.shape == (5,)
 
 
+def test_orders_along_another_axis(backend):
+    """Without a reduction each order has its gradient; with one they are summed."""
+    skip_where_lazy(backend)
+    x, orders = backend.asarray(oracle.X), np.asarray([[0.5], [2.0]])
+    weights = backend.asarray(oracle.WEIGHTS)
+    for term in (EntropyBonus(weight=0.5), EntropyFloor(target=1.2, weight=0.5)):
+        each = term.replace(alpha=backend.asarray(orders), reduction="none")
+        value, gradient = renyi.value_and_grad(each)(x, sample_weight=weights)
+        assert tuple(value.shape) == (2, 5)
+        assert tuple(gradient.shape) == (2, 5, 4)
+        for k, alpha in enumerate((0.5, 2.0)):
+            want, slope = renyi.value_and_grad(each.replace(alpha=alpha))(x, sample_weight=weights)
+            close(backend, value[k, :], backend.numpy(want))
+            close(backend, gradient[k, :, :], backend.numpy(slope))
+        _, summed = renyi.value_and_grad(each.replace(reduction="sum"))(x, sample_weight=weights)
+        close(backend, summed, backend.numpy(gradient).sum(0))
+
+
+def test_the_floor_presses_from_the_first_step_below_it(backend):
+    skip_where_lazy(backend)
+    x = backend.asarray(oracle.X[:1])
+    both = renyi.value_and_grad(renyi.entropy_from_logits)(x, 2.0)
+    h, slope = (float(backend.numpy(part).ravel()[0]) for part in both)
+    for gap in (1e-3, -1e-3):
+        value, gradient = renyi.value_and_grad(EntropyFloor(target=h + gap, alpha=2.0))(x)
+        assert float(backend.numpy(value)) == pytest.approx(max(0.0, gap), abs=1e-6)
+        assert backend.numpy(gradient)[0, 0] == pytest.approx(-slope if gap > 0 else 0.0)
+
+
+def test_infinite_values_of_rows_that_do_not_count(backend):
+    skip_where_lazy(backend)
+    x = backend.asarray(oracle.X)
+    orders = backend.asarray(np.asarray([0.0, 1.0, 1.0, 2.0, math.nan]))
+    weights = backend.asarray(np.asarray([0, 1, 0, 1, 0]))
+    for reduction in ("mean", "sum", "none"):
+        term = GaussianEntropyBonus(alpha=orders, reduction=reduction)
+        value, gradient = renyi.value_and_grad(term)(x, sample_weight=weights)
+        assert np.isfinite(backend.numpy(value)).all()
+        assert (backend.numpy(gradient)[0] == 0).all()
+        assert (backend.numpy(gradient)[1] != 0).all()
+    assert backend.numpy(GaussianEntropyBonus(alpha=0)(x)) == -math.inf
+
+
 EMPTY = {
     "of weight 0": (lambda b: {"sample_weight": b.asarray(np.zeros(5))}),
     "masked": (lambda b: {"sample_weight": b.asarray(np.zeros(5, dtype=bool))}),

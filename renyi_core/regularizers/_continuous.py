@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any, ClassVar
 
-from renyi_core._arrays import coefficient, counted, prepare, prepare_parameters, sum_to_shape
+from renyi_core._arrays import coefficient, counted, prepare, prepare_parameters
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.estimators import (
@@ -176,7 +176,7 @@ class GaussianEntropyBonus(RowTerm):
             rows, gradient = both(mean, scale, batch.alpha, cotangent=factor, **kwargs)
             return rows, gradient * scale if wrt == 0 else gradient
         gradient = xp.zeros_like(accumulate(x, xp=xp)) + (1.0 if factor is None else in_rows(factor, batch))
-        return self._rows(batch), gradient if factor is None else sum_to_shape(gradient, tuple(x.shape), xp)
+        return self._rows(batch), gradient
 
     def _slope(self, batch: Batch) -> tuple[Array, Array]:
         problem = batch.problem
