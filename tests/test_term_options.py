@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -60,7 +62,7 @@ def test_terms_read_back():
         again = eval(
             repr(term), {name: value for name, value in globals().items() if name[0].isupper() or name == "math"}
         )
-        assert again == term
+        assert again == term == pickle.loads(pickle.dumps(term)) == copy.deepcopy(term)
         assert hash(again) == hash(term)
     assert EntropyBonus(alpha=2.0) != EntropyBonus(alpha=2.5)
     assert EntropyBonus() != SampledEntropyBonus()
