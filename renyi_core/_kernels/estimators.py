@@ -7,7 +7,7 @@ nothing is divided by t that is not of its order.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from .doors import accumulate
 from .special import expm1_ratio, log1p_ratio
@@ -16,7 +16,45 @@ from .state import Order, nonzero
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["entropy_from_log_prob", "falling_power_sum", "power_sum_ratio"]
+__all__ = ["LogMean", "entropy_from_log_prob", "falling_power_sum", "log_mean", "power_sum_ratio"]
+
+
+class LogMean(NamedTuple):
+    """What is kept of the values ℓ: how many count, their mean, ℓ − mean and log mean exp(t (ℓ − mean))/t."""
+
+    count: Any
+    mean: Array
+    r: Array
+    excess: Array
+
+
+def log_mean(values: Array, order: Order, *, axis: Axis, xp: Any, where: Array | None = None) -> LogMean:
+    """Return the parts of the mean of exp(t ℓ); the reduced axes keep length 1.
+
+    ``values`` must be finite; where ``where`` is False they do not count.
+    """
+    mean, count = _means(values, axis, where, xp)
+    r = values - mean
+    if where is not None:
+        r = xp.where(where, r, 0.0)
+    u = order.t * r
+    top = xp.max(u, axis=axis, keepdims=True)
+    gentle = xp.max(xp.abs(u), axis=axis, keepdims=True) <= 1
+    eps = float(xp.finfo(values.dtype).eps)
+    gain, _ = _means(r * expm1_ratio(xp.where(gentle, u, 0.0), eps=eps, xp=xp), axis, where, xp)
+    near = gain * log1p_ratio(xp.where(gentle, order.t * gain, 0.0), eps=eps, xp=xp)
+    total, _ = _means(xp.exp(u - top), axis, where, xp)
+    far = (xp.log(xp.where(total == 0, 1.0, total)) + top) / nonzero(order, xp=xp)
+    return LogMean(count, mean, r, xp.where(gentle, near, far))
+
+
+def _means(values: Array, axis: Axis, where: Array | None, xp: Any) -> tuple[Array, Any]:
+    """Return the mean of the values that count, and how many they are (None: all)."""
+    if where is None:
+        return xp.mean(values, axis=axis, keepdims=True), None
+    count = xp.sum(xp.astype(where, values.dtype), axis=axis, keepdims=True)
+    total = xp.sum(xp.where(where, values, 0.0), axis=axis, keepdims=True)
+    return total / xp.where(count > 0, count, 1.0), count
 
 
 def entropy_from_log_prob(log_prob: Array, order: Order, *, axis: Axis, xp: Any) -> Array:
@@ -25,16 +63,8 @@ def entropy_from_log_prob(log_prob: Array, order: Order, *, axis: Axis, xp: Any)
     least = -xp.max(values, axis=axis, keepdims=True)
     if order.static and order.alpha == math.inf:
         return least
-    mean = xp.mean(values, axis=axis, keepdims=True)
-    r = values - mean
-    u = order.t * r
-    top = xp.max(u, axis=axis, keepdims=True)
-    gentle = xp.max(xp.abs(u), axis=axis, keepdims=True) <= 1
-    eps = float(xp.finfo(values.dtype).eps)
-    gain = xp.mean(r * expm1_ratio(xp.where(gentle, u, 0.0), eps=eps, xp=xp), axis=axis, keepdims=True)
-    near = gain * log1p_ratio(xp.where(gentle, order.t * gain, 0.0), eps=eps, xp=xp)
-    far = (xp.log(xp.mean(xp.exp(u - top), axis=axis, keepdims=True)) + top) / nonzero(order, xp=xp)
-    value = -mean - xp.where(gentle, near, far)
+    parts = log_mean(values, order, axis=axis, xp=xp)
+    value = -parts.mean - parts.excess
     return value if order.static else xp.where(order.infinite, least, value)
 
 

@@ -1,0 +1,106 @@
+"""The ratio (log Γ(k − t) − log Γ(k))/t, t = α − 1, and its derivative: one form, exact through α = 1, for k > t ≥ −1.
+
+With y = k + 8 and ℓ(x) = log1p(x)/x, the recurrence of Γ and Stirling's series, log Γ(y) = (y − 1/2) log y − y +
+log(2π)/2 + Σ cₙ y^(1−2n), give::
+
+    Σ_{k ≤ j < y} ℓ(−t/j)/j − (y − t − 1/2) ℓ(−t/y)/y − log y + 1 + Σ cₙ (a^(2n−1) − b^(2n−1))/t
+
+with a = 1/(y − t), b = 1/y. The last difference is t·a·b times a sum of products of a and b: nothing is divided by t.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from .special import log1p_ratio, log1p_ratio_slope
+from .state import Order
+
+__all__ = ["gamma_ratio", "gamma_ratio_slope"]
+
+SHIFT = 8
+"""So far are k − t and k moved up before Stirling's series, whose tenth term is then under 1e-17."""
+STIRLING = (
+    1 / 12,
+    -1 / 360,
+    1 / 1260,
+    -1 / 1680,
+    1 / 1188,
+    -691 / 360360,
+    1 / 156,
+    -3617 / 122400,
+    43867 / 244188,
+    -174611 / 125400,
+)
+"""B₂ₙ/(2n(2n − 1))."""
+
+
+def gamma_ratio(order: Order, k: int, *, xp: Any) -> Any:
+    """Return (log Γ(k − t) − log Γ(k))/t for −1 <= t < k: −ψ(k) at t = 0."""
+    t, y = order.t, k + SHIFT
+    ratio, _ = _ratios(order, xp)
+    total = 1 - math.log(y) - (y - t - 0.5) / y * ratio(y) + _series(t, y)[0]
+    for j in range(y - 1, k - 1, -1):
+        total = total + ratio(j) / j
+    return total
+
+
+def gamma_ratio_slope(order: Order, k: int, *, xp: Any) -> Any:
+    """Return the derivative of :func:`gamma_ratio` with respect to t, which is positive."""
+    t, y = order.t, k + SHIFT
+    ratio, slope = _ratios(order, xp)
+    total = (ratio(y) + (y - t - 0.5) / y * slope(y)) / y + _series(t, y)[1]
+    for j in range(y - 1, k - 1, -1):
+        total = total - slope(j) / (j * j)
+    return total
+
+
+def _series(t: Any, y: int) -> tuple[Any, Any]:
+    """Return the divided difference of Stirling's series and its derivative."""
+    a, b = 1 / (y - t), 1 / y
+    # h is the sum of the products of 2n − 2 factors a or b
+    h, h_slope = 1.0, 0.0
+    value = slope = 0.0 * a
+    for n, coefficient in enumerate(STIRLING):
+        if n > 0:
+            for power in (2 * n - 1, 2 * n):
+                h, h_slope = a * h + b**power, a * (h_slope + a * h)
+        value = value + coefficient * h
+        slope = slope + coefficient * (a * h + h_slope)
+    return a * b * value, a * b * slope
+
+
+def _ratios(order: Order, xp: Any) -> tuple[Callable[[int], Any], Callable[[int], Any]]:
+    """Return ℓ and its derivative at −t/j, as functions of j > t."""
+    t = order.t
+    if order.static:
+        return lambda j: _static_ratio(t, j), lambda j: _static_slope(t, j)
+    eps = float(xp.finfo(t.dtype).eps)
+
+    def ratio(j: int) -> Any:
+        inner = t < j / 2
+        near = log1p_ratio(xp.where(inner, t, 0.0) / -j, eps=eps, xp=xp)
+        u = xp.where(inner, j / 2, t)
+        return xp.where(inner, near, -j * xp.log((j - u) / j) / u)
+
+    def slope(j: int) -> Any:
+        inner = xp.abs(t) <= j / 2
+        near = log1p_ratio_slope(xp.where(inner, t, 0.0) / -j, eps=eps)
+        u = xp.where(inner, j / 2, t)
+        return xp.where(inner, near, -j * (j / (j - u) + j * xp.log((j - u) / j) / u) / u)
+
+    return ratio, slope
+
+
+def _static_ratio(t: float, j: int) -> float:
+    if t == 0:
+        return 1.0
+    return -j / t * (math.log1p(-t / j) if t < j / 2 else math.log((j - t) / j))
+
+
+def _static_slope(t: float, j: int) -> float:
+    if abs(t) <= j / 2:
+        near: float = log1p_ratio_slope(-t / j, eps=2.0**-52)
+        return near
+    return -j * (j / (j - t) - _static_ratio(t, j)) / t
