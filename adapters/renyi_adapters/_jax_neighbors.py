@@ -18,7 +18,7 @@ __all__ = ["kth_neighbor", "neighbor_sum"]
 def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:  # noqa: ARG001
     """Overlay renyi_core._kernels.neighbors.kth_neighbor."""
     samples = jax.lax.stop_gradient(samples)
-    *sets, n, dimension = samples.shape
+    *sets, n, _ = samples.shape
     size = jnp.max(jnp.abs(samples), axis=(-2, -1), keepdims=True)
     # squares of differences of this unit neither overflow nor vanish
     size = jnp.where(size > 0, size, 1.0)

@@ -1,4 +1,4 @@
-"""Nearest neighbours in NumPy: by a k-d tree where SciPy is installed and dimensions are few, else by a partial sort."""
+"""Nearest neighbours in NumPy: by SciPy's k-d tree where there is one and dimensions are few, or by partial sorts."""
 
 from __future__ import annotations
 

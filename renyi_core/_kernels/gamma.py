@@ -11,11 +11,12 @@ with a = 1/(y − t), b = 1/y. The last difference is t·a·b times a sum of pro
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from .special import log1p_ratio, log1p_ratio_slope
 from .state import Order
+
+Array = Any
 
 __all__ = ["gamma_ratio", "gamma_ratio_slope"]
 
@@ -39,20 +40,23 @@ STIRLING = (
 def gamma_ratio(order: Order, k: int, *, xp: Any) -> Any:
     """Return (log Γ(k − t) − log Γ(k))/t for −1 <= t < k: −ψ(k) at t = 0."""
     t, y = order.t, k + SHIFT
-    ratio, _ = _ratios(order, xp)
-    total = 1 - math.log(y) - (y - t - 0.5) / y * ratio(y) + _series(t, y)[0]
-    for j in range(y - 1, k - 1, -1):
-        total = total + ratio(j) / j
+    ratios = [_static_ratio(t, j) for j in range(k, y + 1)] if order.static else _ratios(t, k, xp)
+    total = 1 - math.log(y) - (y - t - 0.5) / y * ratios[-1] + _series(t, y)[0]
+    for i in reversed(range(SHIFT)):
+        total = total + ratios[i] / (k + i)
     return total
 
 
 def gamma_ratio_slope(order: Order, k: int, *, xp: Any) -> Any:
     """Return the derivative of :func:`gamma_ratio` with respect to t, which is positive."""
     t, y = order.t, k + SHIFT
-    ratio, slope = _ratios(order, xp)
-    total = (ratio(y) + (y - t - 0.5) / y * slope(y)) / y + _series(t, y)[1]
-    for j in range(y - 1, k - 1, -1):
-        total = total - slope(j) / (j * j)
+    if order.static:
+        ratio, slopes = _static_ratio(t, y), [_static_slope(t, j) for j in range(k, y + 1)]
+    else:
+        ratio, slopes = _ratios(t, k, xp)[-1], _slopes(t, k, xp)
+    total = (ratio + (y - t - 0.5) / y * slopes[-1]) / y + _series(t, y)[1]
+    for i in reversed(range(SHIFT)):
+        total = total - slopes[i] / ((k + i) * (k + i))
     return total
 
 
@@ -71,26 +75,30 @@ def _series(t: Any, y: int) -> tuple[Any, Any]:
     return a * b * value, a * b * slope
 
 
-def _ratios(order: Order, xp: Any) -> tuple[Callable[[int], Any], Callable[[int], Any]]:
-    """Return ℓ and its derivative at −t/j, as functions of j > t."""
-    t = order.t
-    if order.static:
-        return lambda j: _static_ratio(t, j), lambda j: _static_slope(t, j)
-    eps = float(xp.finfo(t.dtype).eps)
+def _arguments(t: Array, k: int, xp: Any) -> tuple[Array, Array]:
+    """Return x = −t/j and 1 + x for j from k to k + 8, along a last axis."""
+    steps = range(k, k + SHIFT + 1)
+    return xp.stack([t / -j for j in steps], axis=-1), xp.stack([(j - t) / j for j in steps], axis=-1)
 
-    def ratio(j: int) -> Any:
-        inner = t < j / 2
-        near = log1p_ratio(xp.where(inner, t, 0.0) / -j, eps=eps, xp=xp)
-        u = xp.where(inner, j / 2, t)
-        return xp.where(inner, near, -j * xp.log((j - u) / j) / u)
 
-    def slope(j: int) -> Any:
-        inner = xp.abs(t) <= j / 2
-        near = log1p_ratio_slope(xp.where(inner, t, 0.0) / -j, eps=eps)
-        u = xp.where(inner, j / 2, t)
-        return xp.where(inner, near, -j * (j / (j - u) + j * xp.log((j - u) / j) / u) / u)
+def _ratios(t: Array, k: int, xp: Any) -> list[Array]:
+    """Return ℓ(−t/j) for j from k to k + 8."""
+    x, rest = _arguments(t, k, xp)
+    inner = x > -0.5
+    near = log1p_ratio(xp.where(inner, x, 0.0), eps=float(xp.finfo(t.dtype).eps), xp=xp)
+    far = xp.log(xp.where(inner, 0.5, rest)) / xp.where(inner, -0.5, x)
+    values = xp.where(inner, near, far)
+    return [values[..., i] for i in range(SHIFT + 1)]
 
-    return ratio, slope
+
+def _slopes(t: Array, k: int, xp: Any) -> list[Array]:
+    """Return the derivative of ℓ at −t/j for j from k to k + 8."""
+    x, rest = _arguments(t, k, xp)
+    inner = xp.abs(x) <= 0.5
+    near = log1p_ratio_slope(xp.where(inner, x, 0.0), eps=float(xp.finfo(t.dtype).eps))
+    rest, outer = xp.where(inner, 0.5, rest), xp.where(inner, -0.5, x)
+    values = xp.where(inner, near, (1 / rest - xp.log(rest) / outer) / outer)
+    return [values[..., i] for i in range(SHIFT + 1)]
 
 
 def _static_ratio(t: float, j: int) -> float:

@@ -19,7 +19,8 @@ def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:  # noqa: ARG001
     samples = samples.detach()
     # a power of two, so that squares are in range and no digit is lost
     exponent = torch.frexp(samples.abs().amax((-2, -1), keepdim=True))[1]
-    samples = torch.ldexp(samples, -exponent)
+    least = math.frexp(torch.finfo(samples.dtype).tiny)[1]
+    samples = torch.ldexp(samples, -exponent.clamp(min=least))
     found = []
     for block in blocks_of(samples):
         distances = torch.cdist(samples[..., block, :], samples, compute_mode="donot_use_mm_for_euclid_dist")

@@ -1,0 +1,340 @@
+"""Entropy by nearest neighbours: the definition in 60 digits, laws of motion, consistency, ties, derivatives."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+
+import mpmath
+import numpy as np
+import oracle_particles as oracle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_autodiff import derivative
+
+import renyi_core as renyi
+
+BACKENDS = ("numpy", "numpy:agnostic", "strict", "torch", "jax", "jax:x32", "dask")
+BOUND, COARSE = 8, 64
+
+
+def sample(n, d, seed=0, scale=1.0):
+    return np.random.default_rng(seed).normal(size=(n, d)) * scale
+
+
+def orders(k):
+    return (0.0, 0.3, 0.5, 1 - 1e-12, 1.0, 1 + 1e-12, 1.5, 2.0, k + 0.9)
+
+
+def bound(backend, dtype):
+    return COARSE if backend.bounds[dtype][0] > 16 else BOUND
+
+
+SHAPES = ((6, 1, 1), (7, 2, 2), (12, 3, 3))
+
+
+@pytest.mark.parametrize(("n", "d", "k"), SHAPES)
+def test_value(backend, n, d, k):
+    for dtype in backend.dtypes:
+        rows = sample(n, d).astype(dtype)
+        x, eps = backend.asarray(rows, dtype), float(np.finfo(dtype).eps)
+        alphas = [a for a in orders(k) if a < k + 1]
+        want = np.asarray([float(oracle.entropy(rows.tolist(), k, a)) for a in alphas])
+        size = np.asarray([float(oracle.size(rows.tolist(), k, a)) for a in alphas])
+        f = backend.compiled(lambda x, a, k=k: renyi.particle_entropy(x, a, k=k))
+        got = backend.numpy(f(x, backend.asarray(np.asarray(alphas))))
+        assert got.dtype == dtype
+        assert (np.abs(got - want) <= bound(backend, dtype) * eps * size).all(), (got - want) / eps / size
+        some = range(len(alphas)) if not backend.slow else (3,) if backend.compiles else (1, 5)
+        for i in some:
+            f = backend.compiled(lambda x, a=alphas[i], k=k: renyi.particle_entropy(x, a, k=k))
+            got = backend.numpy(f(x))
+            assert abs(got - want[i]) <= bound(backend, dtype) * eps * size[i], (alphas[i], got, want[i])
+
+
+def test_extreme_scales(backend):
+    """Squares of these differences would overflow or vanish, or make neighbours of all samples."""
+    for dtype, scales in {"float32": (1e-30, 1e30), "float64": (1e-200, 1e200)}.items():
+        if dtype not in backend.dtypes:
+            continue
+        rows = np.stack([sample(8, 2, 1, scale) for scale in scales]).astype(dtype)
+        f = backend.compiled(lambda x: renyi.particle_entropy(x, 2.0))
+        got = backend.numpy(f(backend.asarray(rows, dtype)))
+        for i, row in enumerate(rows.tolist()):
+            want, size = oracle.entropy(row, 3, 2), oracle.size(row, 3, 2)
+            assert abs(got[i] - want) <= bound(backend, dtype) * float(np.finfo(dtype).eps) * size
+
+
+def test_half_precision(backend):
+    if backend.library not in {"numpy", "torch"}:
+        pytest.skip("the others are alike")
+    rows = sample(8, 2).astype(np.float16)
+    got = renyi.particle_entropy(backend.asarray(rows, "float16"), 2.0)
+    want = renyi.particle_entropy(rows.astype(np.float32), 2.0)
+    assert backend.numpy(got).dtype == np.float16
+    assert backend.numpy(got) == np.float16(want)
+
+
+@given(seed=st.integers(0, 2**32 - 1), power=st.integers(-30, 30), alpha=st.sampled_from((0.0, 0.5, 1.0, 1.7, 3.5)))
+def test_scale_and_translation(backend, seed, power, alpha):
+    """H(aX) = H(X) + d log a; a translation that rounds nothing changes nothing."""
+    rows = np.random.default_rng(seed).integers(0, 1 << 10, size=(6, 2)).astype(np.float32) + np.eye(6, 2) / 8
+    x = np.stack([rows, rows * 2.0**power, rows + 2.0**12, rows[::-1]])
+    got = backend.numpy(renyi.particle_entropy(backend.asarray(x), alpha))
+    assert got[2] == got[0]
+    wants = got[0] + 2 * power * math.log(2), got[0]
+    tolerance = 64 * np.finfo(got.dtype).eps * (20 + 2 * abs(power))
+    for value, want in zip(got[[1, 3]], wants, strict=True):
+        assert value == want or abs(value - want) <= tolerance
+
+
+# five standard deviations, measured over 200 sets of samples: of Gaussians d = 1, 2, 5, of the unit cube d = 2
+GAUSSIAN = {1: {}, 2: {}, 5: {}}
+
+
+def test_sets_are_apart(backend):
+    sets = np.stack([sample(9, 2, seed) for seed in range(6)]).reshape(2, 3, 9, 2)
+    x = backend.asarray(sets)
+    got = backend.numpy(backend.compiled(lambda x: renyi.particle_entropy(x, 2.0))(x))
+    assert got.shape == (2, 3)
+    one = [[float(renyi.particle_entropy(s, 2.0)) for s in row] for row in sets]
+    rtol = 1e-5 if got.dtype == np.float32 else 1e-13
+    np.testing.assert_allclose(got, one, rtol=rtol)
+    alphas = backend.asarray(np.asarray([[[0.5]], [[4.0]], [[2.0]], [[9.0]], [[math.inf]], [[-1.0]]]))
+    table = backend.numpy(backend.compiled(lambda x, a: renyi.particle_entropy(x, a, base=2))(x, alphas))
+    assert table.shape == (6, 2, 3)
+    np.testing.assert_allclose(table[2], got / math.log(2), rtol=rtol)
+    assert np.isfinite(table[0]).all()
+    assert np.isnan(table[[1, 3, 4, 5]]).all()
+
+
+def test_set_that_is_not_finite_gives_nan_alone(backend):
+    sets = np.stack([sample(6, 2, seed) for seed in range(5)])
+
+    def parts(x):
+        value, gradient = renyi.value_and_grad(renyi.particle_entropy)(x, 0.5)
+        slope = renyi.grad(renyi.particle_entropy, "alpha")(x, 0.5)
+        return value, gradient, slope, renyi.particle_reward(x, 0.5)
+
+    f = backend.compiled(parts)
+    want = [backend.numpy(part)[::2] for part in f(backend.asarray(sets))]
+    sets[1, 0, 0], sets[3, 5, 1] = math.nan, math.inf
+    got = list(map(backend.numpy, f(backend.asarray(sets))))
+    for part, sound in zip(got, want, strict=True):
+        assert np.isnan(part[1::2]).all()
+        np.testing.assert_array_equal(part[::2], sound)
+        assert np.isfinite(sound).all()
+
+
+def test_samples_that_coincide(backend):
+    """Where k others lie on a sample: −inf from α = 1 on; below, a sum without the sample, and no derivative in it."""
+    rows = sample(7, 2)
+    rows[1] = rows[3] = rows[0]
+    x = backend.asarray(np.stack([rows, np.zeros((7, 2))]))
+    alphas = np.asarray([0.0, 0.5, 0.99, 1.0, 1.000001, 2.0])
+    rtol = 1e-4 if backend.dtypes == ("float32",) else 1e-13
+    want = [float(oracle.entropy(rows.tolist(), 2, a)) for a in alphas[:3]]
+    for wrt in (0, "alpha"):
+        both = renyi.value_and_grad(renyi.particle_entropy, wrt)
+        f = backend.compiled(lambda x, a, both=both: both(x, a, k=2))
+        value, gradient = map(backend.numpy, f(x, backend.asarray(alphas[:, None])))
+        np.testing.assert_allclose(value[:3, 0], want, rtol=rtol)
+        assert (value[3:] == -math.inf).all()
+        assert (value[:, 1] == -math.inf).all()
+        assert np.isfinite(gradient).all()
+        assert (gradient[3:] == 0).all()
+        assert (gradient[:, 1] == 0).all()
+        assert (gradient[:3, 0] != 0).any(axis=tuple(range(1, gradient.ndim - 1))).all()
+        for i in range(6) if not backend.slow else ():
+            value_i, gradient_i = both(x, float(alphas[i]), k=2)
+            np.testing.assert_allclose(backend.numpy(value_i), value[i], rtol=1e-14)
+            np.testing.assert_allclose(backend.numpy(gradient_i), gradient[i], rtol=1e-11, atol=1e-13)
+    reward = backend.numpy(backend.compiled(lambda x: renyi.particle_reward(x, 0.5, k=2))(x))
+    assert (reward[0][[0, 1, 3]] == 0).all()
+    assert (reward[0][[2, 4, 5, 6]] > 0).all()
+    assert (reward[1] == 0).all()
+
+
+DERIVATIVES = (0.0, 0.5, 1 + 1e-12, 2.0, 3.5)
+
+
+@pytest.mark.parametrize("wrt", [0, "alpha"])
+def test_derivatives(backend, wrt):
+    k = 3
+    rows = sample(7, 2, 4).astype(np.float32).astype(np.float64)
+    exact = oracle.gradient if wrt == 0 else oracle.alpha_gradient
+    want = np.asarray([exact(rows.tolist(), k, a) for a in DERIVATIVES])
+    x, alphas = backend.asarray(rows), backend.asarray(np.asarray(DERIVATIVES))
+    both = renyi.value_and_grad(renyi.particle_entropy, wrt)
+    value, got = backend.compiled(lambda x, a: both(x, a, k=k))(x, alphas)
+    got, eps = backend.numpy(got), float(np.finfo(backend.dtypes[-1]).eps)
+    assert got.shape == want.shape
+    scale = np.max(np.abs(want), axis=tuple(range(1, want.ndim)), keepdims=True)
+    assert (np.abs(got - want) <= 64 * eps * scale).all(), (got - want) / eps / scale
+    plain = backend.compiled(lambda x, a: renyi.particle_entropy(x, a, k=k))(x, alphas)
+    np.testing.assert_array_equal(backend.numpy(value), backend.numpy(plain))
+    for i in range(5) if not backend.slow else ():
+        _, one = both(x, DERIVATIVES[i], k=k)
+        assert (np.abs(backend.numpy(one) - want[i]) <= 64 * eps * scale[i]).all()
+    product = both(x, alphas, k=k, cotangent=backend.asarray(np.arange(5.0)), base=2)[1]
+    weights = np.arange(5.0) / math.log(2)
+    product, total = backend.numpy(product), np.tensordot(weights, want, 1) if wrt == 0 else weights * want
+    assert product.shape == total.shape
+    assert (np.abs(product - total) <= 1024 * eps * np.max(np.abs(total))).all()
+
+
+def test_alpha_derivative_at_one(backend):
+    """Half of trigamma(k) less the variance of d log ρ."""
+    rows = sample(7, 2, 4)
+    rho = [float(r) for r in oracle.distances(rows.tolist(), 3)]
+    want = (float(mpmath.psi(1, 3)) - np.var(2 * np.log(rho))) / 2
+    x = backend.asarray(rows)
+    for alpha in (1, backend.asarray(np.asarray(1.0))):
+        slope = renyi.grad(renyi.particle_entropy, "alpha")(x, alpha)
+        assert backend.numpy(slope) == pytest.approx(want, rel=1e-4 if backend.dtypes == ("float32",) else 1e-12)
+
+
+def test_automatic_differentiation(backend):
+    if backend.library not in {"torch", "jax"}:
+        pytest.skip("no automatic differentiation")
+    eps = float(np.finfo(backend.dtypes[-1]).eps)
+    rows = sample(7, 2, 4)
+    twins = sample(7, 2, 4)
+    twins[1] = twins[0]
+    x, alphas = backend.asarray(np.stack([rows, twins])), backend.asarray(np.asarray([[0.5], [1.0], [1.5]]))
+
+    def f(x, alpha):
+        values = renyi.particle_entropy(x, alpha, k=1)
+        return backend.xp.where(values > -math.inf, values, 0.0)
+
+    for wrt, name in ((0, 0), (1, "alpha")):
+        use = f if not backend.compiles else backend.compiled(f)
+        got = derivative(backend, use, x, alphas, wrt)
+        rule = backend.compiled(lambda x, a, n=name: renyi.grad(renyi.particle_entropy, n)(x, a, k=1, cotangent=1.0))
+        want = backend.numpy(rule(x, alphas))
+        assert np.isfinite(got).all()
+        assert (np.abs(got - want) <= 256 * eps * np.max(np.abs(want))).all()
+    reward = derivative(
+        backend, backend.compiled(lambda x, alpha: renyi.particle_reward(x, alpha, k=1)), x, alphas[0], 0
+    )
+    assert np.isfinite(reward).all()
+
+
+def brute(rows, k):
+    """Return the indices of k-th nearest neighbours, and the distances."""
+    gaps = rows[:, None] - rows
+    squares = np.sum(gaps * gaps, axis=-1)
+    np.fill_diagonal(squares, np.inf)
+    index = np.argsort(squares, axis=-1)[:, k - 1]
+    return index, np.sqrt(squares[np.arange(len(rows)), index])
+
+
+@pytest.mark.parametrize("d", [2, 17])
+def test_many_samples(backend, d):
+    """More pairs than one block holds; few dimensions, and more than a tree takes. The gradient adds up to none."""
+    n = 1100
+    rows = sample(n, d, 7).astype(np.float32).astype(np.float64)
+    index, rho = brute(rows, 3)
+    x = backend.asarray(rows)
+    eps = float(np.finfo(backend.dtypes[-1]).eps)
+    reward = backend.compiled(lambda x: renyi.particle_reward(x, 0.25))(x)
+    np.testing.assert_allclose(backend.numpy(reward), rho**0.75, rtol=16 * eps if eps < 1e-10 else 64 * eps)
+    value, gradient = backend.compiled(lambda x: renyi.value_and_grad(renyi.particle_entropy)(x, 1.0))(x)
+    pull = d / n * (rows - rows[index]) / rho[:, None] ** 2
+    want = pull.copy()
+    np.subtract.at(want, index, pull)
+    assert np.max(np.abs(backend.numpy(gradient) - want)) <= 64 * eps * np.max(np.abs(want))
+    constant = float(oracle.log_ball(d) + oracle.log_factor(3, 1)) + math.log(n - 1)
+    assert backend.numpy(value) == pytest.approx(constant + d * np.log(rho).mean(), rel=64 * eps)
+
+
+def test_neighbors_with_and_without_a_tree(monkeypatch):
+    """SciPy's tree, and what runs where there is no SciPy."""
+    from renyi_adapters import _numpy_neighbors as search
+
+    rows = np.stack([sample(600, 3, seed) for seed in (1, 2)]).astype(np.float32)
+    assert (search.tree_class() is None) == (importlib.util.find_spec("scipy") is None)
+    calls = []
+
+    def tree(samples):
+        calls.append(samples)
+        from scipy.spatial import cKDTree
+
+        return cKDTree(samples)
+
+    if search.tree_class() is not None:
+        monkeypatch.setattr(search, "tree_class", lambda: tree)
+        by_tree = search.kth_neighbor(rows, k=4, xp=np)
+        assert len(calls) == 2
+        monkeypatch.setattr(search, "tree_class", lambda: None)
+        np.testing.assert_array_equal(by_tree, search.kth_neighbor(rows, k=4, xp=np))
+        assert len(calls) == 2
+    monkeypatch.setattr(search, "tree_class", lambda: None)
+    np.testing.assert_array_equal(search.kth_neighbor(rows, k=4, xp=np)[0], brute(rows[0].astype(float), 4)[0])
+
+
+def test_without_scipy(monkeypatch):
+    import sys
+
+    from renyi_adapters import _numpy_neighbors as search
+
+    monkeypatch.setitem(sys.modules, "scipy.spatial", None)
+    search.tree_class.cache_clear()
+    assert search.tree_class() is None
+    search.tree_class.cache_clear()
+
+
+def test_reward(backend):
+    """Neighbours on a line by hand: distances 1, 1, 2 and 9."""
+    x = backend.asarray(np.asarray([[0.0], [1.0], [3.0], [12.0]]))
+    for alpha in (0.25, 0.5, 0.9):
+        got = backend.numpy(renyi.particle_reward(x, alpha, k=1))
+        np.testing.assert_allclose(got, np.asarray([1.0, 1.0, 2.0, 9.0]) ** (1 - alpha), rtol=1e-6)
+    got = backend.numpy(renyi.particle_reward(x, 0.5, k=2))
+    np.testing.assert_allclose(got, np.sqrt([3.0, 2.0, 3.0, 11.0]), rtol=1e-6)
+    alphas = backend.asarray(np.asarray([[0.5], [0.0], [1.0], [2.0], [math.inf], [-1.0], [math.nan]]))
+    table = backend.numpy(renyi.particle_reward(x, alphas, k=2))
+    np.testing.assert_array_equal(table[0], got)
+    assert np.isnan(table[1:]).all()
+
+
+def test_bad_input(backend):
+    x = backend.asarray(sample(5, 2))
+    cases = [
+        (TypeError, "`samples`", ([[1.0], [2.0]], 0.5), {}),
+        (TypeError, "`samples`", (backend.asarray(np.ones((5, 2), dtype=np.int64)), 0.5), {}),
+        (ValueError, "`samples`", (x[:, 0], 0.5), {}),
+        (ValueError, "`samples`", (x[:1, :], 0.5), {}),
+        (ValueError, "`samples`", (x[:, :0], 0.5), {}),
+        (ValueError, "`k`", (x, 0.5), {"k": 0}),
+        (ValueError, "`k`", (x, 0.5), {"k": 5}),
+        (TypeError, "`k`", (x, 0.5), {"k": 1.0}),
+        (TypeError, "`k`", (x, 0.5), {"k": True}),
+        (ValueError, "`alpha`", (x, -0.1), {}),
+        (ValueError, "`alpha`", (x, math.nan), {}),
+        (TypeError, "`alpha`", (x, 2j), {}),
+        (TypeError, "`alpha`", (x, "2"), {}),
+    ]
+    for f in (renyi.particle_entropy, renyi.particle_reward):
+        for error, message, args, kwargs in cases:
+            with pytest.raises(error, match=message):
+                f(*args, **kwargs)
+    sets = backend.asarray(np.stack([sample(5, 2)] * 2))
+    with pytest.raises(ValueError, match="`alpha`"):
+        renyi.particle_entropy(sets, backend.asarray(np.ones(3)))
+    for f in (renyi.particle_entropy, renyi.value_and_grad(renyi.particle_entropy)):
+        for alpha in (4, 4.0, 5, math.inf):
+            with pytest.raises(ValueError, match="`alpha` must be less than `k`"):
+                f(x, alpha)
+        with pytest.raises(ValueError, match="`base`"):
+            f(x, 2, base=1)
+    for alpha in (0, 1, 1.5, math.inf):
+        with pytest.raises(ValueError, match="`alpha` must be between 0 and 1"):
+            renyi.particle_reward(x, alpha)
+    with pytest.raises(ValueError, match="`cotangent`"):
+        renyi.grad(renyi.particle_entropy)(x, 2, cotangent=backend.asarray(np.ones(3)))
+    with pytest.raises(ValueError, match="`wrt`"):
+        renyi.grad(renyi.particle_entropy, 1)
+    with pytest.raises(TypeError, match="`f`"):
+        renyi.grad(renyi.particle_reward)
