@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import math
 
@@ -11,9 +12,10 @@ import oracle_particles as oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_autodiff import derivative
 
 import renyi_core as renyi
+from renyi_core._kernels.gamma import gamma_ratio, gamma_ratio_slope
+from renyi_core._kernels.state import Order
 
 BACKENDS = ("numpy", "numpy:agnostic", "strict", "torch", "jax", "jax:x32", "dask")
 BOUND, COARSE = 8, 64
@@ -46,7 +48,7 @@ def test_value(backend, n, d, k):
         got = backend.numpy(f(x, backend.asarray(np.asarray(alphas))))
         assert got.dtype == dtype
         assert (np.abs(got - want) <= bound(backend, dtype) * eps * size).all(), (got - want) / eps / size
-        some = range(len(alphas)) if not backend.slow else (3,) if backend.compiles else (1, 5)
+        some = range(len(alphas)) if not backend.slow else () if backend.compiles and d > 1 else (3,)
         for i in some:
             f = backend.compiled(lambda x, a=alphas[i], k=k: renyi.particle_entropy(x, a, k=k))
             got = backend.numpy(f(x))
@@ -76,12 +78,18 @@ def test_half_precision(backend):
     assert backend.numpy(got) == np.float16(want)
 
 
+@functools.cache
+def compiled_once(backend):
+    return backend.compiled(renyi.particle_entropy)
+
+
 @given(seed=st.integers(0, 2**32 - 1), power=st.integers(-30, 30), alpha=st.sampled_from((0.0, 0.5, 1.0, 1.7, 3.5)))
 def test_scale_and_translation(backend, seed, power, alpha):
     """H(aX) = H(X) + d log a; a translation that rounds nothing changes nothing."""
     rows = np.random.default_rng(seed).integers(0, 1 << 10, size=(6, 2)).astype(np.float32) + np.eye(6, 2) / 8
     x = np.stack([rows, rows * 2.0**power, rows + 2.0**12, rows[::-1]])
-    got = backend.numpy(renyi.particle_entropy(backend.asarray(x), alpha))
+    alpha = backend.asarray(np.asarray(alpha)) if backend.compiles else alpha
+    got = backend.numpy(compiled_once(backend)(backend.asarray(x), alpha))
     assert got[2] == got[0]
     wants = got[0] + 2 * power * math.log(2), got[0]
     tolerance = 64 * np.finfo(got.dtype).eps * (20 + 2 * abs(power))
@@ -135,10 +143,10 @@ def test_samples_that_coincide(backend):
     alphas = np.asarray([0.0, 0.5, 0.99, 1.0, 1.000001, 2.0])
     rtol = 1e-4 if backend.dtypes == ("float32",) else 1e-13
     want = [float(oracle.entropy(rows.tolist(), 2, a)) for a in alphas[:3]]
-    for wrt in (0, "alpha"):
-        both = renyi.value_and_grad(renyi.particle_entropy, wrt)
-        f = backend.compiled(lambda x, a, both=both: both(x, a, k=2))
-        value, gradient = map(backend.numpy, f(x, backend.asarray(alphas[:, None])))
+    rules = [renyi.value_and_grad(renyi.particle_entropy, wrt) for wrt in (0, "alpha")]
+    pairs = backend.compiled(lambda x, a: [both(x, a, k=2) for both in rules])(x, backend.asarray(alphas[:, None]))
+    for both, pair in zip(rules, pairs, strict=True):
+        value, gradient = map(backend.numpy, pair)
         np.testing.assert_allclose(value[:3, 0], want, rtol=rtol)
         assert (value[3:] == -math.inf).all()
         assert (value[:, 1] == -math.inf).all()
@@ -165,23 +173,26 @@ def test_derivatives(backend, wrt):
     rows = sample(7, 2, 4).astype(np.float32).astype(np.float64)
     exact = oracle.gradient if wrt == 0 else oracle.alpha_gradient
     want = np.asarray([exact(rows.tolist(), k, a) for a in DERIVATIVES])
-    x, alphas = backend.asarray(rows), backend.asarray(np.asarray(DERIVATIVES))
+    weights = np.arange(5.0)
     both = renyi.value_and_grad(renyi.particle_entropy, wrt)
-    value, got = backend.compiled(lambda x, a: both(x, a, k=k))(x, alphas)
-    got, eps = backend.numpy(got), float(np.finfo(backend.dtypes[-1]).eps)
+
+    def parts(x, alphas, weights):
+        value, slope = both(x, alphas, k=k)
+        return value, renyi.particle_entropy(x, alphas, k=k), slope, both(x, alphas, k=k, cotangent=weights, base=2)[1]
+
+    x, alphas = backend.asarray(rows), backend.asarray(np.asarray(DERIVATIVES))
+    value, plain, got, product = map(backend.numpy, backend.compiled(parts)(x, alphas, backend.asarray(weights)))
+    eps = float(np.finfo(backend.dtypes[-1]).eps)
+    np.testing.assert_allclose(value, plain, rtol=4 * eps)
     assert got.shape == want.shape
     scale = np.max(np.abs(want), axis=tuple(range(1, want.ndim)), keepdims=True)
     assert (np.abs(got - want) <= 64 * eps * scale).all(), (got - want) / eps / scale
-    plain = backend.compiled(lambda x, a: renyi.particle_entropy(x, a, k=k))(x, alphas)
-    np.testing.assert_array_equal(backend.numpy(value), backend.numpy(plain))
+    total = (np.tensordot(weights, want, 1) if wrt == 0 else weights * want) / math.log(2)
+    assert product.shape == total.shape
+    assert (np.abs(product - total) <= 64 * eps * np.max(np.abs(total))).all()
     for i in range(5) if not backend.slow else ():
         _, one = both(x, DERIVATIVES[i], k=k)
         assert (np.abs(backend.numpy(one) - want[i]) <= 64 * eps * scale[i]).all()
-    product = both(x, alphas, k=k, cotangent=backend.asarray(np.arange(5.0)), base=2)[1]
-    weights = np.arange(5.0) / math.log(2)
-    product, total = backend.numpy(product), np.tensordot(weights, want, 1) if wrt == 0 else weights * want
-    assert product.shape == total.shape
-    assert (np.abs(product - total) <= 1024 * eps * np.max(np.abs(total))).all()
 
 
 def test_alpha_derivative_at_one(backend):
@@ -190,35 +201,45 @@ def test_alpha_derivative_at_one(backend):
     rho = [float(r) for r in oracle.distances(rows.tolist(), 3)]
     want = (float(mpmath.psi(1, 3)) - np.var(2 * np.log(rho))) / 2
     x = backend.asarray(rows)
+    f = renyi.grad(renyi.particle_entropy, "alpha")
     for alpha in (1, backend.asarray(np.asarray(1.0))):
-        slope = renyi.grad(renyi.particle_entropy, "alpha")(x, alpha)
+        slope = backend.compiled(lambda x, a=alpha: f(x, a))(x)
         assert backend.numpy(slope) == pytest.approx(want, rel=1e-4 if backend.dtypes == ("float32",) else 1e-12)
 
 
 def test_automatic_differentiation(backend):
-    if backend.library not in {"torch", "jax"}:
-        pytest.skip("no automatic differentiation")
-    eps = float(np.finfo(backend.dtypes[-1]).eps)
-    rows = sample(7, 2, 4)
-    twins = sample(7, 2, 4)
+    """Through values that are −inf too, and a distance of 0; the rule says the same."""
+    if backend.library not in {"torch", "jax"} or backend.variant:
+        pytest.skip("no automatic differentiation, or that of float64")
+    twins = sample(7, 2, 5)
     twins[1] = twins[0]
-    x, alphas = backend.asarray(np.stack([rows, twins])), backend.asarray(np.asarray([[0.5], [1.0], [1.5]]))
+    x = backend.asarray(np.stack([sample(7, 2, 4), twins]))
+    alphas = backend.asarray(np.asarray([[0.5], [1.0], [1.5]]))
 
-    def f(x, alpha):
-        values = renyi.particle_entropy(x, alpha, k=1)
-        return backend.xp.where(values > -math.inf, values, 0.0)
+    def total(x, alphas):
+        values = renyi.particle_entropy(x, alphas, k=1)
+        return backend.xp.where(values > -math.inf, values, 0.0).sum()
 
-    for wrt, name in ((0, 0), (1, "alpha")):
-        use = f if not backend.compiles else backend.compiled(f)
-        got = derivative(backend, use, x, alphas, wrt)
-        rule = backend.compiled(lambda x, a, n=name: renyi.grad(renyi.particle_entropy, n)(x, a, k=1, cotangent=1.0))
-        want = backend.numpy(rule(x, alphas))
-        assert np.isfinite(got).all()
-        assert (np.abs(got - want) <= 256 * eps * np.max(np.abs(want))).all()
-    reward = derivative(
-        backend, backend.compiled(lambda x, alpha: renyi.particle_reward(x, alpha, k=1)), x, alphas[0], 0
-    )
-    assert np.isfinite(reward).all()
+    def reward(x, alphas):
+        return renyi.particle_reward(x, alphas[:1], k=1).sum()
+
+    def rules(x, alphas):
+        return [renyi.grad(renyi.particle_entropy, wrt)(x, alphas, k=1, cotangent=1.0) for wrt in (0, "alpha")]
+
+    if backend.library == "jax":
+        import jax
+
+        got, finite, want = jax.jit(
+            lambda *args: (jax.grad(total, (0, 1))(*args), jax.grad(reward, (0, 1))(*args), rules(*args))
+        )(x, alphas)
+    else:
+        leaves = [part.clone().requires_grad_() for part in (x, alphas)]
+        got, finite = (backend.xp.autograd.grad(f(*leaves), leaves) for f in (total, reward))
+        want = rules(x, alphas)
+    for part, exact in zip(map(backend.numpy, got), map(backend.numpy, want), strict=True):
+        assert np.isfinite(part).all()
+        assert (np.abs(part - exact) <= 64 * 2.0**-52 * np.max(np.abs(exact))).all()
+    assert all(np.isfinite(backend.numpy(part)).all() for part in finite)
 
 
 def brute(rows, k):
@@ -233,6 +254,8 @@ def brute(rows, k):
 @pytest.mark.parametrize("d", [2, 17])
 def test_many_samples(backend, d):
     """More pairs than one block holds; few dimensions, and more than a tree takes. The gradient adds up to none."""
+    if d > 2 and (backend.library == "dask" or backend.variant == "x32"):
+        pytest.skip("the search is NumPy's, or that of float64")
     n = 1100
     rows = sample(n, d, 7).astype(np.float32).astype(np.float64)
     index, rho = brute(rows, 3)
@@ -288,7 +311,7 @@ def test_without_scipy(monkeypatch):
 def test_reward(backend):
     """Neighbours on a line by hand: distances 1, 1, 2 and 9."""
     x = backend.asarray(np.asarray([[0.0], [1.0], [3.0], [12.0]]))
-    for alpha in (0.25, 0.5, 0.9):
+    for alpha in (0.25, 0.5, 0.9)[: 1 if backend.slow else 3]:
         got = backend.numpy(renyi.particle_reward(x, alpha, k=1))
         np.testing.assert_allclose(got, np.asarray([1.0, 1.0, 2.0, 9.0]) ** (1 - alpha), rtol=1e-6)
     got = backend.numpy(renyi.particle_reward(x, 0.5, k=2))
@@ -338,3 +361,32 @@ def test_bad_input(backend):
         renyi.grad(renyi.particle_entropy, 1)
     with pytest.raises(TypeError, match="`f`"):
         renyi.grad(renyi.particle_reward)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 10, 400])
+def test_gamma_ratio(backend, k):
+    """What the order adds, log C_k, and its derivative in α, against 60 digits."""
+    if backend.library != "numpy":
+        pytest.skip("the others are alike")
+    t = np.asarray([-1.0, -0.6, -1e-3, -1e-12, 0.0, 1e-12, 1e-6, 0.3, 0.5, 0.7, 0.999, k / 2, k - 0.5, k - 1e-9])
+    for dtype in ("float32", "float64"):
+        eps, values = float(np.finfo(dtype).eps), t.astype(dtype)
+        values = values[values < k]
+        order = Order(values + 1, values, np.zeros(values.shape, dtype=bool))
+        got = [f(order, k, xp=np) for f in (gamma_ratio, gamma_ratio_slope)]
+        with mpmath.workdps(60):
+            exact = [mpmath.mpf(float(v)) for v in values]
+            rise = [mpmath.loggamma(k - u) - mpmath.loggamma(k) for u in exact]
+            want = [r / u if u else -mpmath.psi(0, k) for r, u in zip(rise, exact, strict=True)]
+            slope = [
+                -(mpmath.psi(0, k - u) * u + r) / u**2 if u else mpmath.psi(1, k) / 2
+                for r, u in zip(rise, exact, strict=True)
+            ]
+        want, slope = np.asarray(want, dtype=float), np.asarray(slope, dtype=float)
+        assert (np.abs(got[0] - want) <= 8 * eps * np.maximum(np.abs(want), 1)).all()
+        assert (np.abs(got[1] - slope) <= 8 * eps * slope).all()
+        if dtype == "float64":
+            for u, w, s in zip(values.tolist(), want, slope, strict=True):
+                static = Order(u + 1.0, u)
+                assert abs(gamma_ratio(static, k, xp=np) - w) <= 8 * eps * max(abs(w), 1)
+                assert abs(gamma_ratio_slope(static, k, xp=np) - s) <= 8 * eps * s

@@ -10,6 +10,7 @@ with a = 1/(y − t), b = 1/y. The last difference is t·a·b times a sum of pro
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -60,19 +61,24 @@ def gamma_ratio_slope(order: Order, k: int, *, xp: Any) -> Any:
     return total
 
 
+@functools.cache
+def _coefficients(y: int) -> list[float]:
+    """Return those of P, the sum of cₙ aⁱ b^(2n−2−i) as a polynomial in a."""
+    b = 1 / y
+    return [
+        math.fsum(c * b ** (2 * n - i) for n, c in enumerate(STIRLING) if 2 * n >= i)
+        for i in range(2 * len(STIRLING) - 1)
+    ]
+
+
 def _series(t: Any, y: int) -> tuple[Any, Any]:
-    """Return the divided difference of Stirling's series and its derivative."""
+    """Return the divided difference of Stirling's series, a·b·P(a), and its derivative, a²·b·(P + a·P')."""
     a, b = 1 / (y - t), 1 / y
-    # h is the sum of the products of 2n − 2 factors a or b
-    h, h_slope = 1.0, 0.0
-    value = slope = 0.0 * a
-    for n, coefficient in enumerate(STIRLING):
-        if n > 0:
-            for power in (2 * n - 1, 2 * n):
-                h, h_slope = a * h + b**power, a * (h_slope + a * h)
-        value = value + coefficient * h
-        slope = slope + coefficient * (a * h + h_slope)
-    return a * b * value, a * b * slope
+    value, slope = 0.0, 0.0
+    for coefficient in reversed(_coefficients(y)):
+        slope = slope * a + value
+        value = value * a + coefficient
+    return a * b * value, a * a * b * (value + a * slope)
 
 
 def _arguments(t: Array, k: int, xp: Any) -> tuple[Array, Array]:
