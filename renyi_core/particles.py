@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._arrays import Problem, finite_sets, prepare_parameters, sum_to_shape
 from ._dispatch import dispatch
@@ -63,9 +63,10 @@ def particle_entropy(samples: Array, /, alpha: Any, *, k: int = 3, base: float |
     The terms have finite variance for α < 1 + k/2; nearer to k + 1 the estimate scatters widely. For α < 1 it needs
     light tails. The bias falls slowly in many dimensions: benchmarks/results has measured biases and deviations.
 
-    Within 64 units in the last place of the dtype, of the sum of the magnitudes of what is added up, log(N − 1), log
-    V_d, log C_k and the largest d·|log ρ|, at every order, 1 ± 1e-12 included. Distances neither overflow nor vanish;
-    samples beyond 1/4d of the largest number of the dtype count as not finite.
+    Within 8 units in the last place of the dtype (64 in float32 on JAX and Dask) of the sum of the magnitudes that are
+    added up, log(N − 1), log V_d, log C_k and the largest d·|log ρ|, at every order, 1 ± 1e-12 included; derivatives
+    within 64, of the largest entry. Distances neither overflow nor vanish; samples beyond 1/4d of the largest number of
+    the dtype count as not finite.
 
     All pairs are compared, in blocks, N² d operations; on NumPy with SciPy installed (the extra ``neighbors``) a k-d
     tree takes their place up to 15 dimensions.
@@ -92,10 +93,10 @@ def particle_entropy(samples: Array, /, alpha: Any, *, k: int = 3, base: float |
     1 2.82 2.84
     2 2.53 2.53
     """
-    problem, gap, _, sound = _search(samples, alpha, k, base, trailing=2)
-    xp = problem.xp
-    values = dispatch(particles.particle_entropy, xp)(gap, problem.order, k=k, xp=xp)
-    return problem.rows(in_base(xp.where(sound, values, math.nan), problem))
+    found = _search(samples, alpha, k, base, trailing=2)
+    problem, xp = found.problem, found.problem.xp
+    values = dispatch(particles.particle_entropy, xp)(found.gap, problem.order, k=found.k, xp=xp)
+    return problem.rows(in_base(xp.where(found.sound, values, math.nan), problem))
 
 
 def particle_reward(samples: Array, /, alpha: Any, *, k: int = 3) -> Array:
@@ -129,8 +130,8 @@ def particle_reward(samples: Array, /, alpha: Any, *, k: int = 3) -> Array:
 
     Notes
     -----
-    Within 16 units in the last place of the dtype (64 in float32 on JAX). Samples that coincide with k others
-    earn 0. There is no rule for ``grad``: a reward is not differentiated; automatic differentiation would pass through.
+    Within 16 units in the last place in float64, 64 in float32. Samples that coincide with k others earn 0. There is
+    no rule for ``grad``, since a reward is not differentiated; automatic differentiation passes through.
 
     References
     ----------
@@ -145,19 +146,29 @@ def particle_reward(samples: Array, /, alpha: Any, *, k: int = 3) -> Array:
     >>> print(renyi.particle_reward(states, 0.5, k=1))
     [1. 1. 1. 3.]
     """
-    problem, gap, _, sound = _search(samples, alpha, k, None, trailing=1)
-    xp = problem.xp
+    found = _search(samples, alpha, k, None, trailing=1)
+    problem, xp = found.problem, found.problem.xp
     if problem.order.static and not 0 < problem.order.alpha < 1:
         msg = f"`alpha` must be between 0 and 1, got {alpha!r}"
         raise ValueError(msg)
-    values = dispatch(particles.particle_reward, xp)(gap, problem.order, xp=xp)
-    return problem.rows(xp.where(sound[..., None], values, math.nan))
+    values = dispatch(particles.particle_reward, xp)(found.gap, problem.order, xp=xp)
+    return problem.rows(xp.where(found.sound[..., None], values, math.nan))
 
 
-def _search(samples: Array, alpha: Any, k: Any, base: Any, *, trailing: int) -> tuple[Problem, Array, Array, Array]:
-    """Return the checked arguments, differences to neighbours, their indices, and which sets are finite."""
+class _Search(NamedTuple):
+    """The checked arguments, the differences to the neighbours, their indices, and which sets are finite."""
+
+    problem: Problem
+    k: int
+    gap: Array
+    index: Array
+    sound: Array
+
+
+def _search(samples: Array, alpha: Any, k: Any, base: Any, *, trailing: int) -> _Search:
+    """Check the arguments and find the neighbours; so many last axes of the samples have one value."""
     shape = tuple(getattr(samples, "shape", (2, 1)))
-    if len(shape) < 2 or shape[-1] == 0 or shape[-2] < 2:
+    if len(shape) < 2 or shape[-1] == 0 or shape[-2] in {0, 1}:
         msg = f"`samples` must have the shape (..., N, d) of N ≥ 2 samples of d ≥ 1 dimensions, got {shape}"
         raise ValueError(msg)
     problem, (x,) = prepare_parameters((samples,), alpha, names=("samples",), trailing=(trailing,), base=base)
@@ -168,40 +179,42 @@ def _search(samples: Array, alpha: Any, k: Any, base: Any, *, trailing: int) -> 
     if isinstance(k, bool) or not hasattr(k, "__index__"):
         msg = f"`k` must be an integer, got {k!r}"
         raise TypeError(msg)
-    if not 1 <= operator.index(k) < n:
-        msg = f"`k` must be from 1 to {n - 1}, one less than the number of samples; got {k!r}"
+    k = operator.index(k)
+    if not 1 <= k < n:
+        msg = f"`k` must be from 1 to {n - 1}, one less than the number of samples; got {k}"
         raise ValueError(msg)
     if trailing == 2 and problem.order.static and not problem.order.alpha < k + 1:
         msg = f"`alpha` must be less than `k` + 1 = {k + 1}, got {alpha!r}"
         raise ValueError(msg)
     x, sound = finite_sets(x, xp)
-    index = dispatch(neighbors.kth_neighbor, xp)(x, k=operator.index(k), xp=xp)
-    return problem, dispatch(neighbors.neighbor_gap, xp)(x, index, xp=xp), index, sound
+    index = dispatch(neighbors.kth_neighbor, xp)(x, k=k, xp=xp)
+    gap = dispatch(neighbors.neighbor_gap, xp)(x, index, xp=xp)
+    return _Search(problem, k, gap, index, sound)
 
 
 def _value_and_gradient(
     wrt: int | str, cotangent: Any, samples: Array, /, alpha: Any, *, k: int = 3, base: Any = None
 ) -> tuple[Array, Array]:
-    problem, gap, index, sound = _search(samples, alpha, k, base, trailing=2)
-    xp = problem.xp
+    found = _search(samples, alpha, k, base, trailing=2)
+    problem, xp = found.problem, found.problem.xp
     rows = cotangent_rows(cotangent, problem)
     if wrt == "alpha":
         kernel = dispatch(particles.particle_entropy_and_alpha_gradient, xp)
-        value, gradient = kernel(gap, problem.order, k=k, xp=xp)
-        gradient = xp.where(sound, gradient, math.nan)
+        value, gradient = kernel(found.gap, problem.order, k=found.k, xp=xp)
+        gradient = xp.where(found.sound, gradient, math.nan)
         gradient = gradient if rows is None else gradient * rows
         shape = tuple(getattr(alpha, "shape", ()))
     else:
         both = dispatch(particles.particle_entropy_and_gradient, xp)
-        value, pull = both(gap, problem.order, k=k, xp=xp)
-        pull = xp.where(sound[..., None, None], pull, math.nan)
+        value, pull = both(found.gap, problem.order, k=found.k, xp=xp)
+        pull = xp.where(found.sound[..., None, None], pull, math.nan)
         if rows is not None:
             pull = pull * (rows if isinstance(rows, (int, float)) else rows[..., None, None])
         # broadcast, where an array of orders has more axes than the samples
-        index = index + xp.zeros_like(pull[..., 0], dtype=index.dtype)
+        index = found.index + xp.zeros_like(pull[..., 0], dtype=found.index.dtype)
         gradient = pull - dispatch(neighbors.neighbor_sum, xp)(pull, index, xp=xp)
         shape = tuple(samples.shape)
-    value = xp.where(sound, value, math.nan)
+    value = xp.where(found.sound, value, math.nan)
     if cotangent is not None:
         gradient = sum_to_shape(gradient, shape, xp)
     return problem.rows(in_base(value, problem)), problem.rows(in_base(gradient, problem))

@@ -46,7 +46,8 @@ def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:  # noqa: ARG001
     """Overlay renyi_core._kernels.neighbors.kth_neighbor."""
     samples = _whole(samples, (-2, -1))
     chunks = (*samples.chunks[:-1], (1,))
-    return samples.map_blocks(renyi_neighbors, k=k, dtype=np.int64, chunks=chunks)[..., 0]
+    meta = np.empty((0,) * samples.ndim, np.int64)
+    return samples.map_blocks(renyi_neighbors, k=k, dtype=np.int64, chunks=chunks, meta=meta)[..., 0]
 
 
 def neighbor_gap(samples: Array, index: Array, *, xp: Any) -> Array:  # noqa: ARG001
@@ -62,4 +63,4 @@ def neighbor_sum(values: Array, index: Array, *, xp: Any) -> Array:  # noqa: ARG
 def _together(function: Callable[..., Any], x: Array, index: Array) -> Array:
     """Return the function of each chunk of x and of its indices."""
     x, index = _whole(x, (-2, -1)), _whole(index, (-1,))
-    return da.map_blocks(function, x, index[..., None], dtype=x.dtype, chunks=x.chunks)
+    return da.map_blocks(function, x, index[..., None], dtype=x.dtype, chunks=x.chunks, meta=x._meta)  # noqa: SLF001
