@@ -261,6 +261,23 @@ def test_automatic_differentiation(backend):
     assert all(np.isfinite(backend.numpy(part)).all() for part in finite)
 
 
+def test_transforms_of_torch(backend):
+    """Mapped, compiled, and differentiated twice."""
+    if backend.library != "torch":
+        pytest.skip("a test of torch")
+    import torch
+
+    x = backend.asarray(np.stack([sample(6, 2, seed) for seed in range(3)]))
+
+    def f(x):
+        return renyi.particle_entropy(x, 1.5, k=2)
+
+    np.testing.assert_allclose(torch.func.vmap(f)(x), f(x), rtol=1e-14)
+    compiled = torch.compile(f, backend="eager", fullgraph=True)
+    np.testing.assert_allclose(compiled(x), f(x), rtol=1e-14)
+    assert torch.autograd.gradgradcheck(f, (x[:1].clone().requires_grad_(),))
+
+
 def brute(rows, k):
     """Return the indices of k-th nearest neighbours, and the distances."""
     gaps = rows[:, None] - rows

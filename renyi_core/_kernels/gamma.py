@@ -10,7 +10,6 @@ with a = 1/(y − t), b = 1/y. The last difference is t·a·b times a sum of pro
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -61,23 +60,17 @@ def gamma_ratio_slope(order: Order, k: int, *, xp: Any) -> Any:
     return total
 
 
-@functools.cache
-def _coefficients(y: int) -> list[float]:
-    """Return those of P, the sum of cₙ aⁱ b^(2n−2−i) as a polynomial in a."""
-    b = 1 / y
-    return [
-        math.fsum(c * b ** (2 * n - i) for n, c in enumerate(STIRLING) if 2 * n >= i)
-        for i in range(2 * len(STIRLING) - 1)
-    ]
-
-
 def _series(t: Any, y: int) -> tuple[Any, Any]:
-    """Return the divided difference of Stirling's series, a·b·P(a), and its derivative, a²·b·(P + a·P')."""
+    """Return the divided difference of Stirling's series, a·b·P(a), and its derivative, a²·b·(P + a·P').
+
+    P is the sum of cₙ aⁱ b^(2n−2−i); q is the coefficient of aⁱ.
+    """
     a, b = 1 / (y - t), 1 / y
-    value, slope = 0.0, 0.0
-    for coefficient in reversed(_coefficients(y)):
+    q, value, slope = 0.0, 0.0, 0.0
+    for i in reversed(range(2 * len(STIRLING) - 1)):
+        q = q * b + (STIRLING[i // 2] if i % 2 == 0 else 0.0)
         slope = slope * a + value
-        value = value * a + coefficient
+        value = value * a + q
     return a * b * value, a * a * b * (value + a * slope)
 
 
