@@ -134,10 +134,15 @@ def test_sets_are_apart(backend):
     np.testing.assert_allclose(table[2], got / math.log(2), rtol=rtol)
     assert np.isfinite(table[0]).all()
     assert np.isnan(table[[1, 3, 4, 5]]).all()
+    for wrt in () if backend.slow else (0, "alpha"):
+        slopes = backend.numpy(renyi.grad(renyi.particle_entropy, wrt)(x, alphas))
+        assert np.isfinite(slopes[[0, 2]]).all()
+        assert np.isnan(slopes[[1, 3, 4, 5]]).all()
 
 
 def test_set_that_is_not_finite_gives_nan_alone(backend):
-    sets = np.stack([sample(6, 2, seed) for seed in range(5)])
+    """Nor where distances could overflow."""
+    sets = np.stack([sample(6, 2, seed) for seed in range(7)])
 
     def parts(x):
         value, gradient = renyi.value_and_grad(renyi.particle_entropy)(x, 0.5)
@@ -146,7 +151,8 @@ def test_set_that_is_not_finite_gives_nan_alone(backend):
 
     f = backend.compiled(parts)
     want = [backend.numpy(part)[::2] for part in f(backend.asarray(sets))]
-    sets[1, 0, 0], sets[3, 5, 1] = math.nan, math.inf
+    large = float(np.finfo(backend.dtypes[-1]).max) / 2
+    sets[1, 0, 0], sets[3, 5, 1], sets[5, 1], sets[5, 2] = math.nan, math.inf, -large, large
     got = list(map(backend.numpy, f(backend.asarray(sets))))
     for part, sound in zip(got, want, strict=True):
         assert np.isnan(part[1::2]).all()
@@ -162,6 +168,7 @@ def test_samples_that_coincide(backend):
     alphas = np.asarray([0.0, 0.5, 0.99, 1.0, 1.000001, 2.0])
     rtol = 1e-4 if backend.dtypes == ("float32",) else 1e-13
     want = [float(oracle.entropy(rows.tolist(), 2, a)) for a in alphas[:3]]
+    slopes = [oracle.alpha_gradient(rows.tolist(), 2, a) for a in alphas[:3]]
     rules = [renyi.value_and_grad(renyi.particle_entropy, wrt) for wrt in (0, "alpha")]
     pairs = backend.compiled(lambda x, a: [both(x, a, k=2) for both in rules])(x, backend.asarray(alphas[:, None]))
     for both, pair in zip(rules, pairs, strict=True):
@@ -172,11 +179,17 @@ def test_samples_that_coincide(backend):
         assert np.isfinite(gradient).all()
         assert (gradient[3:] == 0).all()
         assert (gradient[:, 1] == 0).all()
-        assert (gradient[:3, 0] != 0).any(axis=tuple(range(1, gradient.ndim - 1))).all()
+        if gradient.ndim == 2:
+            np.testing.assert_allclose(gradient[:3, 0], slopes, rtol=10 * rtol)
+        else:
+            assert (gradient[:3, 0, [2, 4, 5, 6]] != 0).all()
         for i in range(6) if not backend.slow else ():
             value_i, gradient_i = both(x, float(alphas[i]), k=2)
             np.testing.assert_allclose(backend.numpy(value_i), value[i], rtol=1e-14)
             np.testing.assert_allclose(backend.numpy(gradient_i), gradient[i], rtol=1e-11, atol=1e-13)
+    if not backend.slow:
+        tiny = renyi.particle_entropy(backend.asarray(rows * 2.0**-660), 0.0, k=2)
+        assert backend.numpy(tiny) == pytest.approx(want[0] - 2 * 660 * math.log(2), rel=1e-13)
     reward = backend.numpy(backend.compiled(lambda x: renyi.particle_reward(x, 0.5, k=2))(x))
     assert (reward[0][[0, 1, 3]] == 0).all()
     assert (reward[0][[2, 4, 5, 6]] > 0).all()
@@ -327,13 +340,14 @@ def test_neighbors_with_and_without_a_tree(monkeypatch):
 
     if search.tree_class() is not None:
         monkeypatch.setattr(search, "tree_class", lambda: tree)
-        by_tree = search.kth_neighbor(rows, k=4, xp=np)
+        by_tree = search.kth_neighbor(rows, k=40, xp=np)
         assert len(calls) == 2
         monkeypatch.setattr(search, "tree_class", lambda: None)
-        np.testing.assert_array_equal(by_tree, search.kth_neighbor(rows, k=4, xp=np))
+        np.testing.assert_array_equal(by_tree, search.kth_neighbor(rows, k=40, xp=np))
         assert len(calls) == 2
     monkeypatch.setattr(search, "tree_class", lambda: None)
-    np.testing.assert_array_equal(search.kth_neighbor(rows, k=4, xp=np)[0], brute(rows[0].astype(float), 4)[0])
+    for k in (1, 4, 40, 599):
+        np.testing.assert_array_equal(search.kth_neighbor(rows, k=k, xp=np)[0], brute(rows[0].astype(float), k)[0])
 
 
 def test_without_scipy(monkeypatch):
