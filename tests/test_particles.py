@@ -324,6 +324,18 @@ def test_many_samples(backend, d):
     assert backend.numpy(value) == pytest.approx(constant + d * np.log(rho).mean(), rel=64 * eps)
 
 
+def test_far_from_the_origin(backend):
+    """Where squares of distances by products of samples would lose their digits, and with them the neighbours."""
+    if backend.slow and not backend.compiles:
+        pytest.skip("the others are alike")
+    for dtype in backend.dtypes:
+        shift = 2.0**20 if dtype == "float64" else 2.0**6
+        rows = (sample(200, 2, 8) + shift).astype(dtype)
+        _, rho = brute(rows.astype(np.float64), 3)
+        reward = backend.compiled(lambda x: renyi.particle_reward(x, 0.5))(backend.asarray(rows, dtype))
+        np.testing.assert_allclose(backend.numpy(reward), np.sqrt(rho), rtol=16 * float(np.finfo(dtype).eps))
+
+
 def test_neighbors_with_and_without_a_tree(monkeypatch):
     """SciPy's tree, and what runs where there is no SciPy."""
     from renyi_adapters import _numpy_neighbors as search
