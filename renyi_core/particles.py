@@ -102,8 +102,8 @@ def particle_entropy(samples: Array, /, alpha: Any, *, k: int = 3, base: float |
 def particle_reward(samples: Array, /, alpha: Any, *, k: int = 3) -> Array:
     r"""Return the intrinsic reward ρ^{1−α} of each sample, ρ its distance to its k-th nearest neighbour.
 
-    Up to constants it is the term of each state in :func:`particle_entropy`, the reward of RISE: states far from others
-    earn more, the more so the smaller α is.
+    This is the reward of RISE: states far from the others earn more, the more so the smaller α is. In the sum of
+    :func:`particle_entropy` the term of a state is proportional to ρ^{d(1−α)}; the reward leaves out d.
 
     Parameters
     ----------
