@@ -68,6 +68,14 @@ def test_extreme_scales(backend):
             assert abs(got[i] - want) <= bound(backend, dtype) * float(np.finfo(dtype).eps) * size
 
 
+def test_scales_apart(backend):
+    """Distances that are next to nothing beside others: no warning, no NaN."""
+    if backend.slow:
+        pytest.skip("the others are alike")
+    x = backend.asarray(np.asarray([[0.0], [1e-200], [1e160], [-1e160]]))
+    assert np.isfinite(backend.numpy(renyi.particle_entropy(x, 0.5, k=1)))
+
+
 def test_half_precision(backend):
     if backend.library not in {"numpy", "torch"}:
         pytest.skip("the others are alike")
@@ -91,6 +99,9 @@ def test_scale_and_translation(backend, seed, power, alpha):
     alpha = backend.asarray(np.asarray(alpha)) if backend.compiles else alpha
     got = backend.numpy(compiled_once(backend)(backend.asarray(x), alpha))
     assert got[2] == got[0]
+    if not backend.slow:
+        slope = backend.numpy(renyi.grad(renyi.particle_entropy, "alpha")(backend.asarray(x[:3]), alpha))
+        assert (slope == slope[0]).all()
     wants = got[0] + 2 * power * math.log(2), got[0]
     tolerance = 64 * np.finfo(got.dtype).eps * (20 + 2 * abs(power))
     for value, want in zip(got[[1, 3]], wants, strict=True):

@@ -49,10 +49,14 @@ def _distances(gap: Array, xp: Any) -> Distances:
 
 
 class Parts(NamedTuple):
-    """What value and derivatives share; ``order`` has an axis for the samples, its t is 0 where α >= k + 1."""
+    """What value and derivatives share; ``order`` has an axis for the samples, its t is 0 where α >= k + 1.
+
+    ``rest`` is of ℓ with distances in units of ``unit``, the size of the largest.
+    """
 
     order: Order
     distances: Distances
+    unit: Array
     rest: LogMean
     none: Array
     void: Any
@@ -65,13 +69,19 @@ def _parts(gap: Array, order: Order, k: int, xp: Any) -> Parts:
         t = xp.where(void, 0.0, order.t)[..., None]
         order = Order(xp.where(void, 1.0, order.alpha)[..., None], t, order.infinite[..., None])
     distances = _distances(gap, xp)
-    log_density = -gap.shape[-1] * (xp.log(distances.size) + xp.log(distances.square) / 2)
+    unit = xp.max(xp.where(distances.zero, 0.0, distances.size), axis=-1, keepdims=True)
+    unit = xp.where(unit > 0, unit, 1.0)
+    # the logarithm of a ratio near 1 keeps the digits that a difference of logarithms of large numbers loses
+    ratio = distances.size / unit
+    near = ratio > 2.0**-10
+    log_size = xp.where(near, xp.log(xp.where(near, ratio, 1.0)), xp.log(distances.size) - xp.log(unit))
+    log_density = -gap.shape[-1] * (log_size + xp.log(distances.square) / 2)
     log_density = xp.where(distances.zero, 0.0, log_density)
     rest = log_mean(log_density, order, axis=LAST, xp=xp, where=~distances.zero)
     # a distance of 0 is a density of +inf, which counts for nothing where α < 1 unless it is everywhere
     coincide = xp.any(distances.zero, axis=-1, keepdims=True)
     none = coincide & ((order.t >= 0) | (rest.count == 0))
-    return Parts(order, distances, rest, none, void)
+    return Parts(order, distances, unit, rest, none, void)
 
 
 def _log_volume(dimension: int) -> float:
@@ -87,7 +97,8 @@ def _share(parts: Parts, n: int, xp: Any) -> Array:
 def _value(parts: Parts, shape: tuple[int, ...], k: int, xp: Any) -> Array:
     n, dimension = shape[-2:]
     constant = math.log(n - 1) + _log_volume(dimension)
-    value = constant + gamma_ratio(parts.order, k, xp=xp) - (parts.rest.mean + parts.rest.excess)
+    spread = dimension * xp.log(parts.unit) - (parts.rest.mean + parts.rest.excess)
+    value = constant + gamma_ratio(parts.order, k, xp=xp) + spread
     value = value - _share(parts, n, xp) / nonzero(parts.order, xp=xp)
     return _row(parts, xp.where(parts.none, -math.inf, value), xp)
 
