@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import math
 
 import mpmath
@@ -14,8 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import renyi_core as renyi
-from renyi_core._kernels.gamma import gamma_ratio, gamma_ratio_slope
-from renyi_core._kernels.state import Order
 
 BACKENDS = ("numpy", "numpy:agnostic", "strict", "torch", "jax", "jax:x32", "dask")
 BOUND, COARSE = 8, 64
@@ -38,7 +35,8 @@ SHAPES = ((6, 1, 1), (7, 2, 2), (12, 3, 3))
 
 @pytest.mark.parametrize(("n", "d", "k"), SHAPES)
 def test_value(backend, n, d, k):
-    for dtype in backend.dtypes:
+    # JAX has a variant of its own for float32
+    for dtype in backend.dtypes[-1:] if backend.compiles else backend.dtypes:
         rows = sample(n, d).astype(dtype)
         x, eps = backend.asarray(rows, dtype), float(np.finfo(dtype).eps)
         alphas = [a for a in orders(k) if a < k + 1]
@@ -132,12 +130,14 @@ def test_consistency(backend, density, d):
 
 
 def test_sets_are_apart(backend):
+    if backend.variant == "x32":
+        pytest.skip("float64 is alike")
     sets = np.stack([sample(9, 2, seed) for seed in range(6)]).reshape(2, 3, 9, 2)
     x = backend.asarray(sets)
     got = backend.numpy(backend.compiled(lambda x: renyi.particle_entropy(x, 2.0))(x))
     assert got.shape == (2, 3)
     one = [[float(renyi.particle_entropy(s, 2.0)) for s in row] for row in sets]
-    rtol = 1e-5 if got.dtype == np.float32 else 1e-13
+    rtol = 1e-13
     np.testing.assert_allclose(got, one, rtol=rtol)
     alphas = backend.asarray(np.asarray([[[0.5]], [[4.0]], [[2.0]], [[9.0]], [[math.inf]], [[-1.0]]]))
     table = backend.numpy(backend.compiled(lambda x, a: renyi.particle_entropy(x, a, base=2))(x, alphas))
@@ -173,11 +173,13 @@ def test_set_that_is_not_finite_gives_nan_alone(backend):
 
 def test_samples_that_coincide(backend):
     """Where k others lie on a sample: −inf from α = 1 on; below, a sum without the sample, and no derivative in it."""
+    if backend.variant == "x32":
+        pytest.skip("float64 is alike")
     rows = sample(7, 2)
     rows[1] = rows[3] = rows[0]
     x = backend.asarray(np.stack([rows, np.zeros((7, 2))]))
     alphas = np.asarray([0.0, 0.5, 0.99, 1.0, 1.000001, 2.0])
-    rtol = 1e-4 if backend.dtypes == ("float32",) else 1e-13
+    rtol = 1e-13
     want = [float(oracle.entropy(rows.tolist(), 2, a)) for a in alphas[:3]]
     slopes = [oracle.alpha_gradient(rows.tolist(), 2, a) for a in alphas[:3]]
     rules = [renyi.value_and_grad(renyi.particle_entropy, wrt) for wrt in (0, "alpha")]
@@ -302,88 +304,6 @@ def test_transforms_of_torch(backend):
     assert torch.autograd.gradgradcheck(f, (x[:1].clone().requires_grad_(),))
 
 
-def brute(rows, k):
-    """Return the indices of k-th nearest neighbours, and the distances."""
-    gaps = rows[:, None] - rows
-    squares = np.sum(gaps * gaps, axis=-1)
-    np.fill_diagonal(squares, np.inf)
-    index = np.argsort(squares, axis=-1)[:, k - 1]
-    return index, np.sqrt(squares[np.arange(len(rows)), index])
-
-
-@pytest.mark.parametrize("d", [2, 17])
-def test_many_samples(backend, d):
-    """More pairs than one block holds; few dimensions, and more than a tree takes. The gradient adds up to none."""
-    if d > 2 and (backend.library == "dask" or backend.variant == "x32"):
-        pytest.skip("the search is NumPy's, or that of float64")
-    n = 1100
-    rows = sample(n, d, 7).astype(np.float32).astype(np.float64)
-    index, rho = brute(rows, 3)
-    x = backend.asarray(rows)
-    eps = float(np.finfo(backend.dtypes[-1]).eps)
-    reward = backend.compiled(lambda x: renyi.particle_reward(x, 0.25))(x)
-    np.testing.assert_allclose(backend.numpy(reward), rho**0.75, rtol=16 * eps if eps < 1e-10 else 64 * eps)
-    if not backend.slow:
-        single = renyi.particle_reward(backend.asarray(rows, "float32"), 0.25)
-        np.testing.assert_allclose(backend.numpy(single), rho**0.75, rtol=64 * 2.0**-23)
-    value, gradient = backend.compiled(lambda x: renyi.value_and_grad(renyi.particle_entropy)(x, 1.0))(x)
-    pull = d / n * (rows - rows[index]) / rho[:, None] ** 2
-    want = pull.copy()
-    np.subtract.at(want, index, pull)
-    assert np.max(np.abs(backend.numpy(gradient) - want)) <= 64 * eps * np.max(np.abs(want))
-    constant = float(oracle.log_ball(d) + oracle.log_factor(3, 1)) + math.log(n - 1)
-    assert backend.numpy(value) == pytest.approx(constant + d * np.log(rho).mean(), rel=64 * eps)
-
-
-def test_far_from_the_origin(backend):
-    """Where squares of distances by products of samples would lose their digits, and with them the neighbours."""
-    if backend.slow and not backend.compiles:
-        pytest.skip("the others are alike")
-    for dtype in backend.dtypes:
-        shift = 2.0**20 if dtype == "float64" else 2.0**6
-        rows = (sample(200, 2, 8) + shift).astype(dtype)
-        _, rho = brute(rows.astype(np.float64), 3)
-        reward = backend.compiled(lambda x: renyi.particle_reward(x, 0.5))(backend.asarray(rows, dtype))
-        np.testing.assert_allclose(backend.numpy(reward), np.sqrt(rho), rtol=16 * float(np.finfo(dtype).eps))
-
-
-def test_neighbors_with_and_without_a_tree(monkeypatch):
-    """SciPy's tree, and what runs where there is no SciPy."""
-    from renyi_adapters import _numpy_neighbors as search
-
-    rows = np.stack([sample(600, 3, seed) for seed in (1, 2)]).astype(np.float32)
-    assert (search.tree_class() is None) == (importlib.util.find_spec("scipy") is None)
-    calls = []
-
-    def tree(samples):
-        calls.append(samples)
-        from scipy.spatial import cKDTree
-
-        return cKDTree(samples)
-
-    if search.tree_class() is not None:
-        monkeypatch.setattr(search, "tree_class", lambda: tree)
-        by_tree = search.kth_neighbor(rows, k=40, xp=np)
-        assert len(calls) == 2
-        monkeypatch.setattr(search, "tree_class", lambda: None)
-        np.testing.assert_array_equal(by_tree, search.kth_neighbor(rows, k=40, xp=np))
-        assert len(calls) == 2
-    monkeypatch.setattr(search, "tree_class", lambda: None)
-    for k in (1, 4, 40, 599):
-        np.testing.assert_array_equal(search.kth_neighbor(rows, k=k, xp=np)[0], brute(rows[0].astype(float), k)[0])
-
-
-def test_without_scipy(monkeypatch):
-    import sys
-
-    from renyi_adapters import _numpy_neighbors as search
-
-    monkeypatch.setitem(sys.modules, "scipy.spatial", None)
-    search.tree_class.cache_clear()
-    assert search.tree_class() is None
-    search.tree_class.cache_clear()
-
-
 def test_reward(backend):
     """Neighbours on a line by hand: distances 1, 1, 2 and 9."""
     x = backend.asarray(np.asarray([[0.0], [1.0], [3.0], [12.0]]))
@@ -443,32 +363,3 @@ def test_bad_input(backend):
         renyi.grad(renyi.particle_entropy, 1)
     with pytest.raises(TypeError, match="`f`"):
         renyi.grad(renyi.particle_reward)
-
-
-@pytest.mark.parametrize("k", [1, 2, 3, 10, 400])
-def test_gamma_ratio(backend, k):
-    """What the order adds, log C_k, and its derivative in α, against 60 digits."""
-    if backend.library != "numpy":
-        pytest.skip("the others are alike")
-    t = np.asarray([-1.0, -0.6, -1e-3, -1e-12, 0.0, 1e-12, 1e-6, 0.3, 0.5, 0.7, 0.999, k / 2, k - 0.5, k - 1e-9])
-    for dtype in ("float32", "float64"):
-        eps, values = float(np.finfo(dtype).eps), t.astype(dtype)
-        values = values[values < k]
-        order = Order(values + 1, values, np.zeros(values.shape, dtype=bool))
-        got = [f(order, k, xp=np) for f in (gamma_ratio, gamma_ratio_slope)]
-        with mpmath.workdps(60):
-            exact = [mpmath.mpf(float(v)) for v in values]
-            rise = [mpmath.loggamma(k - u) - mpmath.loggamma(k) for u in exact]
-            want = [r / u if u else -mpmath.psi(0, k) for r, u in zip(rise, exact, strict=True)]
-            slope = [
-                -(mpmath.psi(0, k - u) * u + r) / u**2 if u else mpmath.psi(1, k) / 2
-                for r, u in zip(rise, exact, strict=True)
-            ]
-        want, slope = np.asarray(want, dtype=float), np.asarray(slope, dtype=float)
-        assert (np.abs(got[0] - want) <= 8 * eps * np.maximum(np.abs(want), 1)).all()
-        assert (np.abs(got[1] - slope) <= 8 * eps * slope).all()
-        if dtype == "float64":
-            for u, w, s in zip(values.tolist(), want, slope, strict=True):
-                static = Order(u + 1.0, u)
-                assert abs(gamma_ratio(static, k, xp=np) - w) <= 8 * eps * max(abs(w), 1)
-                assert abs(gamma_ratio_slope(static, k, xp=np) - s) <= 8 * eps * s
