@@ -2,6 +2,7 @@
 
 from ._dispatch import agnostic_only, register_adapter
 from .checks import check_probabilities
+from .densities import exponential_entropy, laplace_entropy, uniform_entropy
 from .divergence import divergence, divergence_from_logits
 from .entropy import (
     entropy,
@@ -34,12 +35,14 @@ __all__ = [
     "entropy_from_logits",
     "entropy_spectrum",
     "entropy_spectrum_from_logits",
+    "exponential_entropy",
     "gaussian_divergence",
     "gaussian_entropy",
     "grad",
     "hill_number",
     "hill_number_from_logits",
     "hvp",
+    "laplace_entropy",
     "maximal_leakage",
     "mutual_information",
     "particle_entropy",
@@ -48,5 +51,6 @@ __all__ = [
     "tanh_gaussian_entropy",
     "tsallis_entropy",
     "tsallis_entropy_from_logits",
+    "uniform_entropy",
     "value_and_grad",
 ]

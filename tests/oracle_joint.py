@@ -154,6 +154,8 @@ def joints(dtype):
         "empty row and column": empty,
         "nearly deterministic": nearly,
         "peaked": np.exp(noise) + 1e6 * (np.arange(20).reshape(4, 5) == 7),
+        "one output for most": np.exp(noise) * np.where(np.arange(5) == 2, 1e6, 1),
+        "one input for most": np.exp(noise) * np.where(np.arange(4) == 2, 1e6, 1)[:, None],
         "small": 1e-30 * np.exp(noise),
     }
     return {name: values.astype(dtype) for name, values in found.items()}

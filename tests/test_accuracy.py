@@ -15,6 +15,8 @@ import pytest
 
 import renyi_core as renyi
 
+BACKENDS = ("numpy", "numpy:agnostic", "strict", "torch", "jax", "jax:x32", "dask")
+
 DOORS = ("logits", "probs")
 MEASURES = {
     "entropy": (renyi.entropy, renyi.entropy_from_logits),
@@ -86,6 +88,8 @@ def representable(values, dtype):
 def test_grid(backend, dtype, measure, door):
     if dtype not in backend.dtypes:
         pytest.skip(f"no {dtype} on {backend}")
+    if backend.variant == "x32" and measure != "entropy":
+        pytest.skip("made of the entropy by the same operations as with 64 bits")
     eps = float(np.finfo(dtype).eps)
     bounds = backend.bounds[dtype]
     f = function(measure, door)

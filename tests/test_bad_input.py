@@ -14,7 +14,8 @@ import renyi_core as renyi
 
 # functions of two distributions are in test_divergence, those of parameters have files of their names
 PAIRS = {"divergence", "divergence_from_logits"}
-PARAMETRIC = {"gaussian_divergence", "gaussian_entropy", "tanh_gaussian_entropy"}
+SCALES = {"exponential_entropy", "laplace_entropy", "uniform_entropy"}
+PARAMETRIC = {"gaussian_divergence", "gaussian_entropy", "tanh_gaussian_entropy"} | SCALES
 ESTIMATES = {"EntropyEstimate", "entropy_from_counts", "entropy_from_log_prob", "particle_entropy", "particle_reward"}
 # those of joint distributions in test_information
 JOINTS = {"conditional_entropy", "maximal_leakage", "mutual_information"}

@@ -43,6 +43,14 @@ def test_small_cases(backend):
     assert np.isnan(value)
 
 
+def test_counts_without_meaning_stay_alone(backend):
+    x = backend.asarray(np.asarray([[0.0, 0.0], [-1.0, 4.0], [math.nan, 2.0], [3.0, 3.0]]))
+    for estimator in ("plug-in", "bias-corrected", "unbiased"):
+        value, error = read(backend, renyi.entropy_from_counts(x, 2, estimator=estimator))
+        np.testing.assert_array_equal(np.isnan(value), [1, 1, 1, 0])
+        np.testing.assert_array_equal(np.isnan(error), [1, 1, 1, 0])
+
+
 @pytest.mark.parametrize("alpha", [0.5, 1, 2, 3])
 def test_bias_and_standard_error(alpha):
     """Means over 4,000 experiments of 200 draws: what is unbiased, what is less biased, and by how much it scatters."""
@@ -87,15 +95,43 @@ def test_log_prob(backend):
     np.testing.assert_allclose(backend.numpy(one), -rows[:, 0], rtol=1e-14)
 
 
-def test_log_prob_gradient(backend):
-    """Minus the weights exp(t ℓ)/Σ exp(t ℓ)."""
-    if backend.library not in {"torch", "jax"}:
-        pytest.skip("no automatic differentiation")
-    row = np.random.default_rng(6).normal(size=8)
-    for alpha in (0.5, 1.0, 1 + 1e-12, 3.0):
-        weights = np.exp((alpha - 1) * row)
-        got = derivative(backend, renyi.entropy_from_log_prob, backend.asarray(row), alpha, 0)
-        np.testing.assert_allclose(got, -weights / weights.sum(), rtol=1e-13)
+def test_log_prob_gradients(backend):
+    """Minus the weights exp(t ℓ)/Σ exp(t ℓ), and the derivative along α in 60 digits; by autodiff too."""
+    rows = np.random.default_rng(6).normal(size=(2, 8)) * np.asarray([[1.0], [200.0]])
+    x, f = backend.asarray(rows), renyi.entropy_from_log_prob
+    orders = (0.5, 1 + 1e-12) if backend.slow else (0.0, 0.5, 1 - 1e-12, 1.0, 1 + 1e-12, 3.0)
+    for alpha in orders:
+        with mpmath.workdps(60):
+            t = mpmath.mpf(alpha) - 1
+            weights, slopes = [], []
+            for row in rows.tolist():
+                powers = [mpmath.exp(t * v) for v in row]
+                weights.append([float(w / mpmath.fsum(powers)) for w in powers])
+                mean = mpmath.fsum(powers) / 8
+                along = mpmath.fsum(w * v for w, v in zip(powers, row, strict=True)) / mpmath.fsum(powers)
+                variance = mpmath.fsum((v - along) ** 2 for v in row) / 8
+                slopes.append(float((mpmath.log(mean) - t * along) / t**2 if t else -variance / 2))
+        for order in (alpha, backend.asarray(np.full(2, alpha))):
+            value, gradient = renyi.value_and_grad(f)(x, order)
+            np.testing.assert_array_equal(backend.numpy(value), backend.numpy(f(x, order)))
+            np.testing.assert_allclose(backend.numpy(gradient), -np.asarray(weights), rtol=1e-12, atol=1e-300)
+            again, slope = renyi.value_and_grad(f, "alpha")(x, order)
+            np.testing.assert_array_equal(backend.numpy(again), backend.numpy(value))
+            np.testing.assert_allclose(backend.numpy(slope), slopes, rtol=64 * 2.0**-52)
+        if backend.library in {"torch", "jax"}:
+            got = derivative(backend, f, x, alpha, 0)
+            np.testing.assert_allclose(got, -np.asarray(weights), rtol=1e-12, atol=1e-300)
+    vjp = renyi.grad(f)(x, 2.0, cotangent=backend.asarray(np.asarray([2.0, 0.0])), base=2)
+    np.testing.assert_allclose(
+        backend.numpy(vjp)[0] * math.log(2), 2 * backend.numpy(renyi.grad(f)(x, 2.0))[0], rtol=1e-14
+    )
+    assert not backend.numpy(vjp)[1].any()
+    tied = backend.asarray(np.asarray([3.0, 1.0, 3.0]))
+    for infinity in (math.inf, backend.asarray(np.asarray(math.inf))):
+        np.testing.assert_array_equal(backend.numpy(renyi.grad(f)(tied, infinity)), [-0.5, 0.0, -0.5])
+        assert backend.numpy(renyi.grad(f, "alpha")(tied, infinity)) == 0
+    vjp = renyi.grad(f, "alpha")(x, 2.0, cotangent=3.0)
+    np.testing.assert_allclose(backend.numpy(vjp), 3 * backend.numpy(renyi.grad(f, "alpha")(x, 2.0)).sum(), rtol=1e-13)
 
 
 def test_bad_input(backend):

@@ -99,7 +99,7 @@ def _escort(row: Array, rows: Array, order: Order, xp: Any) -> tuple[Array, Arra
 def _centred(u: Array, ratio: Array, weights: Array, live: Array, lost: Array, axis: int, xp: Any) -> Array:
     """Return u less log Σ exp(u), weighted, where that is all rounding; 0 where not live."""
     u = xp.where(live, u, 0.0)
-    small = xp.max(xp.abs(xp.where(lost, 1.0, u)), axis=axis, keepdims=True) < 1
+    small = xp.max(xp.abs(xp.where(lost, 64.0, u)), axis=axis, keepdims=True) < 64
     excess = xp.where(live, xp.expm1(xp.where(small, u, 0.0)), ratio - 1)
     shift = total(weights * excess, xp, axis)
     # not of a row or column of zeros

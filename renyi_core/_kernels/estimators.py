@@ -10,13 +10,22 @@ import math
 from typing import Any, NamedTuple
 
 from .doors import accumulate
-from .special import expm1_ratio, log1p_ratio
+from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
 
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["LogMean", "entropy_from_log_prob", "falling_power_sum", "log_mean", "power_sum_ratio"]
+__all__ = [
+    "LogMean",
+    "curvature",
+    "entropy_from_log_prob",
+    "entropy_from_log_prob_and_alpha_gradient",
+    "entropy_from_log_prob_and_gradient",
+    "falling_power_sum",
+    "log_mean",
+    "power_sum_ratio",
+]
 
 
 class LogMean(NamedTuple):
@@ -57,6 +66,15 @@ def _means(values: Array, axis: Axis, where: Array | None, xp: Any) -> tuple[Arr
     return total / xp.where(count > 0, count, 1.0), count
 
 
+def curvature(v: Array, order: Order, *, xp: Any) -> Array:
+    """Return (t v exp(t v) − expm1(t v))/t², which is not negative, for t v not far above 0."""
+    u, t = order.t * v, nonzero(order, xp=xp)
+    near = xp.abs(u) <= 1
+    inner = v * v * power_curvature(xp.where(near, u, 0.0), eps=float(xp.finfo(v.dtype).eps), xp=xp)
+    far = xp.where(near, 1.0, u)
+    return xp.where(near, inner, (far * xp.exp(far) - xp.expm1(far)) / t / t)
+
+
 def entropy_from_log_prob(log_prob: Array, order: Order, *, axis: Axis, xp: Any) -> Array:
     """Return log mean exp(t ℓ)/(−t); the reduced axes keep length 1."""
     values = accumulate(log_prob, xp=xp)
@@ -68,14 +86,52 @@ def entropy_from_log_prob(log_prob: Array, order: Order, *, axis: Axis, xp: Any)
     return value if order.static else xp.where(order.infinite, least, value)
 
 
+def entropy_from_log_prob_and_gradient(
+    log_prob: Array, order: Order, *, axis: Axis, xp: Any, scale: Any = None
+) -> tuple[Array, Array]:
+    """Return the entropy and its gradient, −exp(t ℓ)/Σ exp(t ℓ), times ``scale``; ties share that of α = ∞."""
+    value = entropy_from_log_prob(log_prob, order, axis=axis, xp=xp)
+    values = accumulate(log_prob, xp=xp)
+    peak = xp.max(values, axis=axis, keepdims=True)
+    if order.static and order.alpha == math.inf:
+        weights = xp.where(values == peak, 1.0 + 0 * values, 0.0)
+    else:
+        u = order.t * (values - peak)
+        weights = xp.exp(u - xp.max(u, axis=axis, keepdims=True))
+        if not order.static:
+            weights = xp.where(order.infinite, xp.where(values == peak, 1.0 + 0 * u, 0.0), weights)
+    gradient = -weights / xp.sum(weights, axis=axis, keepdims=True)
+    if scale is not None:
+        gradient = gradient * scale
+    return value, xp.astype(gradient, log_prob.dtype, copy=False)
+
+
+def entropy_from_log_prob_and_alpha_gradient(
+    log_prob: Array, order: Order, *, axis: Axis, xp: Any
+) -> tuple[Array, Array]:
+    """Return the entropy and its derivative with respect to α, which is not positive.
+
+    With v = ℓ + H, so that the mean of exp(t v) is 1, it is minus the mean of (t v exp(t v) − expm1(t v))/t².
+    """
+    value = entropy_from_log_prob(log_prob, order, axis=axis, xp=xp)
+    if order.static and order.alpha == math.inf:
+        return value, 0.0 * value
+    parts = log_mean(accumulate(log_prob, xp=xp), order, axis=axis, xp=xp)
+    # exp(t v) is at most the number of samples
+    slope = -xp.mean(curvature(parts.r - parts.excess, order, xp=xp), axis=axis, keepdims=True)
+    return value, slope if order.static else xp.where(order.infinite, 0.0 * value, slope)
+
+
 def power_sum_ratio(counts: Array, alpha: float, *, axis: int, xp: Any) -> Array:
     """Return Σ p**(α−1)/Σ p**α over the outcomes seen; the reduced axis keeps length 1."""
     largest = xp.max(counts, axis=axis, keepdims=True)
+    largest = xp.where(largest > 0, largest, 1.0)
     seen = counts > 0
-    e = xp.where(seen, counts, 1.0) / xp.where(largest > 0, largest, 1.0)
+    e = xp.where(seen, counts, 1.0) / largest
     below = xp.sum(xp.where(seen, e ** (alpha - 1), 0.0), axis=axis, keepdims=True)
     total = xp.sum(xp.where(seen, e**alpha, 0.0), axis=axis, keepdims=True)
-    return below / total * (xp.sum(counts, axis=axis, keepdims=True) / largest)
+    draws = xp.sum(counts, axis=axis, keepdims=True)
+    return below / xp.where(total > 0, total, 1.0) * (draws / largest)
 
 
 def falling_power_sum(counts: Array, order: int, *, axis: int, xp: Any) -> Array:

@@ -82,12 +82,14 @@ def gaussian_entropy_and_alpha_gradient(
 
 
 class Whitened(NamedTuple):
-    """What Σq makes a unit: ε, y, and for full covariances the factor L and the matrix L⁻¹ΔL⁻ᵀ."""
+    """What Σq makes a unit: ε, 1 + ε without its rounding, y, and for full covariances L and the matrices of both."""
 
     eps: Array
+    ratio: Array
     y: Array
     factor: Any
     gap: Any
+    whole: Any
 
 
 def _whiten(mean_p: Array, cov_p: Array, mean_q: Array, cov_q: Array, kind: Kind, xp: Any) -> Whitened:
@@ -96,42 +98,61 @@ def _whiten(mean_p: Array, cov_p: Array, mean_q: Array, cov_q: Array, kind: Kind
         sound = (cov_q > 0) & (cov_p > 0)
         unit = xp.where(sound, cov_q, 1.0)
         eps = xp.where(sound, xp.where(sound, cov_p - cov_q, 0.0) / unit, math.nan)
-        return Whitened(eps + 0 * y, y / xp.sqrt(unit), None, None)
+        ratio = xp.where(sound, cov_p, math.nan) / unit
+        return Whitened(eps + 0 * y, ratio + 0 * y, y / xp.sqrt(unit), None, None, None)
     factor = xp.linalg.cholesky(cov_q)
-    half = xp.linalg.solve(factor, cov_p - cov_q)
-    gap = xp.linalg.solve(factor, xp.matrix_transpose(half))
-    # symmetric, but for the rounding of the two solutions
-    gap = (gap + xp.matrix_transpose(gap)) / 2
+    gap, whole = _within(factor, cov_p - cov_q, xp), _within(factor, cov_p + 0 * cov_q, xp)
     y = xp.linalg.solve(factor + 0 * gap, y[..., None] + 0 * gap[..., :1])[..., 0]
-    eps = xp.linalg.eigvalsh(gap)
-    return Whitened(xp.where(eps > -1, eps, math.nan) + 0 * y, y, factor, gap)
+    # of the gap those near 0 are exact, of the whole those near −1, in the same ascending order
+    eps, ratio = xp.linalg.eigvalsh(gap), xp.linalg.eigvalsh(whole)
+    sound = ratio > 0
+    eps, ratio = xp.where(sound, eps, math.nan), xp.where(sound, ratio, math.nan)
+    return Whitened(eps + 0 * y, ratio + 0 * y, y, factor, gap, whole)
+
+
+def _within(factor: Array, matrix: Array, xp: Any) -> Array:
+    """Return L⁻¹ X L⁻ᵀ, symmetric but for the rounding of the two solutions, and then without."""
+    half = xp.linalg.solve(factor + 0 * matrix, matrix)
+    both = xp.linalg.solve(factor + 0 * matrix, xp.matrix_transpose(half))
+    return (both + xp.matrix_transpose(both)) / 2
 
 
 class Mixture(NamedTuple):
-    """S in units of Σq, ``base`` − ``slope`` ε: 1 − t ε, and at α = ∞, where S/α counts, −ε.
+    """S in units of Σq: 1 − t ε, and at α = ∞, where S/α counts, −ε.
 
-    α = ``alpha`` (1 at ∞) multiplies its inverse. All have a last axis where they are arrays. ``values`` are those of
-    the eigenvalues, 1 instead where that is not positive; ``finite`` says where the divergence is.
+    α = ``alpha`` (1 at ∞) multiplies its inverse, and ``slope``, t (1 at ∞), is the derivative of −S along ε. All have
+    a last axis where they are arrays. ``values`` are those of the eigenvalues, 1 instead where that is not positive;
+    ``finite`` says where the divergence is.
     """
 
     alpha: Any
     t: Any
-    base: Any
     slope: Any
+    last: Any
     values: Array
     finite: Array
+
+
+def _mixed(m: Mixture, w: Whitened, xp: Any, unit: Any = None) -> Array:
+    """Return the eigenvalues of S, or given a unit matrix S itself; for α < 1 as α + (1 − α)(1 + ε), of one sign."""
+    unit, gap, whole = (1.0, w.eps, w.ratio) if unit is None else (unit, w.gap, w.whole)
+    if isinstance(m.t, float):
+        return -gap if m.last else m.alpha * unit - m.t * whole if m.t < 0 else unit - m.t * gap
+    last, alpha, t = (m.last, m.alpha, m.t) if gap is w.eps else (x[..., None] for x in (m.last, m.alpha, m.t))
+    return xp.where(last, -gap, xp.where(t < 0, alpha * unit - t * whole, unit - t * gap))
 
 
 def _mixture(w: Whitened, order: Order, xp: Any) -> Mixture:
     alpha, t = order.alpha, order.t
     if order.static:
         last = alpha == math.inf
-        alpha, t, base, slope = (1.0, 0.0, 0.0, 1.0) if last else (alpha, t, 1.0, t)
+        alpha, t, slope = (1.0, 0.0, 1.0) if last else (alpha, t, t)
     else:
         last, alpha, t = order.infinite[..., None], alpha[..., None], t[..., None]
         alpha, t = xp.where(last, 1.0, alpha), xp.where(last, 0.0, t)
-        base, slope = xp.where(last, 0.0, 1.0 + 0 * t), xp.where(last, 1.0, t)
-    values = base - slope * w.eps
+        slope = xp.where(last, 1.0, t)
+    m = Mixture(alpha, t, slope, last, w.eps, w.eps)
+    values = _mixed(m, w, xp) + 0 * w.eps
     positive = values > 0
     # at α = ∞ a direction in which P and Q agree counts for nothing; NaN is left to show itself
     nothing = last & (w.eps == 0) & (w.y == 0)
@@ -139,17 +160,22 @@ def _mixture(w: Whitened, order: Order, xp: Any) -> Mixture:
         positive = xp.all(positive, axis=-1, keepdims=True)
         nothing = last & ~xp.any(w.eps > 0, axis=-1, keepdims=True) & xp.all(w.y == 0, axis=-1, keepdims=True)
     finite = xp.all(positive | nothing, axis=-1) | xp.any(xp.isnan(values), axis=-1)
-    return Mixture(alpha, t, base, slope, xp.where(positive, values, 1.0), finite)
+    return m._replace(values=xp.where(positive, values, 1.0), finite=finite)
 
 
 def _solved(w: Whitened, m: Mixture, unit: Any, xp: Any) -> tuple[Array, Any]:
     """Return what S in units of Σq gives of y, and for full covariances S itself; where it is none, the unit."""
     if w.gap is None:
         return w.y / m.values, None
-    base, slope = (m.base, m.slope) if isinstance(m.base, float) else (m.base[..., None], m.slope[..., None])
-    positive = xp.all(base - slope * w.eps[..., None] > 0, axis=-2, keepdims=True)
-    matrix = xp.where(positive, base * unit - slope * w.gap, unit)
+    positive = xp.all(_mixed(m, w, xp) > 0, axis=-1)[..., None, None]
+    matrix = xp.where(positive, _mixed(m, w, xp, unit), unit)
     return xp.linalg.solve(matrix, w.y[..., None] + 0 * matrix[..., :1])[..., 0], matrix
+
+
+def _log_ratio(w: Whitened, xp: Any) -> Array:
+    """Return log(1 + ε)."""
+    near = xp.abs(w.eps) <= 0.5
+    return xp.where(near, xp.log1p(xp.where(near, w.eps, 0.0)), xp.log(w.ratio)) + 0 * w.eps
 
 
 def _integral(integrand: Any) -> Any:
@@ -161,37 +187,43 @@ def _integral(integrand: Any) -> Any:
     return total
 
 
-def _excess(eps: Array, m: Mixture, xp: Any) -> Array:
+def _excess(w: Whitened, m: Mixture, xp: Any) -> Array:
     """Return F(ε) for 1 − tε > 0."""
+    eps, log_ratio = w.eps, _log_ratio(w, xp)
     u = m.t * eps
     near = (xp.abs(eps) <= 0.5) & (xp.abs(u) <= 0.5)
     e, v = xp.where(near, eps, 0.0), xp.where(near, u, 0.0)
     inner = m.alpha * e * e * _integral(lambda x: x / ((1 - v * x) * (1 + e * x)))
     sound = ~near & (u < 1)
     flat = ~sound | (u == 0)
-    e, v = xp.where(sound, eps, 0.0), xp.where(flat, 0.5, u)
-    ratio = xp.where(flat, e, -xp.log1p(-v) / xp.where(flat, 1.0, m.t + 0 * v))
-    return xp.where(near, inner, ratio - xp.log1p(e) + 0 * eps)
+    v, t = xp.where(flat, 0.5, u), xp.where(flat, 1.0, m.t + 0 * u)
+    far = xp.where(flat, eps, -xp.log1p(-v) / t) - log_ratio
+    # 1 − tε = (1 + ε)(1 − αε/(1 + ε)): for a small α the two logarithms above are nearly equal
+    small = sound & (m.alpha < 0.5)
+    e, ratio = xp.where(small, eps, 0.0), xp.where(small, w.ratio, 1.0)
+    below = m.alpha * log_ratio + xp.log1p(-m.alpha * e / ratio)
+    return xp.where(near, inner, xp.where(small, -below / t, far) + 0 * eps)
 
 
-def _excess_slope(eps: Array, m: Mixture, xp: Any) -> Array:
+def _excess_slope(w: Whitened, m: Mixture, xp: Any) -> Array:
     """Return G(ε) for 1 − tε > 0."""
+    eps = w.eps
     u = m.t * eps
     far = (xp.abs(u) > 0.5) & (u < 1)
     v = xp.where(xp.abs(u) <= 0.5, u, 0.0)
     inner = eps * eps * _integral(lambda x: x / ((1 - v * x) * (1 - v * x)))
-    e, v, t = xp.where(far, eps, 0.0), xp.where(far, u, 0.0), xp.where(far, m.t + 0 * u, 1.0)
-    return xp.where(far, (xp.log1p(-v) / t + e / (1 - v)) / t, inner)
+    e, t, values = xp.where(far, eps, 0.0), xp.where(far, m.t + 0 * u, 1.0), xp.where(far, m.values, 1.0)
+    return xp.where(far, (xp.log(values) / t + e / values) / t, inner)
 
 
 def _value(w: Whitened, m: Mixture, order: Order, solved: Array, xp: Any) -> Array:
     far = m.alpha * w.y * solved
     if order.static and order.alpha == math.inf:
-        terms = far - xp.log1p(w.eps)
+        terms = far - _log_ratio(w, xp)
     else:
-        terms = far + _excess(w.eps, m, xp)
+        terms = far + _excess(w, m, xp)
         if not order.static:
-            terms = xp.where(order.infinite[..., None], far - xp.log1p(w.eps), terms)
+            terms = xp.where(order.infinite[..., None], far - _log_ratio(w, xp), terms)
     return xp.where(m.finite, xp.sum(terms, axis=-1) / 2, math.inf)
 
 
@@ -237,7 +269,7 @@ def gaussian_divergence_and_gradient(
         return value, (1 - wrt) * alpha * along[..., 0] + nothing
     other = xp.linalg.solve(matrix, w.gap + 0 * matrix)
     if wrt == 1:
-        other = xp.linalg.solve(unit + w.gap + 0 * other, other)
+        other = xp.linalg.solve(w.whole + 0 * other, other)
     factor, sign = (slope, 0.5) if wrt == 1 else (alpha, -0.5)
     if not isinstance(alpha, float):
         alpha, factor = alpha[..., None], factor[..., None]
@@ -253,11 +285,8 @@ def gaussian_divergence_and_alpha_gradient(
     m = _mixture(w, order, xp)
     solved, _ = _solved(w, m, unit, xp)
     value = _value(w, m, order, solved, xp)
-    if w.gap is None:
-        moved = (1 + w.eps) * solved
-    else:
-        moved = solved + xp.sum(w.gap * xp.matrix_transpose(solved[..., None]), axis=-1)
-    slope = xp.sum(solved * moved + _excess_slope(w.eps, m, xp), axis=-1) / 2
+    moved = w.ratio * solved if w.gap is None else xp.sum(w.whole * xp.matrix_transpose(solved[..., None]), axis=-1)
+    slope = xp.sum(solved * moved + _excess_slope(w, m, xp), axis=-1) / 2
     if order.static:
         slope = 0.0 * slope if order.alpha == math.inf else slope
     else:

@@ -195,12 +195,17 @@ def _tilt(ch: Channel, parts: Parts, order: Order, kind: Kind, xp: Any) -> Tilt:
     return Tilt(ratio, rows, xp.where(near, v, 0.0), u, near, far * ch.p)
 
 
+def _sound(ch: Channel, value: Array, xp: Any) -> Array:
+    """Return the value, 0 where rounding makes it negative, NaN where there is no joint distribution."""
+    return xp.where(ch.sound, xp.where(value < 0, 0.0, value), math.nan)
+
+
 def mutual_information(joint: Array, order: Order, *, kind: Kind, xp: Any) -> Array:
     """Return the mutual information of each joint distribution; the last two axes keep length 1."""
 
     def value(own: Order) -> tuple[Array]:
         ch = channel(joint, own, kind, xp)
-        return (xp.where(ch.sound, _parts(ch, own, kind, xp).value, math.nan),)
+        return (_sound(ch, _parts(ch, own, kind, xp).value, xp),)
 
     return by_order(value, order, xp)[0]
 
@@ -216,7 +221,7 @@ def mutual_information_and_gradient(
         gradient = _gradient(ch, parts, own, kind, xp)
         free = ch.live | (ch.rows & ch.columns & (own.t + 0 * ch.u > 0))
         gradient = xp.where(free, gradient, 0.0) / ch.size
-        return tuple(xp.where(ch.sound, part, math.nan) for part in (parts.value, gradient))
+        return _sound(ch, parts.value, xp), xp.where(ch.sound, gradient, math.nan)
 
     value, gradient = by_order(both, order, xp)
     gradient = gradient if scale is None else gradient * scale
@@ -246,7 +251,7 @@ def mutual_information_and_alpha_gradient(joint: Array, order: Order, *, kind: K
         ch = channel(joint, own, kind, xp)
         parts = _parts(ch, own, kind, xp)
         slope = _alpha_slope(ch, parts, own, kind, xp)
-        return tuple(xp.where(ch.sound, part, math.nan) for part in (parts.value, slope))
+        return _sound(ch, parts.value, xp), xp.where(ch.sound, slope, math.nan)
 
     value, slope = by_order(both, order, xp)
     return value, slope

@@ -13,9 +13,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .estimators import LogMean, log_mean
+from .estimators import LogMean, curvature, log_mean
 from .gamma import gamma_ratio, gamma_ratio_slope
-from .special import power_curvature
 from .state import Order, nonzero
 
 Array = Any
@@ -131,13 +130,8 @@ def particle_entropy_and_alpha_gradient(gap: Array, order: Order, *, k: int, xp:
     parts = _parts(gap, order, k, xp)
     rest, t = parts.rest, nonzero(parts.order, xp=xp)
     v = xp.where(parts.distances.zero, 0.0, rest.r - rest.excess)
-    u = parts.order.t * v
-    far = xp.abs(u) > 1
-    eps = float(xp.finfo(v.dtype).eps)
-    near = v * v * power_curvature(xp.where(far, 0.0, u), eps=eps, xp=xp)
-    u = xp.where(far, u, 0.0)
-    curvature = xp.sum(xp.where(far, (u * xp.exp(u) - xp.expm1(u)) / (t * t), near), axis=-1, keepdims=True)
-    slope = gamma_ratio_slope(parts.order, k, xp=xp) - curvature / xp.where(parts.none, 1.0, rest.count)
+    curved = xp.sum(curvature(v, parts.order, xp=xp), axis=-1, keepdims=True)
+    slope = gamma_ratio_slope(parts.order, k, xp=xp) - curved / xp.where(parts.none, 1.0, rest.count)
     slope = slope + _share(parts, gap.shape[-2], xp) / (t * t)
     return _value(parts, gap.shape, k, xp), _row(parts, xp.where(parts.none, 0.0, slope), xp)
 

@@ -20,8 +20,8 @@ def gauss_legendre(n: int) -> tuple[list[float], list[float]]:
         context.prec = 36
         for k in range(n):
             x = Decimal(-math.cos(math.pi * (k + 0.75) / (n + 0.5)))
-            # the guess is right to 4 digits, and each step doubles them
-            for _ in range(4):
+            # the guess is right to 2 digits, each step doubles them, and the slope is that before the last one
+            for _ in range(6):
                 before, value = Decimal(1), x
                 for j in range(2, n + 1):
                     before, value = value, ((2 * j - 1) * x * value - (j - 1) * before) / j

@@ -1,0 +1,50 @@
+"""Entropies of the Laplace, the exponential and the uniform distribution, and their derivatives.
+
+A density of scale b has the entropy log b + constant + shape · log α/(α − 1): shape is 1 for an exponential tail, 0 for
+a flat top.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .orders import order_ratio, order_ratio_slope
+from .state import Order
+
+Array = Any
+
+__all__ = ["scale_entropy", "scale_entropy_and_alpha_gradient", "scale_entropy_and_gradient"]
+
+
+def scale_entropy(scale: Array, order: Order, *, factor: float, shape: float, xp: Any) -> Array:
+    """Return log(factor · scale) + shape · log α/(α − 1), NaN where the scale is not positive and finite."""
+    sound = (scale > 0) & (scale < math.inf)
+    value = xp.where(sound, xp.log(factor * xp.where(sound, scale, 1.0)), math.nan)
+    return value + _along(order, shape, order_ratio, xp)
+
+
+def _along(order: Order, shape: float, function: Any, xp: Any) -> Any:
+    """Return the part of the order; 0 in its shape if there is none."""
+    if shape:
+        return shape * function(order, xp=xp)
+    return 0.0 if order.static else 0 * order.alpha
+
+
+def scale_entropy_and_gradient(
+    scale: Array, order: Order, *, factor: float, shape: float, xp: Any
+) -> tuple[Array, Array]:
+    """Return the entropy and its derivative with respect to the scale, 1/scale."""
+    value = scale_entropy(scale, order, factor=factor, shape=shape, xp=xp)
+    sound = (scale > 0) & (scale < math.inf)
+    inverse = 1 / xp.where(sound, scale, 1.0)
+    return value, xp.where(xp.isnan(value), math.nan, inverse + xp.zeros_like(value))
+
+
+def scale_entropy_and_alpha_gradient(
+    scale: Array, order: Order, *, factor: float, shape: float, xp: Any
+) -> tuple[Array, Array]:
+    """Return the entropy and its derivative with respect to α."""
+    value = scale_entropy(scale, order, factor=factor, shape=shape, xp=xp)
+    slope = _along(order, shape, order_ratio_slope, xp)
+    return value, xp.where(xp.isnan(value), math.nan, slope + xp.zeros_like(value))
