@@ -16,6 +16,7 @@ from .estimators import EntropyEstimate, entropy_from_counts, entropy_from_log_p
 from .gaussian import gaussian_divergence, gaussian_entropy
 from .gradients import grad, hvp, value_and_grad
 from .information import conditional_entropy, maximal_leakage, mutual_information
+from .particles import particle_entropy, particle_reward
 from .spectrum import entropy_spectrum, entropy_spectrum_from_logits
 from .tanh_gaussian import tanh_gaussian_entropy
 
@@ -44,6 +45,8 @@ __all__ = [
     "laplace_entropy",
     "maximal_leakage",
     "mutual_information",
+    "particle_entropy",
+    "particle_reward",
     "register_adapter",
     "tanh_gaussian_entropy",
     "tsallis_entropy",

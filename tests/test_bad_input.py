@@ -16,7 +16,7 @@ import renyi_core as renyi
 PAIRS = {"divergence", "divergence_from_logits"}
 SCALES = {"exponential_entropy", "laplace_entropy", "uniform_entropy"}
 PARAMETRIC = {"gaussian_divergence", "gaussian_entropy", "tanh_gaussian_entropy"} | SCALES
-ESTIMATES = {"EntropyEstimate", "entropy_from_counts", "entropy_from_log_prob"}
+ESTIMATES = {"EntropyEstimate", "entropy_from_counts", "entropy_from_log_prob", "particle_entropy", "particle_reward"}
 # those of joint distributions in test_information
 JOINTS = {"conditional_entropy", "maximal_leakage", "mutual_information"}
 TOOLS = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad"}

@@ -26,6 +26,7 @@ from ._dask_joints import (
     mutual_information_and_alpha_gradient,
     mutual_information_and_gradient,
 )
+from ._dask_neighbors import kth_neighbor, neighbor_gap, neighbor_sum
 from ._dask_pairs import divergence, divergence_and_alpha_gradient, divergence_and_gradient
 
 da: Any = dask.array
@@ -41,9 +42,12 @@ __all__ = [
     "divergence_and_gradient",
     "entropy",
     "entropy_and_gradient",
+    "kth_neighbor",
     "mutual_information",
     "mutual_information_and_alpha_gradient",
     "mutual_information_and_gradient",
+    "neighbor_gap",
+    "neighbor_sum",
 ]
 
 

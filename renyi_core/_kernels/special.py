@@ -12,7 +12,7 @@ from typing import Any
 
 Array = Any
 
-__all__ = ["expm1_ratio", "log1p_ratio", "power_curvature", "product_gap"]
+__all__ = ["expm1_ratio", "log1p_ratio", "log1p_ratio_slope", "power_curvature", "product_gap"]
 
 
 def _terms(scale: float, eps: float) -> int:
@@ -57,6 +57,18 @@ def log1p_ratio(x: Array, *, eps: float, xp: Any) -> Array:
     far = xp.where(small | below, 1.0, x)
     left = xp.where(below, x, -0.5)
     return xp.where(small, series, xp.where(below, xp.log(1 + left) / left, xp.log1p(far) / far))
+
+
+def log1p_ratio_slope(x: Any, *, eps: float) -> Any:
+    """Return the derivative of log1p(x)/x = a·artanh(y)/y, a = 2/(2 + x), y = x/(2 + x), for ``|x| <= 1/2``."""
+    a, y = 2 / (2 + x), x / (2 + x)
+    terms = 2 + math.ceil(math.log(8 / eps, 9))
+    series = slope = 0.0
+    for k in reversed(range(terms)):
+        series = series * y * y + 1 / (2 * k + 1)
+        if k > 0:
+            slope = slope * y * y + 2 * k / (2 * k + 1)
+    return a * a / 2 * (a * y * slope - series)
 
 
 def product_gap(value: Array, a: Array, b: Array, *, eps: float) -> Array:

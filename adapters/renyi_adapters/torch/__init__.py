@@ -9,6 +9,7 @@ from ._entropy import (
     gradient_in_place_of_the_input,
 )
 from ._linear import linear_entropy
+from ._neighbors import kth_neighbor, neighbor_sum
 from ._parallel import parallel_entropy
 from ._results import EntropyAndLogProb
 from ._statistics import entropy_and_log_prob
@@ -22,6 +23,8 @@ __all__ = [
     "entropy_and_log_prob",
     "entropy_hvp",
     "gradient_in_place_of_the_input",
+    "kth_neighbor",
     "linear_entropy",
+    "neighbor_sum",
     "parallel_entropy",
 ]
