@@ -25,3 +25,9 @@ def test_page(backend):
     assert result.failed == 0
     module = importlib.import_module(f"renyi_adapters.{backend.library}")
     assert doctest.testmod(module).failed == 0
+
+
+def test_quantities():
+    """The examples run, every function is told of, and the rows of estimators are the measured ones."""
+    page = PAGES / "quantities.md"
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
