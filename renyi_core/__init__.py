@@ -4,6 +4,7 @@ from ._dispatch import agnostic_only, register_adapter
 from .checks import check_probabilities
 from .densities import exponential_entropy, laplace_entropy, uniform_entropy
 from .divergence import divergence, divergence_from_logits
+from .diversity import gram_entropy, gram_joint_entropy, gram_mutual_information, vendi_score
 from .entropy import (
     entropy,
     entropy_from_logits,
@@ -17,6 +18,7 @@ from .gaussian import gaussian_divergence, gaussian_entropy
 from .gradients import grad, hvp, value_and_grad
 from .information import conditional_entropy, maximal_leakage, mutual_information
 from .particles import particle_entropy, particle_reward
+from .samples import kernel_entropy
 from .spectrum import entropy_spectrum, entropy_spectrum_from_logits
 from .tanh_gaussian import tanh_gaussian_entropy
 
@@ -39,9 +41,13 @@ __all__ = [
     "gaussian_divergence",
     "gaussian_entropy",
     "grad",
+    "gram_entropy",
+    "gram_joint_entropy",
+    "gram_mutual_information",
     "hill_number",
     "hill_number_from_logits",
     "hvp",
+    "kernel_entropy",
     "laplace_entropy",
     "maximal_leakage",
     "mutual_information",
@@ -53,4 +59,5 @@ __all__ = [
     "tsallis_entropy_from_logits",
     "uniform_entropy",
     "value_and_grad",
+    "vendi_score",
 ]

@@ -28,12 +28,14 @@ from ._dask_joints import (
 )
 from ._dask_neighbors import kth_neighbor, neighbor_gap, neighbor_sum
 from ._dask_pairs import divergence, divergence_and_alpha_gradient, divergence_and_gradient
+from ._dask_rows import by_rows
 
 da: Any = dask.array
 Array = Any
 Axis = tuple[int, ...]
 
 __all__ = [
+    "by_rows",
     "conditional_entropy",
     "conditional_entropy_and_alpha_gradient",
     "conditional_entropy_and_gradient",

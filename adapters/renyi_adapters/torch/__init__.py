@@ -12,6 +12,7 @@ from ._linear import linear_entropy
 from ._neighbors import kth_neighbor, neighbor_sum
 from ._parallel import parallel_entropy
 from ._results import EntropyAndLogProb
+from ._samples import order_two_entropy
 from ._statistics import entropy_and_log_prob
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "kth_neighbor",
     "linear_entropy",
     "neighbor_sum",
+    "order_two_entropy",
     "parallel_entropy",
 ]
