@@ -2,6 +2,7 @@
 
 from ._dispatch import agnostic_only, register_adapter
 from .checks import check_probabilities
+from .choice import regularized_argmax, regularized_max
 from .divergence import divergence, divergence_from_logits
 from .entropy import (
     entropy,
@@ -42,6 +43,8 @@ __all__ = [
     "maximal_leakage",
     "mutual_information",
     "register_adapter",
+    "regularized_argmax",
+    "regularized_max",
     "tanh_gaussian_entropy",
     "tsallis_entropy",
     "tsallis_entropy_from_logits",

@@ -16,10 +16,12 @@ import renyi_core as renyi
 PAIRS = {"divergence", "divergence_from_logits"}
 PARAMETRIC = {"gaussian_divergence", "gaussian_entropy", "tanh_gaussian_entropy"}
 ESTIMATES = {"EntropyEstimate", "entropy_from_counts", "entropy_from_log_prob"}
+# those of scores in test_choice
+CHOICES = {"regularized_argmax", "regularized_max"}
 # those of joint distributions in test_information
 JOINTS = {"conditional_entropy", "maximal_leakage", "mutual_information"}
 TOOLS = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad"}
-OTHER = TOOLS | PAIRS | PARAMETRIC | ESTIMATES | JOINTS
+OTHER = TOOLS | PAIRS | PARAMETRIC | ESTIMATES | JOINTS | CHOICES
 
 
 class Call(NamedTuple):

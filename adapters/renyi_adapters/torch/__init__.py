@@ -1,5 +1,6 @@
 """torch: derivatives by ``torch.autograd.Function``, on the CPU NumPy's blocks, on CUDA Triton's kernels."""
 
+from ._choice import search
 from ._divergence import divergence
 from ._entropy import (
     entropy,
@@ -24,4 +25,5 @@ __all__ = [
     "gradient_in_place_of_the_input",
     "linear_entropy",
     "parallel_entropy",
+    "search",
 ]
