@@ -20,13 +20,13 @@ from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order, Rows, finish, partial_state
 
 from . import _jax_logits as logits
-from ._jax_choice import search
+from ._jax_choice import center, search
 from ._jax_pairs import divergence
 
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["divergence", "entropy", "entropy_and_gradient", "search"]
+__all__ = ["center", "divergence", "entropy", "entropy_and_gradient", "search"]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """torch: derivatives by ``torch.autograd.Function``, on the CPU NumPy's blocks, on CUDA Triton's kernels."""
 
-from ._choice import search
+from ._choice import center, search
 from ._divergence import divergence
 from ._entropy import (
     entropy,
@@ -16,6 +16,7 @@ from ._statistics import entropy_and_log_prob
 
 __all__ = [
     "EntropyAndLogProb",
+    "center",
     "divergence",
     "entropy",
     "entropy_and_alpha_gradient",

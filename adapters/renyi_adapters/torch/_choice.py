@@ -1,4 +1,4 @@
-"""The search for a regularized maximum, out of autograd's sight: the step after it has the derivatives."""
+"""Optima that are searched for, out of autograd's sight: what is formed of them has their derivatives."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 
-from renyi_core._kernels import choice_search as agnostic
+from renyi_core._kernels import choice_search, csiszar
+from renyi_core._kernels.channel import Channel
 from renyi_core._kernels.choice_search import Curve
 from renyi_core._kernels.state import Order
 
-__all__ = ["search"]
+__all__ = ["center", "search"]
 
 
 def _detached(x: Any) -> Any:
@@ -21,4 +22,10 @@ def search(curve: Curve) -> Any:
     """Overlay renyi_core._kernels.choice_search.search."""
     order = Order(*map(_detached, curve.order))
     with torch.no_grad():
-        return agnostic.search(curve._replace(g=curve.g.detach(), span=_detached(curve.span), order=order))
+        return choice_search.search(curve._replace(g=curve.g.detach(), span=_detached(curve.span), order=order))
+
+
+def center(ch: Channel, order: Order, *, xp: Any) -> Any:
+    """Overlay renyi_core._kernels.csiszar.center."""
+    with torch.no_grad():
+        return csiszar.center(Channel(*map(_detached, ch)), Order(*map(_detached, order)), xp=xp)
