@@ -50,14 +50,29 @@ class Outputs(NamedTuple):
     divergences: Array
 
 
+def _normalized(ch: Channel, m: Array, xp: Any) -> Array:
+    """Return M less log Σ c exp(M); 0 in columns of zeros."""
+    log_means = xp.log(ch.reference)
+    # steps that are tried may lead anywhere
+    m = xp.where(m < 1 - log_means, m, 1 - log_means)
+    m = xp.where(ch.columns, m, 0.0)
+    excess = total(ch.means * xp.expm1(m), xp, -1)
+    near = excess > -0.5
+    logs = xp.where(ch.columns, log_means + m, -math.inf)
+    top = xp.max(logs, axis=-1, keepdims=True)
+    far = top + xp.log(total(xp.where(ch.columns, xp.exp(logs - top), 0.0), xp, -1))
+    return m - xp.where(near, xp.log1p(xp.where(near, excess, 0.0)), far)
+
+
 def _outputs(ch: Channel, m: Array, order: Order, xp: Any) -> Outputs:
     """Return the outputs c exp(M), normalized."""
     eps = float(xp.finfo(ch.u.dtype).eps)
-    m = xp.where(ch.columns, m, 0.0)
-    m = m - xp.log1p(total(ch.means * xp.expm1(m), xp, -1))
+    m = _normalized(ch, m, xp)
     q = xp.where(ch.columns, ch.means * xp.exp(m), 0.0)
     r = xp.where(ch.live, ch.u - m, 0.0)
-    unused = total(xp.where(ch.live, 0.0, q), xp, -1)
+    # where p = 0, q K is q − α W/t to first order: the value is q, but the derivative counts
+    at_zero = q - xp.where(ch.live, 0.0, ch.conditional) * (order.alpha / nonzero(order, xp=xp))
+    unused = total(xp.where(ch.live, 0.0, at_zero), xp, -1)
     steep = order.alpha * xp.where(r > 0, r, 0.0)
     small = xp.max(steep, axis=-1, keepdims=True) < exponent_limit(r, xp)
     mean = total(xp.where(ch.live, q * power_excess(xp.where(small, r, 0.0), order, xp=xp), 0.0), xp, -1) + unused
