@@ -73,7 +73,8 @@ def _outputs(ch: Channel, m: Array, order: Order, xp: Any) -> Outputs:
     # where p = 0, q K is q − α W/t to first order: the value is q, but the derivative counts
     at_zero = q - xp.where(ch.live, 0.0, ch.conditional) * (order.alpha / nonzero(order, xp=xp))
     unused = total(xp.where(ch.live, 0.0, at_zero), xp, -1)
-    steep = order.alpha * xp.where(r > 0, r, 0.0)
+    largest = max(1.0, order.alpha) if order.static else xp.where(order.alpha > 1, order.alpha, 1.0)
+    steep = largest * xp.where(r > 0, r, 0.0)
     small = xp.max(steep, axis=-1, keepdims=True) < exponent_limit(r, xp)
     mean = total(xp.where(ch.live, q * power_excess(xp.where(small, r, 0.0), order, xp=xp), 0.0), xp, -1) + unused
     x = order.t * mean
