@@ -19,7 +19,7 @@ import renyi_core as renyi
 BACKENDS = ("numpy", "strict", "torch", "jax", "dask")
 CSISZAR = {"kind": "csiszar"}
 information = renyi.mutual_information
-ORDERS = (0.25, 0.5, 1 - 1e-12, 1.0, 2.0, 16.0)
+ORDERS = (0.25, 1 - 1e-12, 1.0, 2.0, 16.0)
 NAMES = ("random", "wide", "nearly independent", "nearer independent", "holes", "empty row and column", "peaked")
 STEP = mpmath.mpf(10) ** -20
 
@@ -117,7 +117,7 @@ def test_grid(backend, dtype):
     eps = float(np.finfo(dtype).eps)
     known = {name: oracle_joint.joints(dtype)[name] for name in NAMES}
     joint = backend.asarray(np.stack(list(known.values())), dtype)
-    orders = (0.25,) if backend.slow else ORDERS if dtype == "float64" else (0.25, 5.0)
+    orders = (0.25,) if backend.slow else ORDERS if dtype == "float64" else (2.0,)
     failures = []
     for alpha in orders:
 
@@ -259,6 +259,20 @@ def test_wide_joints(backend):
             assert -1e-15 <= got <= most * (1 + 1e-12) + 1e-15
             assert np.isfinite(gradient[joint > 0]).all()
             assert np.isfinite(renyi.grad(information, "alpha")(joint, alpha, **CSISZAR))
+
+
+@pytest.mark.parametrize(("seed", "width"), [(454, 80), (463, 150), (466, 80)])
+def test_steps_that_lead_out_of_range(backend, seed, width):
+    """Weights over a hundred orders of magnitude, some of them 0, for which steps of Newton's method overflow."""
+    if backend.library != "numpy":
+        pytest.skip("the same formulas")
+    rng = np.random.default_rng(seed)
+    joint = np.exp(rng.normal(size=(4, 5)) * width) * (rng.random((4, 5)) > 0.2)
+    joint = np.minimum(joint, 1e100) / 1e100
+    for alpha in (0.25, 16.0):
+        got, gradient = renyi.value_and_grad(information)(joint, alpha, **CSISZAR)
+        assert 0 <= got <= math.log(4) + 1e-12
+        assert np.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("alpha", [0.25, 16.0])
