@@ -2,6 +2,7 @@
 
 from ._dispatch import agnostic_only, register_adapter
 from .checks import check_probabilities
+from .choice import regularized_argmax, regularized_max
 from .densities import exponential_entropy, laplace_entropy, uniform_entropy
 from .divergence import divergence, divergence_from_logits
 from .diversity import gram_entropy, gram_joint_entropy, gram_mutual_information, vendi_score
@@ -54,6 +55,8 @@ __all__ = [
     "particle_entropy",
     "particle_reward",
     "register_adapter",
+    "regularized_argmax",
+    "regularized_max",
     "tanh_gaussian_entropy",
     "tsallis_entropy",
     "tsallis_entropy_from_logits",

@@ -18,6 +18,12 @@ from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order, State, finish, merge
 
 from . import numpy as blocks
+from ._dask_choice import (
+    regularized_argmax,
+    regularized_argmax_and_product,
+    regularized_max,
+    regularized_max_and_gradient,
+)
 from ._dask_joints import (
     conditional_entropy,
     conditional_entropy_and_alpha_gradient,
@@ -50,6 +56,10 @@ __all__ = [
     "mutual_information_and_gradient",
     "neighbor_gap",
     "neighbor_sum",
+    "regularized_argmax",
+    "regularized_argmax_and_product",
+    "regularized_max",
+    "regularized_max_and_gradient",
 ]
 
 

@@ -1,5 +1,6 @@
 """torch: derivatives by ``torch.autograd.Function``, on the CPU NumPy's blocks, on CUDA Triton's kernels."""
 
+from ._choice import center, search
 from ._divergence import divergence
 from ._entropy import (
     entropy,
@@ -17,6 +18,7 @@ from ._statistics import entropy_and_log_prob
 
 __all__ = [
     "EntropyAndLogProb",
+    "center",
     "divergence",
     "entropy",
     "entropy_and_alpha_gradient",
@@ -29,4 +31,5 @@ __all__ = [
     "neighbor_sum",
     "order_two_entropy",
     "parallel_entropy",
+    "search",
 ]
