@@ -15,6 +15,12 @@ from .estimators import EntropyEstimate, entropy_from_counts, entropy_from_log_p
 from .gaussian import gaussian_divergence, gaussian_entropy
 from .gradients import grad, hvp, value_and_grad
 from .information import conditional_entropy, maximal_leakage, mutual_information
+from .power_divergence import (
+    alpha_divergence,
+    alpha_divergence_from_logits,
+    tsallis_divergence,
+    tsallis_divergence_from_logits,
+)
 from .spectrum import entropy_spectrum, entropy_spectrum_from_logits
 from .tanh_gaussian import tanh_gaussian_entropy
 
@@ -23,6 +29,8 @@ __version__ = "0.1.0"
 __all__ = [
     "EntropyEstimate",
     "agnostic_only",
+    "alpha_divergence",
+    "alpha_divergence_from_logits",
     "check_probabilities",
     "conditional_entropy",
     "divergence",
@@ -43,6 +51,8 @@ __all__ = [
     "mutual_information",
     "register_adapter",
     "tanh_gaussian_entropy",
+    "tsallis_divergence",
+    "tsallis_divergence_from_logits",
     "tsallis_entropy",
     "tsallis_entropy_from_logits",
     "value_and_grad",
