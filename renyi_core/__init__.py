@@ -2,6 +2,7 @@
 
 from ._dispatch import agnostic_only, register_adapter
 from .checks import check_probabilities
+from .cross_entropy import cross_entropy, cross_entropy_from_logits
 from .divergence import divergence, divergence_from_logits
 from .entropy import (
     entropy,
@@ -33,6 +34,8 @@ __all__ = [
     "alpha_divergence_from_logits",
     "check_probabilities",
     "conditional_entropy",
+    "cross_entropy",
+    "cross_entropy_from_logits",
     "divergence",
     "divergence_from_logits",
     "entropy",
