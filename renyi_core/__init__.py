@@ -16,6 +16,7 @@ from .estimators import EntropyEstimate, entropy_from_counts, entropy_from_log_p
 from .gaussian import gaussian_divergence, gaussian_entropy
 from .gradients import grad, hvp, value_and_grad
 from .information import conditional_entropy, maximal_leakage, mutual_information
+from .jensen import jensen_divergence
 from .power_divergence import (
     alpha_divergence,
     alpha_divergence_from_logits,
@@ -50,6 +51,7 @@ __all__ = [
     "hill_number",
     "hill_number_from_logits",
     "hvp",
+    "jensen_divergence",
     "maximal_leakage",
     "mutual_information",
     "register_adapter",
