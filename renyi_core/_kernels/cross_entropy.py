@@ -47,15 +47,18 @@ class Costs(NamedTuple):
     sound: Array
 
 
-def _own(x: Array, door: Door, axis: Axis, xp: Any) -> tuple[Array, Array, Array, Array]:
-    """Return d = log(x/max x), e = exp(d), where it is 0, and Σ e less 1."""
+def _entries(x: Array, door: Door, axis: Axis, xp: Any) -> tuple[Array, Array, Array]:
+    """Return d = log(x/max x), exp(d), and where that is 0."""
     peak = xp.max(x, axis=axis, keepdims=True)
     if door == "probs":
         peak = xp.where(xp.min(x, axis=axis, keepdims=True) < 0, math.nan, peak)
-    d, e, dead = log_ratio(x, peak, door=door, xp=xp)
+    return log_ratio(x, peak, door=door, xp=xp)
+
+
+def _rest(d: Array, e: Array, axis: Axis, xp: Any) -> Array:
+    """Return Σ e less 1, the largest."""
     top = d == 0
-    rest = total(xp.where(top, 0.0, e), axis, xp) + (total(xp.where(top, e, 0.0), axis, xp) - 1)
-    return d, e, dead, rest
+    return total(xp.where(top, 0.0, e), axis, xp) + (total(xp.where(top, e, 0.0), axis, xp) - 1)
 
 
 def _costs(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Costs:
@@ -64,8 +67,11 @@ def _costs(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, x
     if where is not None:
         nothing = -math.inf if door == "logits" else 0.0
         x, y = xp.where(where, x, nothing), xp.where(where, y, nothing)
-    dp, ep, dead_p, rest_p = _own(x, door, axis, xp)
-    dq, _, dead_q, rest_q = _own(y, door, axis, xp)
+    dp, ep, dead_p = _entries(x, door, axis, xp)
+    dq, eq, dead_q = _entries(y, door, axis, xp)
+    # where q = 0, and p too, they are held at 0
+    eq, ep = xp.where(dead_q, 0.0, eq), xp.where(dead_p & dead_q, 0.0, ep)
+    rest_p, rest_q = _rest(dp, ep, axis, xp), _rest(dq, eq, axis, xp)
     sound = (rest_p >= 0) & (rest_q >= 0)
     rest_p, rest_q = xp.where(sound, rest_p, 0.0), xp.where(sound, rest_q, 0.0)
     p = xp.where(sound, ep, 0.0) / (1 + rest_p)

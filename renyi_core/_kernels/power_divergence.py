@@ -101,11 +101,11 @@ def value(d: Array, pair: Arranged, *, xp: Any) -> Array:
     large = u > limit
     outer = xp.where(large, math.inf, xp.expm1(xp.where(near | large, 0.0, u)) / t)
     result = xp.where(near, inner, outer)
-    if pair.apart is None:
-        result = xp.where(d == math.inf, math.inf, result)
-    else:
-        result = xp.where(d == math.inf, xp.where(order.t + 0 * u < 0, -1 / t, math.inf), result)
-        result = xp.where(pair.apart, xp.where(order.t + 0 * u < 0, -1 / t, math.inf), result)
+    apart = d == math.inf if pair.apart is None else pair.apart | (d == math.inf)
+    most = -1 / t if order.static and order.t < 0 else math.inf
+    if not order.static:
+        most = xp.where(order.t < 0, -1 / t, math.inf)
+    result = xp.where(apart, most, result)
     if not order.static:
         result = xp.where(order.infinite, xp.where(pair.apart, math.inf, beyond), result)
     return result / pair.divisor
@@ -159,7 +159,11 @@ def product(gradient: Array, factor: Array, xp: Any) -> Array:
     """Return gradient·factor for a factor >= 0, infinite without a warning."""
     largest = float(xp.finfo(gradient.dtype).max)
     large = xp.abs(gradient) > largest / xp.where(factor > 1, factor, 1.0)
-    return xp.where(large, xp.where(gradient > 0, math.inf, -math.inf), xp.where(large, 0.0, gradient) * factor)
+    return _infinite(large, gradient, xp.where(large, 0.0, gradient) * factor, xp)
+
+
+def _infinite(large: Array, sign: Array, values: Array, xp: Any) -> Array:
+    return xp.where(large & (sign > 0), math.inf, xp.where(large, -math.inf, values))
 
 
 def rounded(values: Array, dtype: Any, xp: Any) -> Array:
@@ -168,5 +172,4 @@ def rounded(values: Array, dtype: Any, xp: Any) -> Array:
         return values
     info = xp.finfo(dtype)
     bound = float(info.max) * (1 + float(info.eps) / 4)
-    values = xp.where(xp.abs(values) >= bound, xp.where(values > 0, math.inf, -math.inf), values)
-    return xp.astype(values, dtype)
+    return xp.astype(_infinite(xp.abs(values) >= bound, values, values, xp), dtype)
