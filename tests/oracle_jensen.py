@@ -92,7 +92,7 @@ def _terms(p, m, a):
     return min(powers - 1 - first, abs(mpmath.log(powers)) + abs(first)) / (a - 1)
 
 
-def sets():
+def sets(dtype="float64"):
     """Return sets of distributions and weights by name."""
     rng = np.random.default_rng(0)
     n = 8
@@ -113,7 +113,7 @@ def sets():
         rows = base * (1 + gap * noise)
         return rows / rows.sum(1, keepdims=True)
 
-    return {
+    found = {
         "independent": (spread, some),
         "normalised": (spread / spread.sum(1, keepdims=True), equal),
         "near": (near(1e-3), some),
@@ -121,7 +121,7 @@ def sets():
         "nearest": (near(1e-14), some),
         "nearer but one": (
             np.concatenate([near(1e-8)[:2], spread[2:] / spread[2].sum()]),
-            np.asarray([0.5, 0.5, 1e-30]),
+            np.asarray([0.5, 0.5, 1e-20]),
         ),
         "the same": (np.stack([base] * 3), equal),
         "zeros": (holes, some),
@@ -135,3 +135,4 @@ def sets():
         "of other sums": (spread * np.asarray([[1e-30], [1.0], [1e30]]), some),
         "peaked": (np.exp(8 * rng.normal(size=(3, n))), some),
     }
+    return {name: (probs.astype(dtype), weights.astype(dtype)) for name, (probs, weights) in found.items()}

@@ -12,14 +12,17 @@ import pytest
 
 import renyi_core as renyi
 
-# functions of two distributions are in test_divergence, those of parameters have files of their names
-PAIRS = {"divergence", "divergence_from_logits"}
+# functions of two distributions are in test_divergence and test_pair_measures, those of parameters have files of their
+# names
+PAIRS = {"divergence", "divergence_from_logits", "cross_entropy", "cross_entropy_from_logits"}
+PAIRS |= {"tsallis_divergence", "tsallis_divergence_from_logits", "alpha_divergence", "alpha_divergence_from_logits"}
 PARAMETRIC = {"gaussian_divergence", "gaussian_entropy", "tanh_gaussian_entropy"}
 ESTIMATES = {"EntropyEstimate", "entropy_from_counts", "entropy_from_log_prob"}
-# those of joint distributions in test_information
+# those of joint distributions in test_information, those of several distributions in test_jensen
 JOINTS = {"conditional_entropy", "maximal_leakage", "mutual_information"}
+SEVERAL = {"jensen_divergence"}
 TOOLS = {"agnostic_only", "grad", "hvp", "register_adapter", "value_and_grad"}
-OTHER = TOOLS | PAIRS | PARAMETRIC | ESTIMATES | JOINTS
+OTHER = TOOLS | PAIRS | PARAMETRIC | ESTIMATES | JOINTS | SEVERAL
 
 
 class Call(NamedTuple):
@@ -42,7 +45,7 @@ class Call(NamedTuple):
 def _calls():
     for name in renyi.__all__:
         parameters = tuple(inspect.signature(getattr(renyi, name)).parameters)
-        if not {"probs", "logits"} & set(parameters[:1]):
+        if name in OTHER or not {"probs", "logits"} & set(parameters[:1]):
             continue
         f, door = getattr(renyi, name), parameters[0]
         order = [p for p in parameters[1:] if p in {"alpha", "alphas"}]

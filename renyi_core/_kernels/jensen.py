@@ -24,7 +24,7 @@ import math
 from typing import Any, NamedTuple
 
 from .doors import accumulate, centre
-from .pairs import bounded_exp, exponent_limit, power_excess
+from .pairs import exponent_limit, power_excess
 from .special import exp_curvature, expm1_ratio, log1p_curvature, log1p_ratio, power_curvature
 from .state import Order, finish, log_ratio, nonzero, partial_state
 
@@ -239,18 +239,20 @@ def jensen_divergence_and_gradient(
 def _along_entries(mix: Mixture, parts: Parts, order: Order, xp: Any) -> Array:
     """Return ∂J/∂x."""
     w = xp.where(mix.used & ~mix.empty, mix.weights / mix.sizes, 0.0)
-    some = xp.where(mix.empty, 1.0, parts.p)
+    # μ/M and π/P_k
+    mean = parts.escort / xp.where(mix.empty, 1.0, parts.p)
+    p = xp.where(mix.dead, 0.0, mix.x / mix.sizes)
+    some_p = xp.where(p > 0, p, 1.0)
     if order.static and order.alpha == math.inf:
-        some_p = xp.where(mix.x > 0, mix.x / mix.sizes, 1.0)
         gradient = (parts.tilted - parts.escort - parts.escort * mix.delta) / some_p
-        return w * (xp.where(mix.dead, -parts.escort / some, gradient) + parts.f)
+        return w * (xp.where(mix.dead, -mean, gradient) + parts.f)
     eps, t = float(xp.finfo(mix.r.dtype).eps), nonzero(order, xp=xp)
     gap = mix.r - parts.beta
     u = order.t * gap
     near = ~mix.dead & (xp.abs(u) <= 1)
-    inner = gap * expm1_ratio(xp.where(near, u, 0.0), eps=eps, xp=xp)
-    far = xp.where(mix.dead, -1 / t, (bounded_exp(xp.where(near | mix.dead, 0.0, u), xp) - 1) / t)
-    gradient = order.alpha * w * (parts.escort / some * xp.where(near, inner, far) + parts.f)
+    inner = mean * gap * expm1_ratio(xp.where(near, u, 0.0), eps=eps, xp=xp)
+    far = (xp.where(p > 0, parts.tilted / some_p, 0.0) - mean) / t
+    gradient = order.alpha * w * (xp.where(near, inner, far) + parts.f)
     # where p = 0 it is +inf up to α = 1
     return xp.where((mix.x == 0) & (order.t + 0 * gradient <= 0), 0.0, gradient)
 
