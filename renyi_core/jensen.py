@@ -65,7 +65,7 @@ def jensen_divergence(
     For α ≤ 1 within 64 units in the last place of the dtype, plus 4 units for each nat that the entries span: for
     close distributions too, where J is of the order of the square of their difference and the difference of entropies
     loses all digits. For α > 1 positive and negative terms of that order add up to J, and the error is relative to
-    them. Distributions whose sums differ by more than a factor of 2 are as exact as their quotients by them.
+    them.
 
     The derivatives are as exact, norm-wise: with respect to log P next to w P log(P/Σ w P), with respect to w and α
     next to the terms of J.

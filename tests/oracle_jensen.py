@@ -123,6 +123,7 @@ def sets(dtype="float64"):
             np.concatenate([near(1e-8)[:2], spread[2:] / spread[2].sum()]),
             np.asarray([0.5, 0.5, 1e-20]),
         ),
+        "nearer, of other sums": (near(1e-8) * np.asarray([[0.7], [1.0], [600.0]]), some),
         "the same": (np.stack([base] * 3), equal),
         "zeros": (holes, some),
         "near, with zeros": (near(1e-8) * (np.arange(n) < 6), some),
@@ -132,7 +133,7 @@ def sets(dtype="float64"):
         "sure of others": (np.eye(3, n) + 1e-9, some),
         "uneven weights": (spread, np.asarray([1e-9, 1.0, 1e-4])),
         "a weight of 0": (spread, np.asarray([1.0, 0.0, 2.0])),
-        "of other sums": (spread * np.asarray([[1e-30], [1.0], [1e30]]), some),
+        "of sums far apart": (spread * np.asarray([[1e-30], [1.0], [1e30]]), some),
         "peaked": (np.exp(8 * rng.normal(size=(3, n))), some),
     }
     return {name: (probs.astype(dtype), weights.astype(dtype)) for name, (probs, weights) in found.items()}

@@ -186,7 +186,7 @@ def test_closed_forms(backend, alpha):
 
 def test_automatic_differentiation(backend):
     """By torch's and JAX's own means: what the analytic derivatives say, at entries and weights of 0 too."""
-    names = ("independent", "near", "zeros", "disjoint", "an outcome of none", "a weight of 0", "of other sums")
+    names = ("independent", "near", "zeros", "disjoint", "an outcome of none", "a weight of 0", "of sums far apart")
     probs, weights = (np.stack([oracle.sets()[name][k] for name in names]) for k in (0, 1))
     probs[6] = probs[6] / probs[6].sum(1, keepdims=True) * np.asarray([[0.1], [1.0], [7.0]])
     x, w = backend.asarray(probs), backend.asarray(weights)

@@ -14,8 +14,9 @@ one P_k, where Σ_k w_k δ = 0 at every outcome and Σ_i M δ = 0 for every dist
     ∂J/∂log P_k = α w_k (μ exp(r) ε φ(t ε) + P_k F)
     ∂J/∂α = Σ_k w_k Σ_i μ exp(r) (v ε φ(t ε) + ε² ψ(t ε)),   ψ(u) = (u exp(u) − expm1(u))/u²
 
-where Σ_k w_k (β − δ) = J takes what is of first order out of the last sum. The differences from the mean are formed
-from x − Σ w x, whose rounding is a factor that all P_k share at an outcome, and their normalisation from Σ (x − Σ w x).
+where Σ_k w_k (β − δ) = J takes what is of first order out of the last sum. δ comes from x − (Σ x) m without the
+rounding of the product, m = Σ w P_k: that of m is a factor that all P_k share at an outcome, that of Σ x one that all
+outcomes of a P_k share, and both are known from Σ_k w_k δ = 0 and Σ_i M δ = 0.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any, NamedTuple
 
 from .doors import accumulate, centre
 from .pairs import exponent_limit, power_excess
-from .special import exp_curvature, expm1_ratio, log1p_curvature, log1p_ratio, power_curvature
+from .special import exp_curvature, expm1_ratio, log1p_curvature, log1p_ratio, power_curvature, product_gap
 from .state import Order, finish, log_ratio, nonzero, partial_state
 
 Array = Any
@@ -79,22 +80,26 @@ def _mixture(x: Array, weights: Array | None, order: Order, xp: Any) -> Mixture:
     # where p = 0 the derivative of the entropy is +inf up to α = 1: the entry is then held at 0
     x = xp.where(zero & (empty | (order.t + 0 * x <= 0)), 0.0, x)
     sizes = _over(x, -1, xp)
-    # of sizes that are about the same, the differences need no division
-    close = xp.min(sizes, axis=-2, keepdims=True) > xp.max(sizes, axis=-2, keepdims=True) / 2
-    scaled = x / xp.where(close, 1.0 + 0 * sizes, sizes)
-    mean = _over(w * scaled, -2, xp)
+    mean = _over(w * (x / sizes), -2, xp)
     empty = empty | (mean == 0)
     some = xp.where(empty, 1.0, mean)
     mass = _over(xp.where(empty, 0.0, mean), -1, xp)
     live = used & ~empty
-    gap = xp.where(live, (scaled - mean) / some, 0.0)
+    # x − size·mean as if the product were not rounded, of numbers whose halves are exact
+    eps, largest = float(xp.finfo(x.dtype).eps), float(xp.finfo(x.dtype).max)
+    floor = 4 / (largest * eps)
+    quotient = xp.where(live, x / sizes, some) / some
+    exact = live & (quotient > 0.5) & (quotient < 2) & (x > floor) & (some > floor) & (sizes > floor)
+    exact = exact & (sizes < largest * eps)
+    one, other, own = (xp.where(exact, z, 1.0) for z in (sizes + 0 * x, some + 0 * x, x))
+    gap = xp.where(exact, product_gap(own, one, other, eps=eps) / (one * other), quotient - 1)
     share = xp.where(empty, 0.0, mean) / mass
     shift = _over(share * gap, -1, xp)
     factor = xp.where(used, 1 + shift, 1.0)
     rho = xp.where(live, (gap - shift) / factor, 0.0)
     rest = _over(w * rho, -2, xp)
     delta = xp.where(live, (rho - rest) / (1 + rest), 0.0)
-    ratio = xp.where(live, xp.where(live, scaled, some) / some / (factor * (1 + rest)), 1.0)
+    ratio = xp.where(live, quotient / (factor * (1 + rest)), 1.0)
     dead = live & (x == 0)
     near = delta > -0.5
     r = xp.where(
