@@ -249,6 +249,10 @@ def test_no_outcome_in_common(backend):
         assert (backend.numpy(renyi.grad(renyi.tsallis_divergence, wrt)(x, y, 0.25)) == 0).all()
     slope = float(backend.numpy(renyi.grad(renyi.tsallis_divergence, "alpha")(x, y, 0.5)))
     assert slope == pytest.approx(4, rel=1e-6)
+    # nor have those that are no distributions
+    for bad in ([0.5, math.inf, 0.0], [0.5, -0.5, 0.0], [0.5, math.nan, 0.0], [0.0, 0.0, 0.0]):
+        for pair in ((bad, q), (q, bad)):
+            assert math.isnan(value(backend, renyi.tsallis_divergence, *pair, 0.25))
 
 
 @every
@@ -304,6 +308,11 @@ def test_rows_that_are_no_distributions_are_nan_alone(backend, measure):
                 assert np.isfinite(gradient[~bad]).all()
             slope = backend.numpy(renyi.grad(f, "alpha")(*pair, alpha))
             np.testing.assert_array_equal(np.isnan(slope), bad)
+    if not lazy(backend):
+        # what is masked has no derivative, in any row
+        mask = backend.asarray(np.asarray([True, True, True, False]))
+        gradient = backend.numpy(renyi.grad(f)(x, y, 2.0, where=mask))
+        np.testing.assert_array_equal(np.isnan(gradient), bad[:, None] & np.asarray([True, True, True, False]))
     if not lazy(backend):
         orders = backend.asarray(np.asarray([-1.0, 0.0, math.nan, math.inf]))
         got = backend.numpy(f(y[:4, :], y[:4, :], orders))
