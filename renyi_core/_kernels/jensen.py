@@ -100,13 +100,19 @@ def _mixture(x: Array, weights: Array | None, order: Order, xp: Any) -> Mixture:
     rest = _over(w * rho, -2, xp)
     delta = xp.where(live, (rho - rest) / (1 + rest), 0.0)
     ratio = xp.where(live, quotient / (factor * (1 + rest)), 1.0)
+    mean = share * (1 + rest)
+    # Σ M δ = 0: that of an outcome that has most of the mass is minus the sum of the others
+    top = live & (mean > 0.5) & (xp.abs(delta) < 0.25)
+    others = _over(xp.where(top, 0.0, mean * delta), -1, xp)
+    delta = xp.where(top, -others / xp.where(top, mean, 1.0), delta)
+    ratio = xp.where(top, 1 + delta, ratio)
     dead = live & (x == 0)
     near = delta > -0.5
     r = xp.where(
         near, xp.log1p(xp.where(near, delta, 0.0)), xp.log(xp.where(near | dead, 1.0, xp.where(ratio > 0, ratio, 1.0)))
     )
     dead = dead | (ratio == 0)
-    return Mixture(x, share * (1 + rest), w, delta, ratio, r, dead, empty, used, sizes, weight_size, sound)
+    return Mixture(x, mean, w, delta, ratio, r, dead, empty, used, sizes, weight_size, sound)
 
 
 class Parts(NamedTuple):
