@@ -98,7 +98,11 @@ def _mixture(x: Array, weights: Array | None, order: Order, xp: Any) -> Mixture:
     factor = xp.where(used, 1 + shift, 1.0)
     rho = xp.where(live, (gap - shift) / factor, 0.0)
     rest = _over(w * rho, -2, xp)
-    delta = xp.where(live, (rho - rest) / (1 + rest), 0.0)
+    # once more: the rounding of the first sum is the same for all
+    delta = xp.where(live, rho - rest, 0.0)
+    again = _over(w * delta, -2, xp)
+    rest = rest + again
+    delta = xp.where(live, (delta - again) / (1 + rest), 0.0)
     ratio = xp.where(live, quotient / (factor * (1 + rest)), 1.0)
     mean = share * (1 + rest)
     # Σ M δ = 0: that of an outcome that has most of the mass is minus the sum of the others
@@ -152,14 +156,17 @@ def _parts(mix: Mixture, order: Order, xp: Any) -> Parts:
     log_s = top + xp.log(size)
     log_s = log_s - (xp.log(rows.total) if rows.total_alpha is None else xp.log(rows.total_alpha))
 
-    safe = xp.max(alpha * mix.r, axis=-1, keepdims=True) < exponent_limit(mix.r, xp) / 2
-    r = xp.where(safe, mix.r, 0.0)
+    limit = exponent_limit(mix.r, xp) / 2
+    safe, steep = top < limit, alpha * mix.r > limit
+    # of powers that would overflow but for the weight μ
+    power = tilted * xp.exp(xp.where(safe, top, 0.0)) / (rows.total if rows.total_alpha is None else rows.total_alpha)
+    r = xp.where(steep, 0.0, mix.r)
     u = order.t * r
     gentle = xp.abs(u) <= 1
     growth = mix.ratio * r * expm1_ratio(xp.where(gentle, u, 0.0), eps=eps, xp=xp)
     growth = xp.where(gentle, growth, (xp.exp(xp.where(gentle, 0.0, alpha * r)) - mix.ratio) / t)
-    growth = xp.where(mix.dead, -mix.ratio / t, growth)
-    b = f + _over(escort * growth, -1, xp)
+    growth = escort * xp.where(mix.dead, -mix.ratio / t, growth)
+    b = f + _over(xp.where(steep, (power - escort * mix.ratio) / t, growth), -1, xp)
     a = order.t * b
     inner = safe & (xp.abs(a) <= 0.5)
     some = xp.where(inner, b, 0.0)
@@ -168,7 +175,8 @@ def _parts(mix: Mixture, order: Order, xp: Any) -> Parts:
 
     # where p = 0, K is 1 − α (P_k/M)/t: the value is 1, but the derivative counts
     excess = xp.where(mix.dead, 1 - mix.ratio * (alpha / t), power_excess(r, order, xp=xp))
-    excess = _over(escort * excess, -1, xp)
+    excess = xp.where(steep, (power - escort - alpha * (escort * mix.delta)) / t, escort * excess)
+    excess = _over(excess, -1, xp)
     curved = order.t * some * some * log1p_curvature(x, eps=eps, xp=xp)
     curved = xp.where(inner, curved, xp.where(safe, (a - log_s) / t, 0.0))
     mixed = ~inner & (order.t + 0 * b > 0)
