@@ -62,8 +62,8 @@ def jensen_divergence(
 
     Notes
     -----
-    For α ≤ 1 within 64 units in the last place of the dtype, plus 4 units for each nat that the entries span (4 α for
-    the derivatives): for close distributions too, where J is of the order of the square of their difference and the difference of entropies
+    For α ≤ 1 within 64 units in the last place of the dtype, plus 4 units for each nat that the entries span: for
+    close distributions too, where J is of the order of the square of their difference and the difference of entropies
     loses all digits. For α > 1 positive and negative terms of that order add up to J, and the error is relative to
     them.
 

@@ -124,6 +124,12 @@ def sets(dtype="float64"):
             np.asarray([0.5, 0.5, 1e-20]),
         ),
         "nearer, of other sums": (near(1e-8) * np.asarray([[0.7], [1.0], [600.0]]), some),
+        "nearer, uneven weights": (near(1e-8), np.asarray([1e-4, 1e-7, 1.0])),
+        "nearly certain": (
+            np.eye(3, n)[[0, 0, 0]] + np.eye(3, n, 1) * [[1e-9], [0], [0]],
+            np.asarray([0.05, 1.0, 0.01]),
+        ),
+        "near, nearly certain": (np.exp(-9.0 * np.arange(n)) * (1 + 1e-4 * noise), some),
         "the same": (np.stack([base] * 3), equal),
         "zeros": (holes, some),
         "near, with zeros": (near(1e-8) * (np.arange(n) < 6), some),
