@@ -23,8 +23,9 @@ def value_and_grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., t
     ----------
     f : callable
         A public function of renyi_core, such as :func:`entropy` or :func:`entropy_from_logits`.
-    wrt : 0 or "alpha", default 0
-        With respect to what: the first argument, or the order α.
+    wrt : int or str, default 0
+        With respect to what: 0 is the first argument, 1 the second of a pair, "alpha" the order α. The docstring of
+        ``f`` says what else there is.
 
     Returns
     -------

@@ -27,7 +27,7 @@ from renyi_core._dispatch import dispatch
 
 from .channel import Channel, channel, total
 from .choice_search import repeat
-from .divergence import bounded_exp, exponent_limit, power_excess
+from .pairs import bounded_exp, exponent_limit, power_excess
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
 

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from . import csiszar
 from .channel import Channel, Kind, by_order, channel, total
-from .divergence import bounded_exp, exponent_limit, power_excess
+from .pairs import bounded_exp, exponent_limit, power_excess
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
 

@@ -12,7 +12,15 @@ from typing import Any
 
 Array = Any
 
-__all__ = ["expm1_ratio", "log1p_ratio", "log1p_ratio_slope", "power_curvature", "product_gap"]
+__all__ = [
+    "exp_curvature",
+    "expm1_ratio",
+    "log1p_curvature",
+    "log1p_ratio",
+    "log1p_ratio_slope",
+    "power_curvature",
+    "product_gap",
+]
 
 
 def _terms(scale: float, eps: float) -> int:
@@ -39,6 +47,11 @@ def expm1_ratio(u: Array, *, eps: float, xp: Any) -> Array:
 def power_curvature(u: Array, *, eps: float, xp: Any) -> Array:
     """Return (u·exp(u) − expm1(u))/u² for ``|u| <= 1``; 1/2 at 0."""
     return _polynomial(u, [(k + 1) / factorial(k + 2) for k in range(_terms(1.0, eps))], xp)
+
+
+def exp_curvature(u: Array, *, eps: float, xp: Any) -> Array:
+    """Return (expm1(u) − u)/u² for ``|u| <= 1``; 1/2 at 0."""
+    return _polynomial(u, [1 / factorial(k + 2) for k in range(_terms(1.0, eps))], xp)
 
 
 def log1p_ratio(x: Array, *, eps: float, xp: Any) -> Array:
@@ -69,6 +82,15 @@ def log1p_ratio_slope(x: Any, *, eps: float) -> Any:
         if k > 0:
             slope = slope * y * y + 2 * k / (2 * k + 1)
     return a * a / 2 * (a * y * slope - series)
+
+
+def log1p_curvature(x: Array, *, eps: float, xp: Any) -> Array:
+    """Return Λ(x) = (x − log1p(x))/x² for ``|x| <= 1/2``; 1/2 at 0."""
+    # the series of log1p(x) = 2 artanh(y), y = x/(2+x), without its first term
+    y = x / (2 + x)
+    terms = 2 + math.ceil(math.log(8 / eps, 9))
+    series = _polynomial(y * y, [1 / (2 * k + 3) for k in range(terms)], xp)
+    return (1 - 2 * y * series / (2 + x)) / (2 + x)
 
 
 def product_gap(value: Array, a: Array, b: Array, *, eps: float) -> Array:
