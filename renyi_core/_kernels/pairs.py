@@ -48,13 +48,33 @@ def total(values: Array, axis: Axis, xp: Any) -> Array:
     return xp.sum(values, axis=axis, keepdims=True)
 
 
-def _difference(x: Array, y: Array, live: Array, door: Door, xp: Any) -> Array:
-    """Return log(p/q) up to a number a row, at no loss where they are close; 0 where not live."""
+APART = 8.0
+"""From this difference of their largest logits on, two rows are compared each by its own."""
+
+
+def _aligned(y: Array, peak: Array, other: Array, xp: Any) -> tuple[Array, Array]:
+    """Return weights times the power of two that brings their peak next to another one, and log of that over it."""
+    k = xp.round((xp.log(other) - xp.log(peak)) / math.log(2))
+    # in two steps: the power itself may overflow
+    half = xp.floor(k / 2)
+    first, second = 2.0**half, 2.0 ** (k - half)
+    return y * first * second, xp.log(other / (peak * first * second))
+
+
+def _difference(
+    x: Array, y: Array, d: tuple[Array, Array], peaks: tuple[Array, Array], live: Array, door: Door, xp: Any
+) -> tuple[Array, Array]:
+    """Return log(p/q) up to a number a row, 0 where not live, at no loss where they are close; and log of the peaks."""
+    own = xp.where(live, d[0], 0.0) - xp.where(live, d[1], 0.0)
     if door == "logits":
-        return xp.where(live, x, 0.0) - xp.where(live, y, 0.0)
-    p, q = xp.where(live, x, 1.0), xp.where(live, y, 1.0)
-    close = (p < 2 * q) & (q < 2 * p)
-    return xp.where(close, xp.log1p(xp.where(close, p - q, 0.0) / q), xp.log(p) - xp.log(q))
+        offset = peaks[0] - peaks[1]
+        apart = xp.abs(offset) > APART
+        return xp.where(apart, own, xp.where(live, x, 0.0) - xp.where(live, y, 0.0)), xp.where(apart, 0.0, offset)
+    scaled, offset = _aligned(y, peaks[1], peaks[0], xp)
+    p, q = xp.where(live, x, 1.0), xp.where(live, scaled, 1.0)
+    close = live & (p < 2 * q) & (q < 2 * p)
+    p, q = xp.where(close, p, 1.0), xp.where(close, q, 1.0)
+    return xp.where(close, xp.log1p((p - q) / q), xp.where(live, own + offset, 0.0)), offset
 
 
 def _one(x: Array, door: Door, axis: Axis, xp: Any) -> tuple[Array, Array, Array, Array, Array]:
@@ -75,7 +95,7 @@ def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, 
     if where is not None:
         nothing = -math.inf if door == "logits" else 0.0
         x, y = xp.where(where, x, nothing), xp.where(where, y, nothing)
-    _, ep, dead_p, total_p, peak_p = _one(x, door, axis, xp)
+    dp, ep, dead_p, total_p, peak_p = _one(x, door, axis, xp)
     dq, eq, dead_q, total_q, peak_q = _one(y, door, axis, xp)
     sound = (total_p > 0) & (total_q > 0)
     # rows that are none go on as such of one outcome: the value tells
@@ -86,7 +106,8 @@ def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, 
     live, only_p, only_q = sound & ~(dead_p | dead_q), sound & dead_q & ~dead_p, sound & dead_p & ~dead_q
     outside = total(xp.where(only_p, p, 0.0), axis, xp)
     unused = total(xp.where(only_q, q, 0.0), axis, xp)
-    delta = _difference(x, y, live, door, xp)
+    peak_p, peak_q = xp.where(sound, peak_p, 1.0), xp.where(sound, peak_q, 1.0)
+    delta, far = _difference(x, y, (dp, dq), (peak_p, peak_q), live, door, xp)
     weights = xp.where(live, q, 0.0)
     mass = total(weights, axis, xp)
     mean = total(weights * delta, axis, xp) / xp.where(mass > 0, mass, 1.0)
@@ -96,8 +117,6 @@ def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, 
     near = (xp.max(centred, axis=axis, keepdims=True) < limit) & (unused < 0.5) & (outside < 0.5)
     excess = total(weights * xp.expm1(xp.where(near, centred, 0.0)), axis, xp)
     ratio = xp.log1p(xp.where(near, excess - unused, 0.0)) - xp.log1p(-xp.where(near, outside, 0.0))
-    peak_p, peak_q = xp.where(sound, peak_p, 1.0), xp.where(sound, peak_q, 1.0)
-    far = peak_p - peak_q if door == "logits" else xp.log(peak_p) - xp.log(peak_q)
     far = far + (xp.log(total_p) - log_total_q)
     r = xp.where(live, xp.where(near, centred - ratio, delta - far), 0.0)
     scales = (peak_p * total_p, peak_q * total_q)
