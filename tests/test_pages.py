@@ -7,6 +7,8 @@ import doctest
 import importlib
 from pathlib import Path
 
+import renyi_core as renyi
+
 BACKENDS = ("torch", "jax:x32", "dask")
 PAGES = Path(__file__).parent.parent / "docs"
 
@@ -28,6 +30,17 @@ def test_page(backend):
 
 
 def test_quantities():
-    """The examples run, every function is told of, and the rows of estimators are the measured ones."""
+    """The examples run, every quantity is told of, and the rows of estimators are the measured ones."""
     page = PAGES / "quantities.md"
-    assert doctest.testfile(str(page), module_relative=False).failed == 0
+    result = doctest.testfile(str(page), module_relative=False)
+    assert result.attempted > 0
+    assert result.failed == 0
+    text = page.read_text(encoding="utf-8")
+    tools = {"EntropyEstimate", "agnostic_only", "check_probabilities", "hvp", "register_adapter"}
+    names = {name.removesuffix("_from_logits") for name in renyi.__all__} - tools
+    assert {name for name in names if f"`{name}" not in text} == set()
+    results = PAGES.parent / "benchmarks" / "results" / "2026-11-25-estimators.md"
+    measured = results.read_text(encoding="utf-8").splitlines()
+    rows = [line for line in text.splitlines() if "±" in line]
+    assert rows
+    assert set(rows) <= set(measured)
