@@ -1,5 +1,6 @@
 """Rényi entropy, its relatives and their analytic gradients, exact at every order, on any array library."""
 
+from . import monitoring, schedules
 from ._dispatch import agnostic_only, register_adapter
 from .checks import check_probabilities
 from .densities import exponential_entropy, laplace_entropy, uniform_entropy
@@ -16,6 +17,7 @@ from .estimators import EntropyEstimate, entropy_from_counts, entropy_from_log_p
 from .gaussian import gaussian_divergence, gaussian_entropy
 from .gradients import grad, hvp, value_and_grad
 from .information import conditional_entropy, maximal_leakage, mutual_information
+from .monitoring import Summary, summary
 from .spectrum import entropy_spectrum, entropy_spectrum_from_logits
 from .tanh_gaussian import tanh_gaussian_entropy
 
@@ -23,6 +25,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EntropyEstimate",
+    "Summary",
     "agnostic_only",
     "check_probabilities",
     "conditional_entropy",
@@ -43,8 +46,11 @@ __all__ = [
     "hvp",
     "laplace_entropy",
     "maximal_leakage",
+    "monitoring",
     "mutual_information",
     "register_adapter",
+    "schedules",
+    "summary",
     "tanh_gaussian_entropy",
     "tsallis_entropy",
     "tsallis_entropy_from_logits",
