@@ -350,19 +350,14 @@ class Harmonic(_Path):
         return _positive(value, name)
 
     def _value(self, step: Any, xp: Any) -> Any:
-        done, left = _progress(step, self.steps, xp)
-        if self.start == math.inf:
-            return _over(self.end, done, xp)
-        if self.end == math.inf:
-            return _over(self.start, left, xp)
-        early = self.start / (1.0 + (self.start / self.end - 1.0) * xp.where(done < 0.5, done, 0.0))
-        late = self.end / (1.0 + (self.end / self.start - 1.0) * xp.where(done < 0.5, 0.0, left))
-        return xp.where(done < 0.5, early, late)
-
-
-def _over(value: float, share: Any, xp: Any) -> Any:
-    """Return value/share, ∞ at 0."""
-    return xp.where(share > 0, value / xp.where(share > 0, share, 1.0), math.inf)
+        to_end, to_start = _progress(step, self.steps, xp)
+        low, high, at_low, at_high = self.start, self.end, to_start, to_end
+        if low > high:
+            low, high, at_low, at_high = high, low, at_high, at_low
+        # low/(at_low + at_high · low/high), where the shares add up to 1
+        ratio = low / high
+        share = xp.where(at_high < 0.5, 1.0 - at_high * (1.0 - ratio), ratio + at_low * (1.0 - ratio))
+        return xp.where(at_low > 0, low / xp.where(at_low > 0, share, 1.0), high)
 
 
 @dataclass(frozen=True, slots=True)

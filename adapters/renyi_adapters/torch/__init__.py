@@ -9,12 +9,15 @@ from ._entropy import (
     gradient_in_place_of_the_input,
 )
 from ._linear import linear_entropy
+from ._modules import EntropyRegularizer, TargetEntropyWeight
 from ._parallel import parallel_entropy
 from ._results import EntropyAndLogProb
 from ._statistics import entropy_and_log_prob
 
 __all__ = [
     "EntropyAndLogProb",
+    "EntropyRegularizer",
+    "TargetEntropyWeight",
     "divergence",
     "entropy",
     "entropy_and_alpha_gradient",
