@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 from ._arrays import floating
@@ -199,6 +200,9 @@ def plot_spectrum(
     if labels is not None and (isinstance(labels, str) or len(labels) != len(curves)):
         msg = f"`labels` must be one for each of {len(curves)} curves, got {labels!r}"
         raise ValueError(msg)
+    if outcomes is not None and not _is_number(outcomes):
+        msg = f"`outcomes` must be a number, got {outcomes!r}"
+        raise TypeError(msg)
     if outcomes is not None and not outcomes >= 1:
         msg = f"`outcomes` must be at least 1, got {outcomes!r}"
         raise ValueError(msg)
@@ -264,8 +268,15 @@ def _curves(spectrum: Any) -> list[list[float]]:
 
 
 def _checked_orders(alphas: Any) -> list[float]:
+    if isinstance(alphas, str) or not isinstance(alphas, Sequence) or not all(map(_is_number, alphas)):
+        msg = f"`alphas` must be a sequence of numbers, got {alphas!r}"
+        raise TypeError(msg)
     orders = [float(alpha) for alpha in alphas]
     if not orders or not all(low < high for low, high in itertools.pairwise(orders)) or not orders[0] >= 0:
         msg = f"`alphas` must be >= 0 and increase, got {alphas!r}"
         raise ValueError(msg)
     return orders
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
