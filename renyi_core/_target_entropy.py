@@ -93,10 +93,10 @@ def dual_ascent(
 
     Notes
     -----
-    The step is that of gradient descent on log β · (H − target), as implementations of Soft Actor-Critic have it: its
-    size does not depend on β, while the gradient of the paper's β · (H − target), taken in β itself, would stall at
-    small β and jump at large ones. It is a plain step, without an optimizer's momentum or normalisation: it shrinks
-    with the difference, so that it comes to rest at the target.
+    The step is that of gradient descent on log β · (H − target) in log β, as implementations of Soft Actor-Critic have
+    it. The paper's objective is β · (H − target): in log β its gradient has the factor β, and would stall at small
+    weights and jump at large ones. It is a plain step, without an optimizer's momentum or normalisation: it shrinks
+    with the difference, and so comes to rest at the target.
 
     References
     ----------

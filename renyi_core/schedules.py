@@ -193,7 +193,7 @@ class Linear(_Path):
     -----
     The step is a number >= 0, or an array: of integers (the result has the library's default floating-point dtype) or
     floating-point (the result has its dtype). Values of arrays are not read, so a negative one counts as 0. Both ends
-    are met exactly.
+    are met exactly; between them the relative error is within 4 units in the last place where they have one sign.
 
     Examples
     --------
@@ -283,6 +283,11 @@ class Exponential(_Path):
     ------
     TypeError, ValueError
         As in :class:`Linear`; ValueError if an end is not positive.
+
+    Notes
+    -----
+    For each nat that the ends are apart, the relative error may be a unit in the last place larger than that of
+    :class:`Linear`.
 
     Examples
     --------

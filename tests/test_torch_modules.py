@@ -167,6 +167,20 @@ def test_a_learned_order_stays_within_its_bounds(optimizer, bounds, steps):
     assert torch.isfinite(term.raw_alpha)
 
 
+@pytest.mark.parametrize("bounds", [(0.0, 1.9), (0.1, 0.8), (0.5, 4.0)])
+def test_a_learned_order_is_not_rounded_beyond_a_bound(bounds):
+    """Nor does its gradient end there."""
+    low, high = (float(torch.tensor(bound)) for bound in bounds)
+    term = EntropyRegularizer(0.7, 1.0, learn_alpha=True, alpha_bounds=bounds)
+    for raw in (1e9, -1e9, math.inf, -math.inf):
+        with torch.no_grad():
+            term.raw_alpha.fill_(raw)
+        assert low <= order_of(term) <= high
+        assert order_of(term) == pytest.approx(high if raw > 0 else low, rel=1e-6, abs=1e-6)
+        (slope,) = torch.autograd.grad(term.alpha, term.raw_alpha)
+        assert float(slope) > 0 or math.isinf(raw)
+
+
 def test_a_learned_order_comes_back_from_a_bound():
     term = EntropyRegularizer(2.0, 1.0, learn_alpha=True)
     with torch.no_grad():
