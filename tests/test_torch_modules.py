@@ -308,6 +308,22 @@ def test_from_the_meta_device():
     assert abs(float(beta()) - 0.3) < 1e-15
 
 
+def test_nothing_is_read_from_the_device():
+    """A fake tensor has no values: reading one raises."""
+    from torch._subclasses import FakeTensorMode
+
+    with FakeTensorMode():
+        beta = TargetEntropyWeight(1.0)
+        x, where, weights = torch.empty(3, 5, requires_grad=True), torch.ones(5, dtype=torch.bool), torch.empty(3)
+        for learned in (False, True):
+            term = EntropyRegularizer(2.0, 0.1, learn_alpha=learned)
+            term.set_weight(beta())
+            term(x, where, weights).backward()
+        beta.update(torch.empty(3))
+        with pytest.raises(Exception, match="_local_scalar_dense"):
+            float(beta())
+
+
 def test_the_controller_is_the_core_s():
     options = {"fraction": 0.5, "n": 5, "initial": 0.2, "rate": 0.3, "bounds": (0.1, 0.21)}
     beta, plain = TargetEntropyWeight(**options), renyi.schedules.TargetEntropy(**options)
