@@ -9,6 +9,7 @@ from numbers import Real
 from typing import Any
 
 from ._arrays import floating, same_namespace
+from ._numbers import finite, positive
 
 Array = Any
 
@@ -17,30 +18,11 @@ __all__ = ["TargetEntropy", "dual_ascent"]
 BOUNDS = (1e-6, 1e3)
 
 
-def _finite(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        msg = f"`{name}` must be a real number, got {value!r}"
-        raise TypeError(msg)
-    number = float(value)
-    if not math.isfinite(number):
-        msg = f"`{name}` must be finite, got {value!r}"
-        raise ValueError(msg)
-    return number
-
-
-def _rate(value: Any) -> float:
-    rate = _finite(value, "rate")
-    if not rate > 0:
-        msg = f"`rate` must be > 0, got {value!r}"
-        raise ValueError(msg)
-    return rate
-
-
 def _limits(bounds: Any) -> tuple[float, float]:
     if isinstance(bounds, str) or not isinstance(bounds, Sequence) or len(bounds) != 2:
         msg = f"`bounds` must be the least and the largest weight, got {bounds!r}"
         raise TypeError(msg)
-    low, high = (_finite(bound, "bounds") for bound in bounds)
+    low, high = (finite(bound, "bounds") for bound in bounds)
     if not 0 < low <= high:
         msg = f"`bounds` must be positive and in order, got {bounds!r}"
         raise ValueError(msg)
@@ -111,11 +93,11 @@ def dual_ascent(
     0.095123
     """
     low, high = (math.log(bound) for bound in _limits(bounds))
-    rate = _rate(rate)
+    rate = positive(finite(rate, "rate"), "rate")
     xp = None
     for name, value in (("log_weight", log_weight), ("entropy", entropy), ("target", target)):
         if isinstance(value, Real):
-            _finite(value, name)
+            finite(value, name)
         elif xp is None:
             xp, first = floating(value, name), name
         else:
@@ -202,10 +184,10 @@ class TargetEntropy:
         bounds: tuple[float, float] = BOUNDS,
     ) -> None:
         self._target = _wanted(target, fraction, n)
-        self._rate = _rate(rate)
+        self._rate = positive(finite(rate, "rate"), "rate")
         self._bounds = _limits(bounds)
         low, high = self._bounds
-        if not low <= _finite(initial, "initial") <= high:
+        if not low <= finite(initial, "initial") <= high:
             msg = f"`initial` must be within the `bounds`, {low!r} and {high!r}; got {initial!r}"
             raise ValueError(msg)
         self._log_weight = math.log(initial)
@@ -240,7 +222,7 @@ class TargetEntropy:
         ValueError
             If it is not finite, or several numbers. The weight then is what it was.
         """
-        measured = _finite(_read(entropy), "entropy")
+        measured = finite(_read(entropy), "entropy")
         log_weight = dual_ascent(self._log_weight, measured, target=self._target, rate=self._rate, bounds=self._bounds)
         self._log_weight = log_weight
         return self.weight
@@ -270,7 +252,7 @@ class TargetEntropy:
         if set(state) != {"log_weight"}:
             msg = f'`state` must hold "log_weight" alone, got {sorted(map(str, state))}'
             raise ValueError(msg)
-        log_weight = _finite(state["log_weight"], "log_weight")
+        log_weight = finite(state["log_weight"], "log_weight")
         low, high = (math.log(bound) for bound in self._bounds)
         self._log_weight = min(max(log_weight, low), high)
 
@@ -290,7 +272,7 @@ def _wanted(target: Any, fraction: Any, n: Any) -> float:
             raise ValueError(msg)
         most = math.log(n)
     if fraction is None:
-        wanted = _finite(target, "target")
+        wanted = finite(target, "target")
         if wanted > most:
             msg = f"`target` must be at most log n, {most:.6g} for {n} outcomes; got {target!r}"
             raise ValueError(msg)
@@ -301,7 +283,7 @@ def _wanted(target: Any, fraction: Any, n: Any) -> float:
     if n is None:
         msg = "`n`, the number of outcomes, must be given with `fraction`"
         raise TypeError(msg)
-    share = _finite(fraction, "fraction")
+    share = finite(fraction, "fraction")
     if not 0 <= share <= 1:
         msg = f"`fraction` must be from 0 to 1, got {fraction!r}"
         raise ValueError(msg)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, NamedTuple
 
 from ._arrays import floating
+from ._numbers import is_number
 from .entropy import entropy_from_logits
 from .spectrum import entropy_spectrum_from_logits
 
@@ -200,7 +200,7 @@ def plot_spectrum(
     if labels is not None and (isinstance(labels, str) or len(labels) != len(curves)):
         msg = f"`labels` must be one for each of {len(curves)} curves, got {labels!r}"
         raise ValueError(msg)
-    if outcomes is not None and not _is_number(outcomes):
+    if outcomes is not None and not is_number(outcomes):
         msg = f"`outcomes` must be a number, got {outcomes!r}"
         raise TypeError(msg)
     if outcomes is not None and not outcomes >= 1:
@@ -268,7 +268,7 @@ def _curves(spectrum: Any) -> list[list[float]]:
 
 
 def _checked_orders(alphas: Any) -> list[float]:
-    if isinstance(alphas, str) or not isinstance(alphas, Sequence) or not all(map(_is_number, alphas)):
+    if isinstance(alphas, str) or not isinstance(alphas, Sequence) or not all(map(is_number, alphas)):
         msg = f"`alphas` must be a sequence of numbers, got {alphas!r}"
         raise TypeError(msg)
     orders = [float(alpha) for alpha in alphas]
@@ -276,7 +276,3 @@ def _checked_orders(alphas: Any) -> list[float]:
         msg = f"`alphas` must be >= 0 and increase, got {alphas!r}"
         raise ValueError(msg)
     return orders
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

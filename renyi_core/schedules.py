@@ -15,6 +15,7 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 from ._arrays import counted, floating
+from ._numbers import finite, length, number, positive
 from ._target_entropy import TargetEntropy, dual_ascent
 
 Array = Any
@@ -50,35 +51,6 @@ class _Numbers:
         return value
 
 
-def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        msg = f"`{name}` must be a real number, got {value!r}"
-        raise TypeError(msg)
-    return float(value)
-
-
-def _finite(value: Any, name: str) -> float:
-    number = _number(value, name)
-    if not math.isfinite(number):
-        msg = f"`{name}` must be finite, got {value!r}"
-        raise ValueError(msg)
-    return number
-
-
-def _positive(value: Any, name: str) -> float:
-    number = _number(value, name)
-    if not number > 0:
-        msg = f"`{name}` must be > 0, got {value!r}"
-        raise ValueError(msg)
-    return number
-
-
-def _length(value: Any, name: str) -> float:
-    """Return a positive, finite number of steps; a whole number as an integer."""
-    number = _positive(_finite(value, name), name)
-    return int(value) if isinstance(value, Integral) else number
-
-
 class _Schedule(ABC):
     """A function of the step, written once for numbers and arrays."""
 
@@ -87,11 +59,11 @@ class _Schedule(ABC):
     def __call__(self, step: Any, /) -> Any:
         """Return the value at a step: a float for a number, an array for an array."""
         if isinstance(step, Real):
-            number = _number(step, "step")
-            if not number >= 0:
+            checked = number(step, "step")
+            if not checked >= 0:
                 msg = f"`step` must be >= 0, got {step!r}"
                 raise ValueError(msg)
-            return float(self._value(number, _Numbers))
+            return float(self._value(checked, _Numbers))
         if not hasattr(step, "shape"):
             msg = f"`step` must be a number >= 0 or an array, got {step!r}"
             raise TypeError(msg)
@@ -142,11 +114,11 @@ class Constant(_Schedule):
 
     def __post_init__(self) -> None:
         """Check the value."""
-        number = _number(self.value, "value")
-        if math.isnan(number):
+        value = number(self.value, "value")
+        if math.isnan(value):
             msg = f"`value` must be a number, got {self.value!r}"
             raise ValueError(msg)
-        object.__setattr__(self, "value", number)
+        object.__setattr__(self, "value", value)
 
     def _value(self, step: Any, xp: Any) -> Any:
         return xp.full_like(step, self.value)
@@ -164,11 +136,11 @@ class _Path(_Schedule):
         """Check the ends and the number of steps."""
         for name in ("start", "end"):
             object.__setattr__(self, name, self._check_end(getattr(self, name), name))
-        object.__setattr__(self, "steps", _length(self.steps, "steps"))
+        object.__setattr__(self, "steps", length(self.steps, "steps"))
 
     @staticmethod
     def _check_end(value: Any, name: str) -> float:
-        return _finite(value, name)
+        return finite(value, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +223,8 @@ class Cosine(_Path):
         """Check the ends, the number of steps and those of the warm-up."""
         # super() without arguments fails in a dataclass with slots
         _Path.__post_init__(self)
-        warmup = self.warmup if self.warmup == 0 else _length(self.warmup, "warmup")
-        _number(warmup, "warmup")
+        warmup = self.warmup if self.warmup == 0 else length(self.warmup, "warmup")
+        number(warmup, "warmup")
         if not warmup < self.steps:
             msg = f"`warmup` must be less than `steps`, {self.steps!r}; got {self.warmup!r}"
             raise ValueError(msg)
@@ -299,7 +271,7 @@ class Exponential(_Path):
 
     @staticmethod
     def _check_end(value: Any, name: str) -> float:
-        return _positive(_finite(value, name), name)
+        return positive(finite(value, name), name)
 
     def _value(self, step: Any, xp: Any) -> Any:
         done, left = _progress(step, self.steps, xp)
@@ -352,7 +324,7 @@ class Harmonic(_Path):
 
     @staticmethod
     def _check_end(value: Any, name: str) -> float:
-        return _positive(value, name)
+        return positive(value, name)
 
     def _value(self, step: Any, xp: Any) -> Any:
         to_end, to_start = _progress(step, self.steps, xp)
@@ -413,7 +385,7 @@ class Piecewise(_Schedule):
             if isinstance(point, str) or not isinstance(point, Sequence) or len(point) != 2:
                 msg = f"`points` must be a sequence of (step, value), got {point!r} in it"
                 raise TypeError(msg)
-            step, value = (_number(part, "points") for part in point)
+            step, value = (number(part, "points") for part in point)
             if not 0 <= step < math.inf or (checked and not step > checked[-1][0]):
                 msg = f"the steps of `points` must be >= 0, finite and strictly increase, got {point[0]!r}"
                 raise ValueError(msg)

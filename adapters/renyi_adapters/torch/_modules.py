@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from renyi_core._arrays import prepare
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.measures import ENTROPY
+from renyi_core._numbers import finite, number
 from renyi_core.schedules import TargetEntropy, dual_ascent
 
 Tensor = Any
@@ -33,19 +33,19 @@ class _Scalars(torch.nn.Module):
     _buffers: dict[str, Any]
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        numbers, self._buffers = self._buffers, {}
+        buffers, self._buffers = self._buffers, {}
         try:
             super()._apply(fn, recurse)
         finally:
-            self._buffers = numbers
-        for name, number in numbers.items():
+            self._buffers = buffers
+        for name, before in buffers.items():
             try:
-                moved = fn(number)
+                moved = fn(before)
             except TypeError:
                 # Apple's GPUs have no float64
-                moved = fn(number.to(torch.float32))
+                moved = fn(before.to(torch.float32))
             else:
-                moved = moved if moved.dtype == number.dtype else number.to(moved.device)
+                moved = moved if moved.dtype == before.dtype else before.to(moved.device)
             self._buffers[name] = moved
         return self
 
@@ -126,7 +126,7 @@ class EntropyRegularizer(_Scalars):
             msg = f"`axis` must be an integer, got {axis!r}"
             raise TypeError(msg)
         self.reduction, self.axis, self._learns = reduction, axis, bool(learn_alpha)
-        order = _number(alpha, "alpha")
+        order = number(alpha, "alpha")
         if not order >= 0:
             msg = f"`alpha` must be >= 0, got {alpha!r}"
             raise ValueError(msg)
@@ -160,12 +160,9 @@ class EntropyRegularizer(_Scalars):
             self._off = False
             self.weight.copy_(weight.detach().reshape(1))
             return
-        number = _number(weight, "weight")
-        if not math.isfinite(number):
-            msg = f"`weight` must be finite, got {weight!r}"
-            raise ValueError(msg)
-        self._off = number == 0
-        self.weight.fill_(number)
+        value = finite(weight, "weight")
+        self._off = value == 0
+        self.weight.fill_(value)
 
     def forward(self, logits: Tensor, where: Tensor | None = None, sample_weight: Tensor | None = None) -> Tensor:
         """Return the term to add to a loss.
@@ -329,15 +326,8 @@ class TargetEntropyWeight(_Scalars):
         return f"target={self.target:.6g}, weight={weight}"
 
 
-def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        msg = f"`{name}` must be a real number, got {value!r}"
-        raise TypeError(msg)
-    return float(value)
-
-
 def _bounds(bounds: Any) -> tuple[float, float]:
-    low, high = (_number(bound, "alpha_bounds") for bound in bounds)
+    low, high = (number(bound, "alpha_bounds") for bound in bounds)
     if not 0 <= low < high < math.inf:
         msg = f"`alpha_bounds` must be >= 0, finite and in order, got {bounds!r}"
         raise ValueError(msg)
