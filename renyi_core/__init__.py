@@ -1,5 +1,6 @@
 """Rényi entropy, its relatives and their analytic gradients, exact at every order, on any array library."""
 
+from . import monitoring, schedules
 from ._dispatch import agnostic_only, register_adapter
 from .checks import check_probabilities
 from .choice import regularized_argmax, regularized_max
@@ -20,6 +21,7 @@ from .gaussian import gaussian_divergence, gaussian_entropy
 from .gradients import grad, hvp, value_and_grad
 from .information import conditional_entropy, maximal_leakage, mutual_information
 from .jensen import jensen_divergence
+from .monitoring import Summary, summary
 from .particles import particle_entropy, particle_reward
 from .power_divergence import (
     alpha_divergence,
@@ -35,6 +37,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EntropyEstimate",
+    "Summary",
     "agnostic_only",
     "alpha_divergence",
     "alpha_divergence_from_logits",
@@ -64,12 +67,15 @@ __all__ = [
     "kernel_entropy",
     "laplace_entropy",
     "maximal_leakage",
+    "monitoring",
     "mutual_information",
     "particle_entropy",
     "particle_reward",
     "register_adapter",
     "regularized_argmax",
     "regularized_max",
+    "schedules",
+    "summary",
     "tanh_gaussian_entropy",
     "tsallis_divergence",
     "tsallis_divergence_from_logits",

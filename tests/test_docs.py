@@ -36,6 +36,13 @@ def test_readme():
         exec(compile(block, "README.md", "exec"), {})
 
 
+@pytest.mark.parametrize("name", ["schedules.md"])
+def test_page_of_no_library(name):
+    result = doctest.testfile(str(ROOT / "docs" / name), module_relative=False)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
 def test_quickstart(tmp_path):
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")

@@ -10,6 +10,7 @@ from ._entropy import (
     gradient_in_place_of_the_input,
 )
 from ._linear import linear_entropy
+from ._modules import EntropyRegularizer, TargetEntropyWeight
 from ._neighbors import kth_neighbor, neighbor_sum
 from ._parallel import parallel_entropy
 from ._results import EntropyAndLogProb
@@ -18,6 +19,8 @@ from ._statistics import entropy_and_log_prob
 
 __all__ = [
     "EntropyAndLogProb",
+    "EntropyRegularizer",
+    "TargetEntropyWeight",
     "center",
     "divergence",
     "entropy",
