@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any, get_args
 
-from ._arrays import Problem, floating, prepare, sum_to_shape
+from ._arrays import Problem, floating, prepare
 from ._dispatch import dispatch
-from ._evaluate import cotangent_rows, in_base
+from ._evaluate import differentiate, in_base
 from ._kernels import conditional, information
 from ._kernels.channel import AXES, Kind
 from ._kernels.csiszar import LARGEST, LEAST
@@ -230,19 +230,14 @@ def _differentiate(
 ) -> tuple[Array, Array]:
     """Return the value and the gradient; the kernels take what is not an array already."""
     xp, x = problem.xp, problem.x
-    scale = cotangent_rows(cotangent, problem)
-    if wrt == "alpha":
-        value, gradient = slope(x, problem.order, xp=xp)
-        gradient = in_base(gradient, problem)
-        gradient = problem.rows(gradient if scale is None else gradient * scale)
-    else:
-        if problem.log_base != 1:
-            scale = (1 if scale is None else scale) / problem.log_base
-        value, gradient = both(x, problem.order, scale=scale, xp=xp)
-        shape = tuple(x.shape)
-    if cotangent is not None:
-        gradient = sum_to_shape(gradient, shape, xp)
-    return problem.rows(in_base(value, problem)), gradient
+    return differentiate(
+        problem,
+        wrt,
+        cotangent,
+        along_alpha=lambda: slope(x, problem.order, xp=xp),
+        along_entries=lambda scale: both(x, problem.order, scale=scale, xp=xp),
+        shape=shape if wrt == "alpha" else x.shape,
+    )
 
 
 def _of_information(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import Problem, check_fits, floating, prepare, same_namespace, sum_to_shape
+from ._arrays import Problem, check_fits, floating, prepare, same_namespace
 from ._dispatch import dispatch
-from ._evaluate import cotangent_rows, in_base
+from ._evaluate import differentiate, in_base
 from ._kernels import jensen as kernels
 from ._rules import Rule, register_rule
 
@@ -130,24 +130,21 @@ def _value_and_gradient(
 ) -> tuple[Array, Array]:
     problem = _prepare(probs, alpha, weights, base, keepdims)
     xp, order = problem.xp, problem.order
-    scale = cotangent_rows(cotangent, problem)
-    if wrt == "alpha":
-        kernel = dispatch(kernels.jensen_divergence_and_alpha_gradient, xp)
-        value, gradient = kernel(probs, weights, order, xp=xp)
-        gradient = in_base(gradient, problem)
-        gradient = problem.rows(gradient if scale is None else gradient * scale)
-        shape = tuple(getattr(alpha, "shape", ()))
-    else:
-        if problem.log_base != 1:
-            scale = (1 if scale is None else scale) / problem.log_base
-        both = dispatch(kernels.jensen_divergence_and_gradient, xp)
-        value, gradient = both(probs, weights, order, wrt=wrt, scale=scale, xp=xp)
-        shape = tuple(probs.shape)
-        if wrt == "weights":
-            shape = shape[-2:-1] if weights is None else tuple(weights.shape)
-    if cotangent is not None:
-        gradient = sum_to_shape(gradient, shape, xp)
-    return problem.rows(in_base(value, problem)), gradient
+    both = dispatch(kernels.jensen_divergence_and_gradient, xp)
+    along = dispatch(kernels.jensen_divergence_and_alpha_gradient, xp)
+    shapes: dict[int | str, Any] = {
+        0: probs.shape,
+        "alpha": getattr(alpha, "shape", ()),
+        "weights": probs.shape[-2:-1] if weights is None else weights.shape,
+    }
+    return differentiate(
+        problem,
+        wrt,
+        cotangent,
+        along_alpha=lambda: along(probs, weights, order, xp=xp),
+        along_entries=lambda scale: both(probs, weights, order, wrt=wrt, scale=scale, xp=xp),
+        shape=shapes[wrt],
+    )
 
 
 register_rule(jensen_divergence, Rule((0, "alpha", "weights"), _value_and_gradient))

@@ -11,6 +11,7 @@ from ._kernels import divergence as renyi
 from ._kernels import power_divergence as kernels
 from ._kernels.power_divergence import Arranged, Family
 from ._kernels.state import Door
+from ._pairs import NAMES
 from ._rules import Rule, register_rule
 
 Array = Any
@@ -236,13 +237,10 @@ def alpha_divergence_from_logits(
     )
 
 
-_NAMES = {"probs": ("p", "q"), "logits": ("p_logits", "q_logits")}
-
-
 def _arrange(
     x: Array, y: Array, alpha: Any, *, family: Family, door: Door, axis: Any, where: Any, keepdims: bool
 ) -> tuple[Problem, Arranged, dict[str, Any]]:
-    problem, _ = prepare_pair(x, y, alpha, names=_NAMES[door], axis=axis, where=where, base=None, keepdims=keepdims)
+    problem, _ = prepare_pair(x, y, alpha, names=NAMES[door], axis=axis, where=where, base=None, keepdims=keepdims)
     kwargs: dict[str, Any] = {"door": door, "where": where, "axis": problem.axis, "xp": problem.xp}
     return problem, kernels.arrange(x, y, problem.order, family=family, **kwargs), kwargs
 
