@@ -1,8 +1,10 @@
 """Rényi entropy, its relatives and their analytic gradients, exact at every order, on any array library."""
 
-from . import regularizers as regularizers
+from . import monitoring, regularizers, schedules
 from ._dispatch import agnostic_only, register_adapter
 from .checks import check_probabilities
+from .choice import regularized_argmax, regularized_max
+from .cross_entropy import cross_entropy, cross_entropy_from_logits
 from .densities import exponential_entropy, laplace_entropy, uniform_entropy
 from .divergence import divergence, divergence_from_logits
 from .diversity import gram_entropy, gram_joint_entropy, gram_mutual_information, vendi_score
@@ -18,6 +20,15 @@ from .estimators import EntropyEstimate, entropy_from_counts, entropy_from_log_p
 from .gaussian import gaussian_divergence, gaussian_entropy
 from .gradients import grad, hvp, value_and_grad
 from .information import conditional_entropy, maximal_leakage, mutual_information
+from .jensen import jensen_divergence
+from .monitoring import Summary, summary
+from .particles import particle_entropy, particle_reward
+from .power_divergence import (
+    alpha_divergence,
+    alpha_divergence_from_logits,
+    tsallis_divergence,
+    tsallis_divergence_from_logits,
+)
 from .samples import kernel_entropy
 from .spectrum import entropy_spectrum, entropy_spectrum_from_logits
 from .tanh_gaussian import tanh_gaussian_entropy
@@ -26,9 +37,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EntropyEstimate",
+    "Summary",
     "agnostic_only",
+    "alpha_divergence",
+    "alpha_divergence_from_logits",
     "check_probabilities",
     "conditional_entropy",
+    "cross_entropy",
+    "cross_entropy_from_logits",
     "divergence",
     "divergence_from_logits",
     "entropy",
@@ -47,12 +63,23 @@ __all__ = [
     "hill_number",
     "hill_number_from_logits",
     "hvp",
+    "jensen_divergence",
     "kernel_entropy",
     "laplace_entropy",
     "maximal_leakage",
+    "monitoring",
     "mutual_information",
+    "particle_entropy",
+    "particle_reward",
     "register_adapter",
+    "regularized_argmax",
+    "regularized_max",
+    "regularizers",
+    "schedules",
+    "summary",
     "tanh_gaussian_entropy",
+    "tsallis_divergence",
+    "tsallis_divergence_from_logits",
     "tsallis_entropy",
     "tsallis_entropy_from_logits",
     "uniform_entropy",

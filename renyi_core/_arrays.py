@@ -27,6 +27,7 @@ __all__ = [
     "coefficient",
     "constants",
     "counted",
+    "finite_sets",
     "floating",
     "identity",
     "prepare",
@@ -401,6 +402,15 @@ def counted(x: Any, name: str) -> Array:
         return xp.astype(x, xp.__array_namespace_info__().default_dtypes()["real floating"])
     floating(x, name)
     return x
+
+
+def finite_sets(samples: Array, xp: Any) -> tuple[Array, Array]:
+    """Return samples with 0 in place of what is not finite, and which sets of (..., N, d) needed none of that.
+
+    Entries count as finite as long as distances cannot overflow.
+    """
+    finite = xp.abs(samples) <= float(xp.finfo(samples.dtype).max) / (4 * samples.shape[-1])
+    return xp.where(finite, samples, 0.0), xp.all(finite, axis=(-2, -1))
 
 
 def identity(n: int, like: Array, xp: Any) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ._arrays import Problem, check_fits, prepare, put_back, same_namespace, sum_to_shape
@@ -13,7 +14,7 @@ from ._rules import Rule
 
 Array = Any
 
-__all__ = ["cotangent_rows", "evaluate", "in_base", "rule_for"]
+__all__ = ["cotangent_rows", "differentiate", "evaluate", "in_base", "rule_for"]
 
 
 def evaluate(
@@ -50,6 +51,34 @@ def cotangent_rows(cotangent: Any, problem: Problem) -> Any:
     dtype = problem.x.dtype
     cotangent = xp.astype(cotangent, xp.float32 if xp.finfo(dtype).bits == 16 else dtype, copy=False)
     return cotangent if problem.keepdims else put_back(cotangent, problem.axis, xp)
+
+
+def differentiate(
+    problem: Problem,
+    wrt: int | str,
+    cotangent: Any,
+    *,
+    along_alpha: Callable[[], tuple[Array, Array]],
+    along_entries: Callable[[Any], tuple[Array, Array]],
+    shape: Any,
+) -> tuple[Array, Array]:
+    """Return the value and its derivative, as the caller asked for them, from kernels that know no base.
+
+    ``along_entries`` takes the scale of its gradient, None for 1. ``shape`` is that of what a product with a cotangent
+    belongs to.
+    """
+    scale = cotangent_rows(cotangent, problem)
+    if wrt == "alpha":
+        value, gradient = along_alpha()
+        gradient = in_base(gradient, problem)
+        gradient = problem.rows(gradient if scale is None else gradient * scale)
+    else:
+        if problem.log_base != 1:
+            scale = (1 if scale is None else scale) / problem.log_base
+        value, gradient = along_entries(scale)
+    if cotangent is not None:
+        gradient = sum_to_shape(gradient, tuple(shape), problem.xp)
+    return problem.rows(in_base(value, problem)), gradient
 
 
 def rule_for(door: Door, measure: Measure, *, has_base: bool = False) -> Rule:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import prepare_pair, sum_to_shape
-from ._dispatch import dispatch
-from ._evaluate import cotangent_rows, in_base
 from ._kernels import divergence as kernels
 from ._kernels.state import Door
+from ._pairs import evaluate_pair, pair_rule
 from ._rules import Rule, register_rule
 
 Array = Any
@@ -95,7 +93,8 @@ def divergence(
     2 0.459432
     inf 1.0
     """
-    return _evaluate(p, q, alpha, door="probs", axis=axis, where=where, base=base, keepdims=keepdims)
+    options: dict[str, Any] = {"axis": axis, "where": where, "base": base, "keepdims": keepdims}
+    return evaluate_pair(kernels.divergence, p, q, alpha, door="probs", **options)
 
 
 def divergence_from_logits(
@@ -138,54 +137,12 @@ def divergence_from_logits(
     >>> print(f"{renyi.divergence_from_logits(logits, logits + [0.0, 0.0, 1e-8], 2.0):.6e}")
     8.192507e-18
     """
-    return _evaluate(p_logits, q_logits, alpha, door="logits", axis=axis, where=where, base=base, keepdims=keepdims)
-
-
-_NAMES = {"probs": ("p", "q"), "logits": ("p_logits", "q_logits")}
-
-
-def _evaluate(x: Array, y: Array, alpha: Any, *, door: Door, axis: Any, where: Any, base: Any, keepdims: bool) -> Array:
-    problem, _ = prepare_pair(x, y, alpha, names=_NAMES[door], axis=axis, where=where, base=base, keepdims=keepdims)
-    kernel = dispatch(kernels.divergence, problem.xp)
-    values = kernel(x, y, problem.order, door=door, where=where, axis=problem.axis, xp=problem.xp)
-    return problem.rows(in_base(values, problem))
+    options: dict[str, Any] = {"axis": axis, "where": where, "base": base, "keepdims": keepdims}
+    return evaluate_pair(kernels.divergence, p_logits, q_logits, alpha, door="logits", **options)
 
 
 def _rule(door: Door) -> Rule:
-    def value_and_gradient(
-        wrt: int | str,
-        cotangent: Any,
-        x: Array,
-        y: Array,
-        /,
-        alpha: Any,
-        *,
-        axis: Any = -1,
-        where: Any = None,
-        base: Any = None,
-        keepdims: bool = False,
-    ) -> tuple[Array, Array]:
-        problem, _ = prepare_pair(x, y, alpha, names=_NAMES[door], axis=axis, where=where, base=base, keepdims=keepdims)
-        xp, order = problem.xp, problem.order
-        kwargs: dict[str, Any] = {"door": door, "where": where, "axis": problem.axis, "xp": xp}
-        scale = cotangent_rows(cotangent, problem)
-        if wrt == "alpha":
-            kernel = dispatch(kernels.divergence_and_alpha_gradient, xp)
-            value, gradient = kernel(x, y, order, **kwargs)
-            gradient = in_base(gradient, problem)
-            gradient = problem.rows(gradient if scale is None else gradient * scale)
-            shape = tuple(getattr(alpha, "shape", ()))
-        else:
-            if problem.log_base != 1:
-                scale = (1 if scale is None else scale) / problem.log_base
-            both = dispatch(kernels.divergence_and_gradient, xp)
-            value, gradient = both(x, y, order, wrt=int(wrt), scale=scale, **kwargs)
-            shape = tuple((x, y)[int(wrt)].shape)
-        if cotangent is not None:
-            gradient = sum_to_shape(gradient, shape, xp)
-        return problem.rows(in_base(value, problem)), gradient
-
-    return Rule((0, 1, "alpha"), value_and_gradient)
+    return pair_rule(kernels.divergence_and_gradient, kernels.divergence_and_alpha_gradient, door)
 
 
 register_rule(divergence, _rule("probs"))

@@ -11,7 +11,7 @@ from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import diversity as kernels
 from ._kernels.measures import ENTROPY, HILL, Measure
-from ._kernels.pairs import by_rows
+from ._kernels.row_blocks import by_rows
 from ._rules import Rule, register_rule
 
 Array = Any

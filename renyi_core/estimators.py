@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ._arrays import counted, prepare, sum_to_shape
+from ._arrays import counted, prepare
 from ._dispatch import dispatch
-from ._evaluate import cotangent_rows, in_base
+from ._evaluate import differentiate, in_base
 from ._kernels import estimators as kernels
 from ._rules import Rule, register_rule
 from .entropy import entropy
@@ -206,22 +206,18 @@ def _value_and_gradient(
     keepdims: bool = False,
 ) -> tuple[Array, Array]:
     problem = prepare(log_prob, alpha, name="log_prob", axis=axis, where=None, base=base, keepdims=keepdims)
-    xp, scale = problem.xp, cotangent_rows(cotangent, problem)
-    if wrt == "alpha":
-        kernel = dispatch(kernels.entropy_from_log_prob_and_alpha_gradient, xp)
-        value, gradient = kernel(log_prob, problem.order, axis=problem.axis, xp=xp)
-        gradient = in_base(gradient, problem)
-        gradient = problem.rows(gradient if scale is None else gradient * scale)
-        shape = tuple(getattr(alpha, "shape", ()))
-    else:
-        if problem.log_base != 1:
-            scale = (1 if scale is None else scale) / problem.log_base
-        both = dispatch(kernels.entropy_from_log_prob_and_gradient, xp)
-        value, gradient = both(log_prob, problem.order, axis=problem.axis, xp=xp, scale=scale)
-        shape = tuple(log_prob.shape)
-    if cotangent is not None:
-        gradient = sum_to_shape(gradient, shape, xp)
-    return problem.rows(in_base(value, problem)), gradient
+    xp, order = problem.xp, problem.order
+    options: dict[str, Any] = {"axis": problem.axis, "xp": xp}
+    both = dispatch(kernels.entropy_from_log_prob_and_gradient, xp)
+    along = dispatch(kernels.entropy_from_log_prob_and_alpha_gradient, xp)
+    return differentiate(
+        problem,
+        wrt,
+        cotangent,
+        along_alpha=lambda: along(log_prob, order, **options),
+        along_entries=lambda scale: both(log_prob, order, scale=scale, **options),
+        shape=getattr(alpha, "shape", ()) if wrt == "alpha" else log_prob.shape,
+    )
 
 
 register_rule(entropy_from_log_prob, Rule((0, "alpha"), _value_and_gradient))

@@ -25,7 +25,8 @@ def value_and_grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., t
         A public function of renyi_core, such as :func:`entropy` or :func:`entropy_from_logits`, or a term of
         :mod:`renyi_core.regularizers`.
     wrt : int or str, default 0
-        With respect to what: an array by its position, the order by ``"alpha"``; a term's coefficient by ``"weight"``.
+        With respect to what: 0 is the first argument, 1 the second of a pair, "alpha" the order α. The docstring of
+        ``f`` says what else there is.
 
     Returns
     -------

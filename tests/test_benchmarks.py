@@ -1,4 +1,4 @@
-"""The benchmark for GPUs runs, on the CPU and tiny shapes: its figures mean nothing there."""
+"""The benchmarks for GPUs and of estimators run, on the CPU and reduced: their figures mean nothing here."""
 
 from __future__ import annotations
 
@@ -32,3 +32,16 @@ def test_torch(tmp_path):
     text = dry_run(tmp_path, "torch,linear")
     assert text.count("| renyi_core |") == 12
     assert "inear" in text
+
+
+def test_estimators():
+    script = SCRIPT.with_name("estimators.py")
+    result = subprocess.run([sys.executable, str(script), "--share=0.005"], capture_output=True, text=True, check=True)
+    text = result.stdout
+    assert text.count("\n## ") == 3
+    assert text.count("\n| ") == 18 + 20 + 24 + 2 * 3
+    assert "nan" not in text
+    committed = (SCRIPT.parent / "results" / "2026-11-25-estimators.md").read_text(encoding="utf-8")
+    assert [line.split("|")[:4] for line in committed.splitlines() if line.startswith("|")] == [
+        line.split("|")[:4] for line in text.splitlines() if line.startswith("|")
+    ]

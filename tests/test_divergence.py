@@ -155,6 +155,26 @@ def test_it_is_zero_of_equals_alone(backend):
         assert near == pytest.approx(alpha * eps**2 / 4, rel=1e-6)
 
 
+@pytest.mark.parametrize("door", ["logits", "probs"])
+def test_sums_do_not_count(backend, door):
+    """Rows of sums that are 460 nats apart are as exact as those of the same sum."""
+    rng = np.random.default_rng(4)
+    x = np.stack([1e-9 * rng.normal(size=6), rng.normal(size=6)])
+    y = x + 0.2 * rng.normal(size=(2, 6))
+    pairs = [(x, y + 460.0), (x - 460.0, y)] if door == "logits" else [(np.exp(x), 1e200 * np.exp(y))]
+    f = FUNCTIONS[door]
+    for first, second in pairs[: 1 if backend.compiles else 2]:
+        for alpha in (0.5, 2.0)[: 1 if backend.slow else 2]:
+            value, gradient = renyi.value_and_grad(f, 1)(backend.asarray(first), backend.asarray(second), alpha)
+            for k in range(2):
+                exact = oracle.exact(first[k], second[k], alpha, door)
+                assert oracle.error(backend.numpy(value)[k], exact.value, 2.0**-52) <= 64
+                # of a weight of 1e200 it is 1e-200
+                got = [float(g) * (1e200 if door == "probs" else 1) for g in backend.numpy(gradient)[k]]
+                want = [g * (10**200 if door == "probs" else 1) for g in exact.gradients[1]]
+                assert oracle.error(got, want, 2.0**-52) <= 64
+
+
 def test_shapes_axes_masks_and_bases(backend):
     rng = np.random.default_rng(1)
     p, q = np.exp(rng.normal(size=(2, 3, 4, 5)))

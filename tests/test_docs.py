@@ -36,8 +36,9 @@ def test_readme():
         exec(compile(block, "README.md", "exec"), {})
 
 
-def test_page_of_terms():
-    result = doctest.testfile(str(ROOT / "docs" / "regularizers.md"), module_relative=False)
+@pytest.mark.parametrize("name", ["regularizers.md", "schedules.md"])
+def test_page_of_no_library(name):
+    result = doctest.testfile(str(ROOT / "docs" / name), module_relative=False)
     assert result.attempted > 0
     assert result.failed == 0
 

@@ -22,7 +22,9 @@ def test_small_cases(backend):
     """Counts 6, 3, 1 by hand: Σ p² = 0.46, and (6·5 + 3·2)/(10·9) = 0.4 without bias."""
     for counts in (np.asarray([[6, 3, 1], [2, 1, 1]]), np.asarray([[6.0, 3.0, 1.0], [2.0, 1.0, 1.0]])):
         x = backend.asarray(counts)
-        value, error = read(backend, renyi.entropy_from_counts(x, 2))
+        estimate = renyi.entropy_from_counts(x, 2)
+        assert isinstance(estimate, renyi.EntropyEstimate)
+        value, error = read(backend, estimate)
         np.testing.assert_allclose(value, -np.log([0.46, 0.375]), rtol=1e-6)
         p = counts[0] / 10
         # the delta method: Var(2p/S)/N

@@ -26,6 +26,7 @@ FUNCTIONS = {
     "sibson_mutual_information": renyi.mutual_information,
     "arimoto_mutual_information": functools.partial(renyi.mutual_information, kind="arimoto"),
     "arimoto_conditional_entropy": renyi.conditional_entropy,
+    "jensen_renyi_divergence": renyi.jensen_divergence,
     "gaussian_entropy": renyi.gaussian_entropy,
     "tanh_gaussian_entropy": functools.partial(renyi.tanh_gaussian_entropy, axis=-1),
     "gaussian_divergence": renyi.gaussian_divergence,
@@ -69,6 +70,8 @@ def _got(backend, value):
     if backend.library == "dask" and value["quantity"] == "gaussian_entropy":
         # square chunks, as its Cholesky factorization asks for
         arrays = [x.rechunk(x.shape) for x in arrays]
+    if value["quantity"] == "jensen_renyi_divergence":
+        options["weights"] = arrays.pop()
     got = backend.numpy(FUNCTIONS[value["quantity"]](*arrays, alpha, **options))
     return float(got), float(np.finfo(got.dtype).eps)
 

@@ -7,6 +7,8 @@ import doctest
 import importlib
 from pathlib import Path
 
+import renyi_core as renyi
+
 BACKENDS = ("torch", "jax:x32", "dask")
 PAGES = Path(__file__).parent.parent / "docs"
 
@@ -25,3 +27,21 @@ def test_page(backend):
     assert result.failed == 0
     module = importlib.import_module(f"renyi_adapters.{backend.library}")
     assert doctest.testmod(module).failed == 0
+
+
+def test_quantities():
+    """The examples run, every quantity is told of, and the rows of estimators are the measured ones."""
+    page = PAGES / "quantities.md"
+    result = doctest.testfile(str(page), module_relative=False)
+    assert result.attempted > 0
+    assert result.failed == 0
+    text = page.read_text(encoding="utf-8")
+    tools = {"EntropyEstimate", "Summary", "agnostic_only", "check_probabilities", "hvp", "register_adapter"}
+    modules = {"monitoring", "regularizers", "schedules"}
+    names = {name.removesuffix("_from_logits") for name in renyi.__all__} - tools - modules
+    assert {name for name in names if f"`{name}" not in text} == set()
+    results = PAGES.parent / "benchmarks" / "results" / "2026-11-25-estimators.md"
+    measured = results.read_text(encoding="utf-8").splitlines()
+    rows = [line for line in text.splitlines() if "±" in line]
+    assert rows
+    assert set(rows) <= set(measured)

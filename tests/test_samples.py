@@ -13,7 +13,7 @@ import pytest
 from test_diversity import differentiated
 
 import renyi_core as renyi
-from renyi_core._kernels import pairs
+from renyi_core._kernels import row_blocks
 
 BACKENDS = ("numpy", "strict", "torch", "jax", "dask")
 EPS = 2.0**-52
@@ -217,7 +217,7 @@ def test_blocks(backend, monkeypatch):
     counts = (200,) if backend.library == "jax" else (1, 200, 264, 10**6)
     whole = f(x, gram)
     for count in counts:
-        monkeypatch.setattr(pairs, "BLOCK", count)
+        monkeypatch.setattr(row_blocks, "BLOCK", count)
         for got, want in zip(backend.compiled(functools.partial(f))(samples, grams), whole, strict=True):
             np.testing.assert_allclose(backend.numpy(got), want, rtol=1e-12, atol=1e-14)
 
@@ -242,7 +242,7 @@ def test_memory_at_order_two(backend):
 def test_automatic_differentiation(backend, kernel, monkeypatch):
     if backend.library not in {"torch", "jax"}:
         pytest.skip("no automatic differentiation")
-    monkeypatch.setattr(pairs, "BLOCK", 20)
+    monkeypatch.setattr(row_blocks, "BLOCK", 20)
     samples, options = backend.asarray(SAMPLES["coincident"]), options_of(kernel)
     orders = (2.0,) if backend.library == "jax" else (0.0, 0.5, 1.0, 2.0, 3.0, math.inf)
     for alpha in orders:

@@ -8,7 +8,7 @@ from typing import Any
 
 import dask.array
 
-from renyi_core._kernels.pairs import Terms
+from renyi_core._kernels.row_blocks import Terms
 
 da: Any = dask.array
 Array = Any
@@ -17,7 +17,7 @@ __all__ = ["by_rows"]
 
 
 def by_rows(terms: Terms, arrays: tuple[Array, ...], *, cost: int, rows: Sequence[bool], xp: Any) -> tuple[Array, ...]:  # noqa: ARG001
-    """Overlay renyi_core._kernels.pairs.by_rows."""
+    """Overlay renyi_core._kernels.row_blocks.by_rows."""
     with warnings.catch_warnings():
         # that there are more chunks than before is the point
         warnings.simplefilter("ignore", da.PerformanceWarning)

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from renyi_core._kernels import pairs
-from renyi_core._kernels.pairs import Terms
+from renyi_core._kernels import row_blocks
+from renyi_core._kernels.row_blocks import Terms
 
 Array = Any
 
@@ -20,8 +20,8 @@ __all__ = ["by_rows"]
 
 
 def by_rows(terms: Terms, arrays: tuple[Array, ...], *, cost: int, rows: Sequence[bool], xp: Any) -> tuple[Array, ...]:  # noqa: ARG001
-    """Overlay renyi_core._kernels.pairs.by_rows."""
-    count = max(1, pairs.BLOCK // max(1, cost))
+    """Overlay renyi_core._kernels.row_blocks.by_rows."""
+    count = max(1, row_blocks.BLOCK // max(1, cost))
     if count >= arrays[0].shape[-2]:
         return terms(arrays, None)
 

@@ -18,6 +18,12 @@ from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order, State, finish, merge
 
 from . import numpy as blocks
+from ._dask_choice import (
+    regularized_argmax,
+    regularized_argmax_and_product,
+    regularized_max,
+    regularized_max_and_gradient,
+)
 from ._dask_joints import (
     conditional_entropy,
     conditional_entropy_and_alpha_gradient,
@@ -26,6 +32,7 @@ from ._dask_joints import (
     mutual_information_and_alpha_gradient,
     mutual_information_and_gradient,
 )
+from ._dask_neighbors import kth_neighbor, neighbor_gap, neighbor_sum
 from ._dask_pairs import divergence, divergence_and_alpha_gradient, divergence_and_gradient
 from ._dask_rows import by_rows
 
@@ -43,9 +50,16 @@ __all__ = [
     "divergence_and_gradient",
     "entropy",
     "entropy_and_gradient",
+    "kth_neighbor",
     "mutual_information",
     "mutual_information_and_alpha_gradient",
     "mutual_information_and_gradient",
+    "neighbor_gap",
+    "neighbor_sum",
+    "regularized_argmax",
+    "regularized_argmax_and_product",
+    "regularized_max",
+    "regularized_max_and_gradient",
 ]
 
 

@@ -20,13 +20,24 @@ from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order, Rows, finish, partial_state
 
 from . import _jax_logits as logits
+from ._jax_choice import center, search
+from ._jax_neighbors import kth_neighbor, neighbor_sum
 from ._jax_pairs import divergence
 from ._jax_rows import by_rows
 
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["by_rows", "divergence", "entropy", "entropy_and_gradient"]
+__all__ = [
+    "by_rows",
+    "center",
+    "divergence",
+    "entropy",
+    "entropy_and_gradient",
+    "kth_neighbor",
+    "neighbor_sum",
+    "search",
+]
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,10 @@ from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Entries, Order, Rows, State, finish, merge, partial_state
 
 from ._blocks import Walk
+from ._numpy_choice import search
 from ._numpy_engine import Engine, WideEngine, is_fast, workspace
 from ._numpy_exact import exact_gradient, exact_rows, is_exact
+from ._numpy_neighbors import kth_neighbor, neighbor_sum
 from ._numpy_pairs import divergence, divergence_and_alpha_gradient, divergence_and_gradient
 from ._numpy_states import PIECE, Plan, close_rows, exact_state, gradient_piece, plan
 from ._numpy_tall import SHORT, TallEngine
@@ -36,6 +38,9 @@ __all__ = [
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",
     "entropy_hvp",
+    "kth_neighbor",
+    "neighbor_sum",
+    "search",
 ]
 
 ROWS = 1 << 11

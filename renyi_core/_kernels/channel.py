@@ -19,7 +19,7 @@ from .special import product_gap
 from .state import Order
 
 Array = Any
-Kind = Literal["sibson", "arimoto"]
+Kind = Literal["sibson", "arimoto", "csiszar"]
 
 __all__ = ["AXES", "Channel", "Kind", "by_order", "channel", "sound_joint", "total"]
 

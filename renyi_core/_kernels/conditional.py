@@ -21,9 +21,9 @@ import math
 from typing import Any
 
 from .channel import by_order, sound_joint, total
-from .divergence import exponent_limit
 from .entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
 from .measures import ENTROPY
+from .pairs import exponent_limit
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order
 

@@ -9,156 +9,22 @@ With r = log(p/q), D the divergence and v = r − D, every sum has terms of one 
     ∂D/∂α =  Σ p v² ψ(t v) = Σ (π (t v − 1) + p)/t²  ψ(u) = (u exp(u) − expm1(u))/u²
 
 for logits x of P and y of Q. Where the sum t S − α m is near −1, or would overflow, D comes from the largest of
-log q + α r instead. r itself is the difference of the logits less log(Σ exp x/Σ exp y), which is formed from
-Σ q expm1(Δ), not from two logarithms. After T. van Erven and P. Harremoës, "Rényi divergence and Kullback–Leibler
-divergence", IEEE Transactions on Information Theory 60 (2014), section II and equation (9).
+log q + α r instead. After T. van Erven and P. Harremoës, "Rényi divergence and Kullback–Leibler divergence", IEEE
+Transactions on Information Theory 60 (2014), section II and equation (9).
 """
 
 from __future__ import annotations
 
 import math
-from math import factorial
 from typing import Any, NamedTuple
 
-from .doors import accumulate
+from .pairs import Axis, Pair, balanced, bounded_exp, compare, exponent_limit, or_one, power_excess, total
 from .special import expm1_ratio, log1p_ratio, power_curvature
-from .state import Door, Order, log_ratio, nonzero
+from .state import Door, Order, nonzero
 
 Array = Any
-Axis = tuple[int, ...]
 
-__all__ = [
-    "bounded_exp",
-    "divergence",
-    "divergence_and_alpha_gradient",
-    "divergence_and_gradient",
-    "exponent_limit",
-    "power_excess",
-]
-
-NEAR = 0.5
-"""Up to this distance of α to 1, K is exp(r) r φ(t r) − expm1(r)."""
-
-
-class Pair(NamedTuple):
-    """Two distributions, entry by entry: p, q and r = log(p/q), which is 0 where either is 0.
-
-    ``log_q`` is 0 where q = 0. ``live`` marks the entries where neither is 0, ``only_p`` and ``only_q`` those where
-    the other one is. ``outside`` is m, the mass of P where q = 0, and ``unused`` that of Q where p = 0. ``scales`` are
-    what the probabilities were divided by. ``sound`` says which rows are two distributions.
-    """
-
-    p: Array
-    q: Array
-    r: Array
-    log_q: Array
-    live: Array
-    only_p: Array
-    only_q: Array
-    outside: Array
-    unused: Array
-    scales: tuple[Array, Array]
-    sound: Array
-
-
-def _total(values: Array, axis: Axis, xp: Any) -> Array:
-    return xp.sum(values, axis=axis, keepdims=True)
-
-
-def _difference(x: Array, y: Array, live: Array, door: Door, xp: Any) -> Array:
-    """Return log(p/q) up to a number a row, at no loss where they are close; 0 where not live."""
-    if door == "logits":
-        return xp.where(live, x, 0.0) - xp.where(live, y, 0.0)
-    p, q = xp.where(live, x, 1.0), xp.where(live, y, 1.0)
-    close = (p < 2 * q) & (q < 2 * p)
-    return xp.where(close, xp.log1p(xp.where(close, p - q, 0.0) / q), xp.log(p) - xp.log(q))
-
-
-def _one(x: Array, door: Door, axis: Axis, xp: Any) -> tuple[Array, Array, Array, Array, Array]:
-    """Return d = log(x/max x), e, where they are dead, Σ e and the peak."""
-    peak = xp.max(x, axis=axis, keepdims=True)
-    if door == "probs":
-        peak = xp.where(xp.min(x, axis=axis, keepdims=True) < 0, math.nan, peak)
-    d, e, dead = log_ratio(x, peak, door=door, xp=xp)
-    if door == "probs":
-        e = xp.where(dead, 0.0, e)
-    return d, e, dead, _total(e, axis, xp), peak
-
-
-def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Pair:
-    """Return the two distributions next to each other."""
-    x, y = accumulate(x, xp=xp), accumulate(y, xp=xp)
-    x, y = x + xp.zeros_like(y), y + xp.zeros_like(x)
-    if where is not None:
-        nothing = -math.inf if door == "logits" else 0.0
-        x, y = xp.where(where, x, nothing), xp.where(where, y, nothing)
-    _, ep, dead_p, total_p, peak_p = _one(x, door, axis, xp)
-    dq, eq, dead_q, total_q, peak_q = _one(y, door, axis, xp)
-    sound = (total_p > 0) & (total_q > 0)
-    # rows that are none go on as such of one outcome: the value tells
-    total_p, total_q = xp.where(sound, total_p, 1.0), xp.where(sound, total_q, 1.0)
-    p, q = xp.where(sound, ep, 0.0) / total_p, xp.where(sound, eq, 0.0) / total_q
-    log_total_q = xp.log(total_q)
-    log_q = xp.where(sound & ~dead_q, dq, 0.0) - xp.where(dead_q, 0.0, log_total_q)
-    live, only_p, only_q = sound & ~(dead_p | dead_q), sound & dead_q & ~dead_p, sound & dead_p & ~dead_q
-    outside = _total(xp.where(only_p, p, 0.0), axis, xp)
-    unused = _total(xp.where(only_q, q, 0.0), axis, xp)
-    delta = _difference(x, y, live, door, xp)
-    weights = xp.where(live, q, 0.0)
-    mass = _total(weights, axis, xp)
-    mean = _total(weights * delta, axis, xp) / xp.where(mass > 0, mass, 1.0)
-    centred = xp.where(live, delta - mean, 0.0)
-    limit = exponent_limit(centred, xp)
-    # Σ q exp(Δ) >= Σ q by Jensen's inequality: nothing cancels but what is unused, or outside
-    near = (xp.max(centred, axis=axis, keepdims=True) < limit) & (unused < 0.5) & (outside < 0.5)
-    excess = _total(weights * xp.expm1(xp.where(near, centred, 0.0)), axis, xp)
-    ratio = xp.log1p(xp.where(near, excess - unused, 0.0)) - xp.log1p(-xp.where(near, outside, 0.0))
-    peak_p, peak_q = xp.where(sound, peak_p, 1.0), xp.where(sound, peak_q, 1.0)
-    far = peak_p - peak_q if door == "logits" else xp.log(peak_p) - xp.log(peak_q)
-    far = far + (xp.log(total_p) - log_total_q)
-    r = xp.where(live, xp.where(near, centred - ratio, delta - far), 0.0)
-    scales = (peak_p * total_p, peak_q * total_q)
-    return Pair(p, q, r, log_q, live, only_p, only_q, outside, unused, scales, sound)
-
-
-def exponent_limit(like: Array, xp: Any) -> float:
-    """Return how large an exponent may be with room to spare."""
-    return math.log(float(xp.finfo(like.dtype).max)) * 0.8
-
-
-def _terms(eps: float) -> int:
-    k = 2
-    while 1 / factorial(k) > eps / 64:
-        k += 1
-    return k
-
-
-def power_excess(r: Array, order: Order, *, xp: Any) -> Array:
-    """Return K(r) = (expm1(α r) − α expm1(r))/t for r whose exponentials do not overflow."""
-    alpha, t = order.alpha, order.t
-    eps = float(xp.finfo(r.dtype).eps)
-    if order.static:
-        steep, low = max(1.0, alpha), min(1.0, alpha)
-    else:
-        steep, low = xp.where(alpha > 1, alpha, 1.0), xp.where(alpha > 1, 1.0, alpha)
-    near = xp.abs(r) * steep <= 1
-    # Σ α (1 + α + … + α^(k−2)) r^k/k! from k = 2 on, in powers of α r if α > 1
-    small = xp.where(near, r, 0.0)
-    power = ratio = low / steep
-    geometric, term = 1.0, low * small * (steep * small) / 2
-    series = term
-    for k in range(3, _terms(eps)):
-        geometric = geometric + power
-        power = power * ratio
-        term = term * (steep * small) / k
-        series = series + term * geometric
-    u = t * r
-    middle = ~near & (abs(t) <= NEAR) & (xp.abs(u) <= 1)
-    some = xp.where(middle, r, 0.0)
-    between = xp.exp(some) * some * expm1_ratio(xp.where(middle, u, 0.0), eps=eps, xp=xp) - xp.expm1(some)
-    other = xp.where(near | middle, 0.0, r)
-    far = (xp.expm1(alpha * other) - alpha * xp.expm1(other)) / nonzero(order, xp=xp)
-    return xp.where(near, series, xp.where(middle, between, far))
+__all__ = ["divergence", "divergence_and_alpha_gradient", "divergence_and_gradient"]
 
 
 def _ties(pair: Pair, axis: Axis, xp: Any) -> tuple[Array, Array]:
@@ -166,7 +32,7 @@ def _ties(pair: Pair, axis: Axis, xp: Any) -> tuple[Array, Array]:
     r = xp.where(pair.live, pair.r, -math.inf)
     largest = xp.max(r, axis=axis, keepdims=True)
     top = pair.live & (r == largest)
-    count = _total(xp.where(top, 1.0 + 0 * pair.r, 0.0), axis, xp)
+    count = total(xp.where(top, 1.0 + 0 * pair.r, 0.0), axis, xp)
     return largest, xp.where(top, 1 / xp.where(count == 0, 1.0, count), 0.0)
 
 
@@ -195,7 +61,7 @@ def _finite_order(pair: Pair, order: Order, largest: Array, axis: Axis, xp: Any)
     steepest = max(1.0, alpha) if order.static else xp.where(alpha > 1, alpha, 1.0)
     safe = largest * steepest < limit
     excess = power_excess(xp.where(pair.live & safe, pair.r, 0.0), order, xp=xp)
-    mean = _total(xp.where(pair.live, pair.q * excess, 0.0), axis, xp) + pair.unused
+    mean = total(xp.where(pair.live, pair.q * excess, 0.0), axis, xp) + pair.unused
     mean = mean - (alpha / t_or_one) * pair.outside
     u = t * mean
     inner = safe & (u > -0.5)
@@ -215,7 +81,7 @@ def _apart(pair: Pair, order: Order, axis: Axis, xp: Any) -> Array:
     u = order.t * pair.r
     gentle = xp.max(xp.abs(u), axis=axis, keepdims=True) <= 1
     slope = pair.r * expm1_ratio(xp.where(gentle, u, 0.0), eps=float(xp.finfo(u.dtype).eps), xp=xp)
-    mean = _total(pair.p * slope, axis, xp) - pair.outside / t
+    mean = total(pair.p * slope, axis, xp) - pair.outside / t
     inner = gentle & (order.t * mean > -0.5)
     x = xp.where(inner, order.t * mean, 0.0)
     return xp.where(inner, mean * log1p_ratio(x, eps=float(xp.finfo(x.dtype).eps), xp=xp), value)
@@ -243,10 +109,10 @@ def _weights(pair: Pair, order: Order, axis: Axis, xp: Any) -> Weights:
     difference = order.alpha * (xp.where(pair.live, pair.r, lowest) - lowest)
     values = xp.exp(xp.where(pair.live, pair.log_q - its_log_q, 0.0) + difference)
     values = xp.where(pair.live, values, 0.0)
-    total = _total(values, axis, xp)
-    total = xp.where(total > 0, total, 1.0)
-    log_ratio = xp.where(pair.live, difference - pair.r - (its_log_q + xp.log(total)), 0.0)
-    return Weights(values, total, xp.where(known, top, 0.0), log_ratio)
+    size = total(values, axis, xp)
+    size = xp.where(size > 0, size, 1.0)
+    log_ratio = xp.where(pair.live, difference - pair.r - (its_log_q + xp.log(size)), 0.0)
+    return Weights(values, size, xp.where(known, top, 0.0), log_ratio)
 
 
 class Tilt(NamedTuple):
@@ -271,7 +137,7 @@ def _tilt(pair: Pair, value: Array, order: Order, axis: Axis, xp: Any) -> Tilt:
     near = pair.live & (abs(order.t) * (xp.abs(pair.r) + xp.abs(value)) <= 1)
     v = xp.where(near, pair.r - value, 0.0)
     inner = pair.p * v * expm1_ratio(order.t * v, eps=eps, xp=xp)
-    h = _balanced(xp.where(near, inner, (tilted - pair.p) / t), pair.p, axis, xp)
+    h = balanced(xp.where(near, inner, (tilted - pair.p) / t), pair.p, axis, xp)
     top = pair.p > 0.5
     k = h / xp.where(top, pair.p, 1.0)
     close = top & (xp.abs(order.t * k) < 0.5)
@@ -279,18 +145,6 @@ def _tilt(pair: Pair, value: Array, order: Order, axis: Axis, xp: Any) -> Tilt:
     v = xp.where(close, k * ratio, v)
     near = near | close
     return Tilt(tilted, h, xp.where(near, order.t * v, weights.log_ratio), v, near)
-
-
-def bounded_exp(u: Array, xp: Any) -> Array:
-    """Return exp(u), +inf without a warning."""
-    limit = math.log(float(xp.finfo(u.dtype).max)) * 0.999
-    return xp.where(u > limit, math.inf, xp.exp(xp.where(u > limit, 0.0, u)))
-
-
-def _balanced(gradient: Array, weights: Array, axis: Axis, xp: Any) -> Array:
-    """Return a gradient whose entries add up to 0 with that of a dominant weight, if there is one, from the others."""
-    top = weights > 0.5
-    return xp.where(top, -_total(xp.where(top, 0.0, gradient), axis, xp), gradient)
 
 
 def divergence(x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:
@@ -330,10 +184,10 @@ def _along_p(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
     """Return ∂D/∂x, through its door."""
     limit, nothing = None, _no_gradient(value, xp)
     if not order.static or order.alpha == math.inf:
-        limit = _balanced(_ties(pair, axis, xp)[1] - pair.p, pair.p, axis, xp)
+        limit = balanced(_ties(pair, axis, xp)[1] - pair.p, pair.p, axis, xp)
     if order.static and order.alpha == math.inf:
         gradient = limit
-        ratio, at_zero = gradient / _or_one(pair.p, xp), -1.0
+        ratio, at_zero = gradient / or_one(pair.p, xp), -1.0
     else:
         t = nonzero(order, xp=xp)
         tilt = _tilt(pair, value, order, axis, xp)
@@ -341,14 +195,14 @@ def _along_p(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
         # of entries so small that their part of the other form is lost
         small = pair.live & ~tilt.near & (pair.p <= 0.5) & (order.alpha > 0)
         far = (bounded_exp(xp.where(small, tilt.u, 0.0), xp) - 1) / t
-        ratio = xp.where(small, order.alpha * far, gradient / _or_one(pair.p, xp))
+        ratio = xp.where(small, order.alpha * far, gradient / or_one(pair.p, xp))
         # where p = 0: the right derivative where that is finite, as for the entropy
         at_zero = -order.alpha / t
         if order.static:
             at_zero = at_zero if order.alpha > 1 else 0.0
         else:
             gradient = xp.where(order.infinite, limit, gradient)
-            ratio = xp.where(order.infinite, limit / _or_one(pair.p, xp), ratio)
+            ratio = xp.where(order.infinite, limit / or_one(pair.p, xp), ratio)
             at_zero = xp.where(order.infinite, -1.0, xp.where(order.t > 0, at_zero, 0.0))
     if door == "logits":
         return gradient + nothing
@@ -362,8 +216,8 @@ def _along_q(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
     if not order.static or order.alpha == math.inf:
         limit = pair.q - _ties(pair, axis, xp)[1]
     if order.static and order.alpha == math.inf:
-        gradient = _balanced(limit, pair.q, axis, xp)
-        ratio = gradient / _or_one(pair.q, xp)
+        gradient = balanced(limit, pair.q, axis, xp)
+        ratio = gradient / or_one(pair.q, xp)
     else:
         finite = xp.where(xp.isfinite(value), value, 0.0)
         weights = _weights(pair, order, axis, xp)
@@ -373,19 +227,15 @@ def _along_q(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
         if not order.static:
             near = near & ~order.infinite
             gradient = xp.where(order.infinite, limit, gradient)
-        gradient = _balanced(gradient, pair.q, axis, xp)
+        gradient = balanced(gradient, pair.q, axis, xp)
         small = pair.live & (pair.q <= 0.5)
         if not order.static:
             small = small & ~order.infinite
         far = 1 - bounded_exp(xp.where(small & ~near, weights.log_ratio + pair.r, 0.0), xp)
-        ratio = xp.where(small, xp.where(near, inner, far), gradient / _or_one(pair.q, xp))
+        ratio = xp.where(small, xp.where(near, inner, far), gradient / or_one(pair.q, xp))
     if door == "logits":
         return gradient + nothing
     return xp.where(pair.q > 0, ratio, 0.0) / pair.scales[1] + nothing
-
-
-def _or_one(values: Array, xp: Any) -> Array:
-    return xp.where(values > 0, values, 1.0)
 
 
 def divergence_and_alpha_gradient(
@@ -402,5 +252,5 @@ def divergence_and_alpha_gradient(
     inner = (pair.p * tilt.v) * tilt.v * power_curvature(u, eps=float(xp.finfo(u.dtype).eps), xp=xp)
     outer = (xp.where(tilt.tilted > 0, tilt.tilted * (tilt.u - 1), 0.0) + pair.p) / t / t
     terms = xp.where(tilt.near, inner, xp.where(pair.live | pair.only_p, outer, 0.0))
-    slope = _total(terms, axis, xp) + _no_gradient(value, xp)
+    slope = total(terms, axis, xp) + _no_gradient(value, xp)
     return value, slope if order.static else xp.where(order.infinite, _no_gradient(value, xp), slope)

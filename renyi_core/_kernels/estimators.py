@@ -7,7 +7,7 @@ nothing is divided by t that is not of its order.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from .doors import accumulate
 from .special import expm1_ratio, log1p_ratio, power_curvature
@@ -17,12 +17,62 @@ Array = Any
 Axis = tuple[int, ...]
 
 __all__ = [
+    "LogMean",
+    "curvature",
     "entropy_from_log_prob",
     "entropy_from_log_prob_and_alpha_gradient",
     "entropy_from_log_prob_and_gradient",
     "falling_power_sum",
+    "log_mean",
     "power_sum_ratio",
 ]
+
+
+class LogMean(NamedTuple):
+    """What is kept of the values ℓ: how many count, their mean, ℓ − mean and log mean exp(t (ℓ − mean))/t."""
+
+    count: Any
+    mean: Array
+    r: Array
+    excess: Array
+
+
+def log_mean(values: Array, order: Order, *, axis: Axis, xp: Any, where: Array | None = None) -> LogMean:
+    """Return the parts of the mean of exp(t ℓ); the reduced axes keep length 1.
+
+    ``values`` must be finite; where ``where`` is False they do not count.
+    """
+    mean, count = _means(values, axis, where, xp)
+    r = values - mean
+    if where is not None:
+        r = xp.where(where, r, 0.0)
+    u = order.t * r
+    top = xp.max(u, axis=axis, keepdims=True)
+    gentle = xp.max(xp.abs(u), axis=axis, keepdims=True) <= 1
+    eps = float(xp.finfo(values.dtype).eps)
+    gain, _ = _means(r * expm1_ratio(xp.where(gentle, u, 0.0), eps=eps, xp=xp), axis, where, xp)
+    near = gain * log1p_ratio(xp.where(gentle, order.t * gain, 0.0), eps=eps, xp=xp)
+    total, _ = _means(xp.exp(u - top), axis, where, xp)
+    far = (xp.log(xp.where(total == 0, 1.0, total)) + top) / nonzero(order, xp=xp)
+    return LogMean(count, mean, r, xp.where(gentle, near, far))
+
+
+def _means(values: Array, axis: Axis, where: Array | None, xp: Any) -> tuple[Array, Any]:
+    """Return the mean of the values that count, and how many they are (None: all)."""
+    if where is None:
+        return xp.mean(values, axis=axis, keepdims=True), None
+    count = xp.sum(xp.astype(where, values.dtype), axis=axis, keepdims=True)
+    total = xp.sum(xp.where(where, values, 0.0), axis=axis, keepdims=True)
+    return total / xp.where(count > 0, count, 1.0), count
+
+
+def curvature(v: Array, order: Order, *, xp: Any) -> Array:
+    """Return (t v exp(t v) − expm1(t v))/t², which is not negative, for t v not far above 0."""
+    u, t = order.t * v, nonzero(order, xp=xp)
+    near = xp.abs(u) <= 1
+    inner = v * v * power_curvature(xp.where(near, u, 0.0), eps=float(xp.finfo(v.dtype).eps), xp=xp)
+    far = xp.where(near, 1.0, u)
+    return xp.where(near, inner, (far * xp.exp(far) - xp.expm1(far)) / t / t)
 
 
 def entropy_from_log_prob(log_prob: Array, order: Order, *, axis: Axis, xp: Any) -> Array:
@@ -31,21 +81,9 @@ def entropy_from_log_prob(log_prob: Array, order: Order, *, axis: Axis, xp: Any)
     least = -xp.max(values, axis=axis, keepdims=True)
     if order.static and order.alpha == math.inf:
         return least
-    mean = xp.mean(values, axis=axis, keepdims=True)
-    value = -mean - _gain(values - mean, order, axis, xp)
+    parts = log_mean(values, order, axis=axis, xp=xp)
+    value = -parts.mean - parts.excess
     return value if order.static else xp.where(order.infinite, least, value)
-
-
-def _gain(r: Array, order: Order, axis: Axis, xp: Any) -> Array:
-    """Return log mean exp(t r)/t for r of mean 0; it is not negative for t > 0."""
-    u = order.t * r
-    top = xp.max(u, axis=axis, keepdims=True)
-    gentle = xp.max(xp.abs(u), axis=axis, keepdims=True) <= 1
-    eps = float(xp.finfo(r.dtype).eps)
-    gain = xp.mean(r * expm1_ratio(xp.where(gentle, u, 0.0), eps=eps, xp=xp), axis=axis, keepdims=True)
-    near = gain * log1p_ratio(xp.where(gentle, order.t * gain, 0.0), eps=eps, xp=xp)
-    far = (xp.log(xp.mean(xp.exp(u - top), axis=axis, keepdims=True)) + top) / nonzero(order, xp=xp)
-    return xp.where(gentle, near, far)
 
 
 def entropy_from_log_prob_and_gradient(
@@ -78,17 +116,9 @@ def entropy_from_log_prob_and_alpha_gradient(
     value = entropy_from_log_prob(log_prob, order, axis=axis, xp=xp)
     if order.static and order.alpha == math.inf:
         return value, 0.0 * value
-    values = accumulate(log_prob, xp=xp)
-    r = values - xp.mean(values, axis=axis, keepdims=True)
-    v = r - _gain(r, order, axis, xp)
-    u, t = order.t * v, nonzero(order, xp=xp)
-    near = xp.abs(u) <= 1
-    eps = float(xp.finfo(v.dtype).eps)
-    inner = v * v * power_curvature(xp.where(near, u, 0.0), eps=eps, xp=xp)
-    # exp(u) is at most the number of samples
-    far = xp.where(near, 1.0, u)
-    outer = (far * xp.exp(far) - xp.expm1(far)) / t / t
-    slope = -xp.mean(xp.where(near, inner, outer), axis=axis, keepdims=True)
+    parts = log_mean(accumulate(log_prob, xp=xp), order, axis=axis, xp=xp)
+    # exp(t v) is at most the number of samples
+    slope = -xp.mean(curvature(parts.r - parts.excess, order, xp=xp), axis=axis, keepdims=True)
     return value, slope if order.static else xp.where(order.infinite, 0.0 * value, slope)
 
 

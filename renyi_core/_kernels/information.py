@@ -24,8 +24,9 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from . import csiszar
 from .channel import Channel, Kind, by_order, channel, total
-from .divergence import bounded_exp, exponent_limit, power_excess
+from .pairs import bounded_exp, exponent_limit, power_excess
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
 
@@ -202,6 +203,8 @@ def _sound(ch: Channel, value: Array, xp: Any) -> Array:
 
 def mutual_information(joint: Array, order: Order, *, kind: Kind, xp: Any) -> Array:
     """Return the mutual information of each joint distribution; the last two axes keep length 1."""
+    if kind == "csiszar":
+        return csiszar.csiszar(joint, order, xp=xp)
 
     def value(own: Order) -> tuple[Array]:
         ch = channel(joint, own, kind, xp)
@@ -214,6 +217,8 @@ def mutual_information_and_gradient(
     joint: Array, order: Order, *, kind: Kind, xp: Any, scale: Any = None
 ) -> tuple[Array, Array]:
     """Return the mutual information and its gradient with respect to the joint distribution, times ``scale``."""
+    if kind == "csiszar":
+        return csiszar.csiszar_and_gradient(joint, order, xp=xp, scale=scale)
 
     def both(own: Order) -> tuple[Array, Array]:
         ch = channel(joint, own, kind, xp)
@@ -246,6 +251,8 @@ def _gradient(ch: Channel, parts: Parts, order: Order, kind: Kind, xp: Any) -> A
 
 def mutual_information_and_alpha_gradient(joint: Array, order: Order, *, kind: Kind, xp: Any) -> tuple[Array, Array]:
     """Return the mutual information of each joint distribution and its derivative with respect to α."""
+    if kind == "csiszar":
+        return csiszar.csiszar_and_alpha_gradient(joint, order, xp=xp)
 
     def both(own: Order) -> tuple[Array, Array]:
         ch = channel(joint, own, kind, xp)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .special import log1p_ratio
+from .special import log1p_ratio, log1p_ratio_slope
 from .state import Order
 
 __all__ = ["order_ratio", "order_ratio_slope"]
@@ -33,21 +33,9 @@ def order_ratio_slope(order: Order, *, xp: Any) -> Any:
     if order.static:
         if alpha in {0, math.inf}:
             return -math.inf if alpha == 0 else 0.0
-        return _near(t, 2.0**-52) if abs(t) <= 0.5 else (1 / alpha - math.log(alpha) / t) / t
+        return log1p_ratio_slope(t, eps=2.0**-52) if abs(t) <= 0.5 else (1 / alpha - math.log(alpha) / t) / t
     inner, zero = xp.abs(t) <= 0.5, alpha == 0
-    near = _near(xp.where(inner, t, 0.0), float(xp.finfo(t.dtype).eps))
+    near = log1p_ratio_slope(xp.where(inner, t, 0.0), eps=float(xp.finfo(t.dtype).eps))
     a, u = xp.where(inner | zero, 2.0, alpha), xp.where(inner | zero, 1.0, t)
     far = (1 / a - xp.log(a) / u) / u
     return xp.where(order.infinite, 0.0, xp.where(zero, -math.inf, xp.where(inner, near, far)))
-
-
-def _near(t: Any, eps: float) -> Any:
-    """Return the derivative of log1p(t)/t = a·artanh(y)/y, a = 2/(2 + t), y = t/(2 + t), for ``|t| <= 1/2``."""
-    a, y = 2 / (2 + t), t / (2 + t)
-    terms = 2 + math.ceil(math.log(8 / eps, 9))
-    series = slope = 0.0
-    for k in reversed(range(terms)):
-        series = series * y * y + 1 / (2 * k + 1)
-        if k > 0:
-            slope = slope * y * y + 2 * k / (2 * k + 1)
-    return a * a / 2 * (a * y * slope - series)

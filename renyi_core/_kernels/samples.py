@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from .diversity import order_two
-from .pairs import Terms
+from .row_blocks import Terms
 
 Array = Any
 ByRows = Callable[..., tuple[Array, ...]]

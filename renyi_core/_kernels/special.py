@@ -12,7 +12,15 @@ from typing import Any
 
 Array = Any
 
-__all__ = ["expm1_ratio", "log1p_ratio", "power_curvature", "product_gap"]
+__all__ = [
+    "exp_curvature",
+    "expm1_ratio",
+    "log1p_curvature",
+    "log1p_ratio",
+    "log1p_ratio_slope",
+    "power_curvature",
+    "product_gap",
+]
 
 
 def _terms(scale: float, eps: float) -> int:
@@ -41,6 +49,11 @@ def power_curvature(u: Array, *, eps: float, xp: Any) -> Array:
     return _polynomial(u, [(k + 1) / factorial(k + 2) for k in range(_terms(1.0, eps))], xp)
 
 
+def exp_curvature(u: Array, *, eps: float, xp: Any) -> Array:
+    """Return (expm1(u) − u)/u² for ``|u| <= 1``; 1/2 at 0."""
+    return _polynomial(u, [1 / factorial(k + 2) for k in range(_terms(1.0, eps))], xp)
+
+
 def log1p_ratio(x: Array, *, eps: float, xp: Any) -> Array:
     """Return ℓ(x) = log1p(x)/x for ``x > −1/2``, with ℓ(0) = 1."""
     small = xp.abs(x) <= 0.125
@@ -57,6 +70,27 @@ def log1p_ratio(x: Array, *, eps: float, xp: Any) -> Array:
     far = xp.where(small | below, 1.0, x)
     left = xp.where(below, x, -0.5)
     return xp.where(small, series, xp.where(below, xp.log(1 + left) / left, xp.log1p(far) / far))
+
+
+def log1p_ratio_slope(x: Any, *, eps: float) -> Any:
+    """Return the derivative of log1p(x)/x = a·artanh(y)/y, a = 2/(2 + x), y = x/(2 + x), for ``|x| <= 1/2``."""
+    a, y = 2 / (2 + x), x / (2 + x)
+    terms = 2 + math.ceil(math.log(8 / eps, 9))
+    series = slope = 0.0
+    for k in reversed(range(terms)):
+        series = series * y * y + 1 / (2 * k + 1)
+        if k > 0:
+            slope = slope * y * y + 2 * k / (2 * k + 1)
+    return a * a / 2 * (a * y * slope - series)
+
+
+def log1p_curvature(x: Array, *, eps: float, xp: Any) -> Array:
+    """Return Λ(x) = (x − log1p(x))/x² for ``|x| <= 1/2``; 1/2 at 0."""
+    # the series of log1p(x) = 2 artanh(y), y = x/(2+x), without its first term
+    y = x / (2 + x)
+    terms = 2 + math.ceil(math.log(8 / eps, 9))
+    series = _polynomial(y * y, [1 / (2 * k + 3) for k in range(terms)], xp)
+    return (1 - 2 * y * series / (2 + x)) / (2 + x)
 
 
 def product_gap(value: Array, a: Array, b: Array, *, eps: float) -> Array:

@@ -1,5 +1,6 @@
 """torch: derivatives by ``torch.autograd.Function``, on the CPU NumPy's blocks, on CUDA Triton's kernels."""
 
+from ._choice import center, search
 from ._divergence import divergence
 from ._entropy import (
     entropy,
@@ -9,6 +10,8 @@ from ._entropy import (
     gradient_in_place_of_the_input,
 )
 from ._linear import linear_entropy
+from ._modules import EntropyRegularizer, TargetEntropyWeight
+from ._neighbors import kth_neighbor, neighbor_sum
 from ._parallel import parallel_entropy
 from ._results import EntropyAndLogProb
 from ._samples import order_two_entropy
@@ -16,6 +19,9 @@ from ._statistics import entropy_and_log_prob
 
 __all__ = [
     "EntropyAndLogProb",
+    "EntropyRegularizer",
+    "TargetEntropyWeight",
+    "center",
     "divergence",
     "entropy",
     "entropy_and_alpha_gradient",
@@ -23,7 +29,10 @@ __all__ = [
     "entropy_and_log_prob",
     "entropy_hvp",
     "gradient_in_place_of_the_input",
+    "kth_neighbor",
     "linear_entropy",
+    "neighbor_sum",
     "order_two_entropy",
     "parallel_entropy",
+    "search",
 ]

@@ -9,7 +9,7 @@ import torch
 from array_api_compat import torch as torch_namespace
 
 from renyi_core._kernels import samples as agnostic
-from renyi_core._kernels.pairs import by_rows
+from renyi_core._kernels.row_blocks import by_rows
 from renyi_core._kernels.samples import Scaled
 
 from ._function import differentiable, sum_to

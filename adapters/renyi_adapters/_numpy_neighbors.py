@@ -1,0 +1,69 @@
+"""Nearest neighbours in NumPy: by SciPy's k-d tree where there is one and dimensions are few, or by partial sorts."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from renyi_core._kernels.neighbors import blocks_of
+
+Array = Any
+
+__all__ = ["kth_neighbor", "neighbor_sum"]
+
+DIMENSIONS = 15
+"""Up to so many, a tree visits fewer samples than there are."""
+LIMIT = 1 << 18
+"""Pairs of one block, so that it stays in the cache."""
+
+
+@functools.cache
+def tree_class() -> Callable[..., Any] | None:
+    """Return SciPy's k-d tree, None where SciPy is not installed."""
+    try:
+        from scipy.spatial import cKDTree
+    except ImportError:
+        return None
+    tree: Callable[..., Any] = cKDTree
+    return tree
+
+
+def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:  # noqa: ARG001
+    """Overlay renyi_core._kernels.neighbors.kth_neighbor."""
+    sets = samples.reshape(-1, *samples.shape[-2:])
+    found = np.empty(sets.shape[:2], np.int64)
+    tree = tree_class() if samples.shape[-1] <= DIMENSIONS else None
+    for i, one in enumerate(sets):
+        # a power of two, so that squares are in range and no digit is lost
+        scaled = np.ldexp(one, -np.frexp(np.max(np.abs(one)))[1])
+        if tree is None:
+            _partial_sort(scaled, k, found[i])
+        else:
+            found[i] = tree(scaled).query(scaled, [k + 1])[1][:, 0]
+    return found.reshape(samples.shape[:-1])
+
+
+def _partial_sort(samples: Array, k: int, out: Array) -> None:
+    """Put in ``out`` the index of the k-th nearest neighbour of each of the (N, d) samples."""
+    for block in blocks_of(samples, LIMIT):
+        total = np.zeros((block.stop - block.start, len(samples)), samples.dtype)
+        for column in samples.T:
+            gap = np.subtract.outer(column[block], column)
+            gap *= gap
+            total += gap
+        out[block] = np.argpartition(total, k, axis=-1)[:, k]
+
+
+def neighbor_sum(values: Array, index: Array, *, xp: Any) -> Array:  # noqa: ARG001
+    """Overlay renyi_core._kernels.neighbors.neighbor_sum."""
+    *sets, n, dimension = values.shape
+    count = math.prod(sets)
+    flat = (index.reshape(count, n) + n * np.arange(count)[:, None]).ravel()
+    total = np.empty((count * n, dimension), values.dtype)
+    for i in range(dimension):
+        total[:, i] = np.bincount(flat, values[..., i].ravel(), count * n)
+    return total.reshape(values.shape)

@@ -1,0 +1,31 @@
+"""Optima that are searched for, out of autograd's sight: what is formed of them has their derivatives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from renyi_core._kernels import choice_search, csiszar
+from renyi_core._kernels.channel import Channel
+from renyi_core._kernels.choice_search import Curve
+from renyi_core._kernels.state import Order
+
+__all__ = ["center", "search"]
+
+
+def _detached(x: Any) -> Any:
+    return x.detach() if isinstance(x, torch.Tensor) else x
+
+
+def search(curve: Curve) -> Any:
+    """Overlay renyi_core._kernels.choice_search.search."""
+    order = Order(*map(_detached, curve.order))
+    with torch.no_grad():
+        return choice_search.search(curve._replace(g=curve.g.detach(), span=_detached(curve.span), order=order))
+
+
+def center(ch: Channel, order: Order, *, xp: Any) -> Any:
+    """Overlay renyi_core._kernels.csiszar.center."""
+    with torch.no_grad():
+        return csiszar.center(Channel(*map(_detached, ch)), Order(*map(_detached, order)), xp=xp)

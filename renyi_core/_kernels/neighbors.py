@@ -1,0 +1,58 @@
+"""The k-th nearest neighbours of samples among each other, by the differences of all pairs, a block of rows at a time.
+
+An index is what a search gives; the distance is then computed anew, from the difference to the sample found. So a
+faster search changes nothing else, and automatic differentiation passes through the difference alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+Array = Any
+
+__all__ = ["blocks_of", "kth_neighbor", "neighbor_gap", "neighbor_sum"]
+
+PAIRS = 1 << 20
+"""Pairs of one block."""
+
+
+def blocks_of(samples: Array, limit: int = PAIRS) -> Iterator[slice]:
+    """Yield blocks of the samples of each set, as slices, whose pairs with all samples are no more than the limit."""
+    *sets, n, _ = samples.shape
+    rows = max(1, limit // max(1, n * math.prod(sets)))
+    for start in range(0, n, rows):
+        yield slice(start, min(start + rows, n))
+
+
+def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:
+    """Return the index of the k-th nearest neighbour of each of the (..., N, d) samples, of shape (..., N)."""
+    size = xp.max(xp.abs(samples), axis=(-2, -1), keepdims=True)
+    # squares of differences of this unit neither overflow nor vanish
+    size = xp.where(size > 0, size, 1.0)
+    found = []
+    for block in blocks_of(samples):
+        total: Any = 0.0
+        for i in range(samples.shape[-1]):
+            column = samples[..., i]
+            gap = (column[..., block, None] - column[..., None, :]) / size
+            total = total + gap * gap
+        # the sample itself is the nearest of all, or one that coincides with it is: the distances are the same
+        found.append(xp.argsort(total, axis=-1)[..., k])
+    return found[0] if len(found) == 1 else xp.concat(found, axis=-1)
+
+
+def neighbor_gap(samples: Array, index: Array, *, xp: Any) -> Array:
+    """Return the difference of each sample to the one of its index, of the shape of the samples."""
+    return samples - xp.take_along_axis(samples, index[..., None], axis=-2)
+
+
+def neighbor_sum(values: Array, index: Array, *, xp: Any) -> Array:
+    """Return for each sample the sum of the (..., N, d) values of those that have its index."""
+    positions = xp.cumulative_sum(xp.ones_like(index), axis=-1) - 1
+    total: Any = 0.0
+    for block in blocks_of(values):
+        here = positions[..., :, None] == index[..., None, block]
+        total = total + xp.matmul(xp.astype(here, values.dtype), values[..., block, :])
+    return total

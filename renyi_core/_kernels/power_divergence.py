@@ -1,0 +1,175 @@
+"""The Tsallis divergence T and the α-divergence of Amari as functions of the Rényi divergence D.
+
+In the terms of :mod:`.divergence`, with every term of one sign but the second of ∂A/∂α::
+
+    T     = expm1(t D)/t = D φ(t D)                       A = T/α
+    ∂T/∂D = exp(t D)                                      ∂A/∂α = (∂T/∂α − A)/α
+    ∂T/∂α = D² ψ(t D) + exp(t D) ∂D/∂α
+
+A of α < 1/2 is that of 1 − α with P and Q in each other's place, so that α = 0 is no limit of quotients. Where P and Q
+share no outcome, D = +inf, and T = −1/t for α < 1.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, NamedTuple
+
+from .doors import accumulate
+from .pairs import Axis, bounded_exp
+from .special import expm1_ratio, power_curvature
+from .state import Door, Order, nonzero
+
+Array = Any
+Family = Literal["tsallis", "alpha"]
+
+__all__ = ["Arranged", "Family", "alpha_slope", "arrange", "product", "rounded", "slope", "value"]
+
+
+class Arranged(NamedTuple):
+    """What D is taken of: x and y of an order, where they are ``swapped``, and where they share no outcome (``apart``).
+
+    The value asked for is T over ``divisor``. Rows that are apart have x in the place of y.
+    """
+
+    x: Array
+    y: Array
+    order: Order
+    family: Family
+    divisor: Any
+    swapped: Any
+    apart: Array | None
+
+
+def arrange(
+    x: Array, y: Array, order: Order, *, family: Family, door: Door, where: Array | None, axis: Axis, xp: Any
+) -> Arranged:
+    """Return what D is taken of."""
+    x, y = accumulate(x, xp=xp), accumulate(y, xp=xp)
+    swapped: Any = False
+    divisor: Any = 1.0
+    if family == "alpha":
+        swapped = order.alpha < 0.5
+        if not order.static:
+            x, y = xp.where(swapped, y, x), xp.where(swapped, x, y)
+            alpha, t = xp.where(swapped, -order.t, order.alpha), xp.where(swapped, -order.alpha, order.t)
+            order = Order(alpha, t, order.infinite)
+        elif swapped:
+            x, y, order = y, x, Order(-order.t, 0.0 - order.alpha)
+        divisor = order.alpha if not order.static or order.alpha < math.inf else 1.0
+    apart = None
+    if not order.static or order.alpha < 1:
+        apart = _apart(x, y, door, where, axis, xp)
+        y = xp.where(apart, x, y)
+    return Arranged(x, y, order, family, divisor, swapped, apart)
+
+
+def _apart(x: Array, y: Array, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:
+    """Return which rows are two distributions that share no outcome."""
+    x, y = x + xp.zeros_like(y), y + xp.zeros_like(x)
+    least = -math.inf if door == "logits" else 0.0
+    apart = None
+    for z in (x, y):
+        own = z if where is None else xp.where(where, z, least)
+        peak, low = (f(own, axis=axis, keepdims=True) for f in (xp.max, xp.min))
+        sound = (peak > least) & (peak < math.inf) & (low >= least)
+        apart = sound if apart is None else apart & sound
+    both = (x > least) & (y > least)
+    if where is not None:
+        both = both & where
+    return apart & ~xp.any(both, axis=axis, keepdims=True)
+
+
+def _exponent(d: Array, order: Order, xp: Any) -> tuple[Array, Array, Array]:
+    """Return t D, 0 for an infinite one, where it is near 0, and D, 0 for an infinite one."""
+    d = xp.where(d == math.inf, 0.0, d)
+    u = order.t * d
+    # NaN counts as near
+    return u, ~(xp.abs(u) > 1), d
+
+
+def value(d: Array, pair: Arranged, *, xp: Any) -> Array:
+    """Return T or A, given D."""
+    order = pair.order
+    beyond = xp.where(d > 0, math.inf, xp.where(d == math.inf, 0.0, d))
+    if order.static and order.alpha == math.inf:
+        return beyond
+    u, near, some = _exponent(d, order, xp)
+    t = nonzero(order, xp=xp)
+    inner = some * expm1_ratio(xp.where(near, u, 0.0), eps=float(xp.finfo(u.dtype).eps), xp=xp)
+    limit = math.log(float(xp.finfo(u.dtype).max)) * 0.999
+    large = u > limit
+    outer = xp.where(large, math.inf, xp.expm1(xp.where(near | large, 0.0, u)) / t)
+    result = xp.where(near, inner, outer)
+    apart = d == math.inf if pair.apart is None else pair.apart | (d == math.inf)
+    most = -1 / t if order.static and order.t < 0 else math.inf
+    if not order.static:
+        most = xp.where(order.t < 0, -1 / t, math.inf)
+    result = xp.where(apart, most, result)
+    if not order.static:
+        result = xp.where(order.infinite, xp.where(pair.apart, math.inf, beyond), result)
+    return result / pair.divisor
+
+
+def slope(d: Array, pair: Arranged, *, xp: Any) -> Array:
+    """Return ∂/∂D; NaN where the value is not finite."""
+    order = pair.order
+    finite = xp.isfinite(value(d, pair, xp=xp))
+    if order.static and order.alpha == math.inf:
+        return xp.where(finite, 0.0 * xp.where(finite, d, 0.0), math.nan)
+    u = _exponent(d, order, xp)[0]
+    result = bounded_exp(xp.where(finite, u, 0.0), xp)
+    if not order.static:
+        # at α = ∞ finite where P = Q alone, and 0 there for every order
+        result = xp.where(order.infinite, 0.0, result)
+    return xp.where(finite, result / pair.divisor, math.nan)
+
+
+def alpha_slope(d: Array, along: Array, pair: Arranged, *, xp: Any) -> Array:
+    """Return ∂/∂α, given D and ∂D/∂α; NaN where the value is not finite."""
+    order = pair.order
+    result = value(d, pair, xp=xp)
+    finite = xp.isfinite(result)
+    if order.static and order.alpha == math.inf:
+        return xp.where(finite, 0.0 * xp.where(finite, d, 0.0), math.nan)
+    t = nonzero(order, xp=xp)
+    u, near, some = _exponent(xp.where(finite, d, 0.0), order, xp)
+    curvature = power_curvature(xp.where(near, u, 0.0), eps=float(xp.finfo(u.dtype).eps), xp=xp)
+    outer = ((u - 1) * bounded_exp(u, xp) + 1) / t / t
+    growth = xp.where(near, some * some * curvature, outer)
+    growth = growth + bounded_exp(u, xp) * xp.where(finite & (d < math.inf), along, 0.0)
+    if pair.apart is not None:
+        growth = xp.where(pair.apart | (d == math.inf), 1 / t / t, growth)
+    growth = growth / pair.divisor
+    if pair.family == "alpha":
+        growth = growth - xp.where(finite, result, 0.0) / pair.divisor
+        growth = growth * _sign(pair, xp)
+    if not order.static:
+        growth = xp.where(order.infinite, 0.0, growth)
+    return xp.where(finite, growth, math.nan)
+
+
+def _sign(pair: Arranged, xp: Any) -> Any:
+    if pair.order.static:
+        return -1.0 if pair.swapped else 1.0
+    return xp.where(pair.swapped, -1.0, xp.zeros_like(pair.order.t) + 1.0)
+
+
+def product(gradient: Array, factor: Array, xp: Any) -> Array:
+    """Return gradient·factor for a factor >= 0, infinite without a warning."""
+    largest = float(xp.finfo(gradient.dtype).max)
+    large = xp.abs(gradient) > largest / xp.where(factor > 1, factor, 1.0)
+    return _infinite(large, gradient, xp.where(large, 0.0, gradient) * factor, xp)
+
+
+def _infinite(large: Array, sign: Array, values: Array, xp: Any) -> Array:
+    return xp.where(large & (sign > 0), math.inf, xp.where(large, -math.inf, values))
+
+
+def rounded(values: Array, dtype: Any, xp: Any) -> Array:
+    """Return values in a dtype that may be narrower, infinite without a warning."""
+    if values.dtype == dtype:
+        return values
+    info = xp.finfo(dtype)
+    bound = float(info.max) * (1 + float(info.eps) / 4)
+    return xp.astype(_infinite(xp.abs(values) >= bound, values, values, xp), dtype)

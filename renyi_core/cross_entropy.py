@@ -1,0 +1,136 @@
+"""The Rényi cross-entropy of two distributions, from probabilities or logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._kernels import cross_entropy as kernels
+from ._kernels.state import Door
+from ._pairs import evaluate_pair, pair_rule
+from ._rules import Rule, register_rule
+
+Array = Any
+
+__all__ = ["cross_entropy", "cross_entropy_from_logits"]
+
+
+def cross_entropy(
+    p: Array,
+    q: Array,
+    /,
+    alpha: Any,
+    *,
+    axis: int | tuple[int, ...] | None = -1,
+    where: Array | None = None,
+    base: float | None = None,
+    keepdims: bool = False,
+) -> Array:
+    r"""Return the Rényi cross-entropy of order α of the distribution P relative to Q.
+
+    .. math:: H_\alpha(P; Q) = \frac{1}{1 - \alpha} \log \sum_i p_i q_i^{\alpha - 1}
+
+    α = 0 is log Σ p/q, α → 1 the cross-entropy −Σ p log q, α = 2 −log Σ p q, α = ∞ −log of the largest q where p > 0.
+    H(P; P) is the :func:`entropy` of P. H is never negative and never increases with α.
+
+    For α ≠ 1 it is not least for Q = P: for α > 1 all of Q on the likeliest outcome gives less. There are other
+    cross-entropies that end at Shannon's, such as H_α(P) + D_α(P‖Q), which the authors below call the natural one: that
+    is ``entropy(p, alpha) + divergence(p, q, alpha)``.
+
+    Parameters
+    ----------
+    p, q : array
+        As in :func:`divergence`. Where q = 0 and p > 0, H is +inf for α ≤ 1; for α > 1 the outcome adds nothing to the
+        sum, and H is +inf where P and Q share no outcome. A row that is no distribution gives NaN, and it alone.
+    alpha, axis, where, base, keepdims
+        As in :func:`divergence`.
+
+    Returns
+    -------
+    array
+        The cross-entropies, shape (...), of the dtype, library and device of ``p``; float16 and bfloat16 are summed in
+        float32 and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in :func:`divergence`.
+
+    Notes
+    -----
+    Within 64 units in the last place of the dtype, also where Q is nearly certain of what P is, plus the rounding of
+    the weights of entries far below the largest, 4 units for each nat.
+
+    ``grad`` and ``value_and_grad`` take ``wrt=0`` (p), ``1`` (q) and ``"alpha"``, and are as exact: with respect to p,
+    norm-wise next to p log(max q/q), with respect to q next to q. Where p = 0 < q the derivative is the right one;
+    where q = 0 it is 0, but for p > 0 and wrt=0.
+
+    References
+    ----------
+    F. C. Thierrin, F. Alajaji and T. Linder, "Rényi cross-entropy measures for common distributions and processes with
+    memory", Entropy 24 (2022), 1417, section 1.
+
+    Examples
+    --------
+    >>> import math
+    >>> import numpy as np
+    >>> import renyi_core as renyi
+    >>> p, q = np.asarray([0.5, 0.25, 0.25]), np.asarray([0.25, 0.25, 0.5])
+    >>> for alpha in (0, 1, 2, math.inf):
+    ...     print(alpha, round(float(renyi.cross_entropy(p, q, alpha, base=2)), 6))
+    0 1.807355
+    1 1.75
+    2 1.678072
+    inf 1.0
+    """
+    options: dict[str, Any] = {"axis": axis, "where": where, "base": base, "keepdims": keepdims}
+    return evaluate_pair(kernels.cross_entropy, p, q, alpha, door="probs", **options)
+
+
+def cross_entropy_from_logits(
+    p_logits: Array,
+    q_logits: Array,
+    /,
+    alpha: Any,
+    *,
+    axis: int | tuple[int, ...] | None = -1,
+    where: Array | None = None,
+    base: float | None = None,
+    keepdims: bool = False,
+) -> Array:
+    """Return the Rényi cross-entropy of order α of softmax(p_logits) relative to softmax(q_logits).
+
+    Parameters
+    ----------
+    p_logits, q_logits : array
+        As in :func:`divergence_from_logits`.
+    alpha, axis, where, base, keepdims
+        As in :func:`divergence`.
+
+    Returns
+    -------
+    array
+        See :func:`cross_entropy`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in :func:`divergence`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import renyi_core as renyi
+    >>> sure = np.asarray([100.0, 0.0, 0.0])
+    >>> print(f"{renyi.cross_entropy_from_logits(sure, sure, 2.0):.6e}")
+    1.488030e-43
+    """
+    options: dict[str, Any] = {"axis": axis, "where": where, "base": base, "keepdims": keepdims}
+    return evaluate_pair(kernels.cross_entropy, p_logits, q_logits, alpha, door="logits", **options)
+
+
+def _rule(door: Door) -> Rule:
+    return pair_rule(kernels.cross_entropy_and_gradient, kernels.cross_entropy_and_alpha_gradient, door)
+
+
+register_rule(cross_entropy, _rule("probs"))
+register_rule(cross_entropy_from_logits, _rule("logits"))

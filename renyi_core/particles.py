@@ -1,0 +1,224 @@
+"""The entropy of a density from samples by nearest neighbours, and the reward that explores by it."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any, NamedTuple
+
+from ._arrays import Problem, finite_sets, prepare_parameters, sum_to_shape
+from ._dispatch import dispatch
+from ._evaluate import cotangent_rows, in_base
+from ._kernels import neighbors, particles
+from ._rules import Rule, register_rule
+
+Array = Any
+
+__all__ = ["particle_entropy", "particle_reward"]
+
+
+def particle_entropy(samples: Array, /, alpha: Any, *, k: int = 3, base: float | None = None) -> Array:
+    r"""Return the Rényi entropy of order α of a density, estimated by nearest neighbours from samples of it alone.
+
+    .. math:: \hat H_\alpha = \frac{1}{1 - \alpha} \log \frac{1}{N} \sum_{i=1}^{N} \zeta_i^{1 - \alpha}, \qquad
+        \zeta_i = (N - 1) \left( \frac{\Gamma(k)}{\Gamma(k + 1 - \alpha)} \right)^{1 / (1 - \alpha)} V_d \, \rho_i^d
+
+    ρ_i is the Euclidean distance of sample i to its k-th nearest neighbour among the others, V_d the volume of the
+    unit ball. α → 1 is the estimator of Kozachenko and Leonenko, minus digamma(k) plus the mean of
+    log (N − 1) V_d ρ^d. α = 0 estimates the logarithm of the volume of a bounded support.
+
+    Parameters
+    ----------
+    samples : array
+        N independent samples of d dimensions, of shape (..., N, d), N ≥ 2, of a real floating-point dtype. Leading axes
+        are sets of their own. A set with a sample that is not finite gives NaN.
+    alpha : float or array
+        The order, 0 ≤ α < k + 1: a number, or an array of the same library that broadcasts against the result, where
+        orders out of that range give NaN.
+    k : int, default 3
+        Which neighbour, 1 ≤ k ≤ N − 1. A larger one has less variance and more bias.
+    base : float, optional
+        The base of the logarithm; natural (nats) by default.
+
+    Returns
+    -------
+    array
+        The estimates, of shape (...), of the dtype, library and device of ``samples``. A differential entropy may be
+        negative.
+
+    Raises
+    ------
+    TypeError
+        If ``samples`` is not an array of a real floating-point dtype, ``alpha`` is complex, or ``k`` not an integer.
+    ValueError
+        If ``alpha`` is a number that is negative, NaN or ≥ k + 1, ``k`` is out of range, ``samples`` has not the shape
+        (..., N, d), or ``base`` is not positive or is 1.
+
+    Notes
+    -----
+    Samples that coincide with k others have ρ = 0. For α ≥ 1 the estimate is then −inf and its derivatives 0; for
+    α < 1 they add nothing to the sum, and have no derivative. States that repeat, or were rounded, want a little noise
+    before (dithering of the size of the rounding).
+
+    The terms have finite variance for α < 1 + k/2; nearer to k + 1 the estimate scatters widely. For α < 1 it needs
+    light tails. The bias falls slowly in many dimensions: benchmarks/results has measured biases and deviations.
+
+    Within 8 units in the last place of the dtype (64 in float32 on JAX and Dask) of the sum of the magnitudes that are
+    added up, log(N − 1), log V_d, log C_k and the largest d·|log ρ|, at every order, 1 ± 1e-12 included; the gradient
+    within 64, of its largest entry. The derivative in α is a difference of two terms and has their rounding. Distances
+    neither overflow nor vanish, but those under 1e-154 (in float32 1e-19) of the largest sample of a set may be taken
+    for 0. Samples beyond 1/4d of the largest number of the dtype count as not finite.
+
+    All pairs are compared, in blocks, N² d operations; on NumPy with SciPy installed (the extra ``neighbors``) a k-d
+    tree takes their place up to 15 dimensions.
+
+    ``grad`` and ``value_and_grad`` take ``wrt=0``, the samples, and ``"alpha"``. The derivative holds neighbours fixed,
+    as it must: they change where distances tie.
+
+    References
+    ----------
+    N. Leonenko, L. Pronzato and V. Savani, "A class of Rényi information estimators for multidimensional densities",
+    Annals of Statistics 36 (2008), pp. 2153–2182, with the correction in Annals of Statistics 38 (2010), pp. 3837–3838;
+    L. F. Kozachenko and N. N. Leonenko, "Sample estimate of the entropy of a random vector", Problems of Information
+    Transmission 23 (1987), for α = 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import renyi_core as renyi
+    >>> samples = np.random.default_rng(0).normal(size=(10_000, 2))
+    >>> for alpha in (0.5, 1, 2):
+    ...     exact = renyi.gaussian_entropy(np.eye(2), alpha)
+    ...     print(alpha, round(float(renyi.particle_entropy(samples, alpha)), 2), round(float(exact), 2))
+    0.5 3.17 3.22
+    1 2.82 2.84
+    2 2.53 2.53
+    """
+    found = _search(samples, alpha, k, base, trailing=2)
+    problem, xp = found.problem, found.problem.xp
+    values = dispatch(particles.particle_entropy, xp)(found.gap, problem.order, k=found.k, xp=xp)
+    return problem.rows(in_base(xp.where(found.sound, values, math.nan), problem))
+
+
+def particle_reward(samples: Array, /, alpha: Any, *, k: int = 3) -> Array:
+    r"""Return the intrinsic reward ρ^{1−α} of each sample, ρ its distance to its k-th nearest neighbour.
+
+    This is the reward of RISE: states far from the others earn more, the more so the smaller α is. In the sum of
+    :func:`particle_entropy` the term of a state is proportional to ρ^{d(1−α)}; the reward leaves out d.
+
+    Parameters
+    ----------
+    samples : array
+        N states, or features of them, of shape (..., N, d), of a real floating-point dtype. Leading axes are sets of
+        their own. A set with a sample that is not finite gives NaN.
+    alpha : float or array
+        The order, 0 < α < 1: a number, or an array of the same library that broadcasts against the result, where
+        orders out of that range give NaN. The method has no α = 1, whose reward would be a logarithm.
+    k : int, default 3
+        Which neighbour, 1 ≤ k ≤ N − 1, not counting the sample itself.
+
+    Returns
+    -------
+    array
+        The rewards, ≥ 0, of shape (..., N), of the dtype, library and device of ``samples``.
+
+    Raises
+    ------
+    TypeError
+        As :func:`particle_entropy`.
+    ValueError
+        If ``alpha`` is a number that is not between 0 and 1, or as :func:`particle_entropy`.
+
+    Notes
+    -----
+    Within 16 units in the last place in float64, 64 in float32. Samples that coincide with k others earn 0. There is
+    no rule for ``grad``, since a reward is not differentiated; automatic differentiation passes through.
+
+    References
+    ----------
+    M. Yuan, M.-O. Pun and D. Wang, "Rényi state entropy maximization for exploration acceleration in reinforcement
+    learning", IEEE Transactions on Artificial Intelligence (2022), arXiv:2203.04297.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import renyi_core as renyi
+    >>> states = np.asarray([[0.0], [1.0], [2.0], [11.0]])
+    >>> print(renyi.particle_reward(states, 0.5, k=1))
+    [1. 1. 1. 3.]
+    """
+    found = _search(samples, alpha, k, None, trailing=1)
+    problem, xp = found.problem, found.problem.xp
+    if problem.order.static and not 0 < problem.order.alpha < 1:
+        msg = f"`alpha` must be between 0 and 1, got {alpha!r}"
+        raise ValueError(msg)
+    values = dispatch(particles.particle_reward, xp)(found.gap, problem.order, xp=xp)
+    return problem.rows(xp.where(found.sound[..., None], values, math.nan))
+
+
+class _Search(NamedTuple):
+    """The checked arguments, the differences to the neighbours, their indices, and which sets are finite."""
+
+    problem: Problem
+    k: int
+    gap: Array
+    index: Array
+    sound: Array
+
+
+def _search(samples: Array, alpha: Any, k: Any, base: Any, *, trailing: int) -> _Search:
+    """Check the arguments and find the neighbours; so many last axes of the samples have one value."""
+    shape = tuple(getattr(samples, "shape", (2, 1)))
+    if len(shape) < 2 or shape[-1] == 0 or shape[-2] in {0, 1}:
+        msg = f"`samples` must have the shape (..., N, d) of N ≥ 2 samples of d ≥ 1 dimensions, got {shape}"
+        raise ValueError(msg)
+    problem, (x,) = prepare_parameters((samples,), alpha, names=("samples",), trailing=(trailing,), base=base)
+    xp, n = problem.xp, shape[-2]
+    if not all(isinstance(length, int) for length in shape[-2:]):
+        msg = f"`samples` must have a known number of samples and dimensions, got shape {shape}"
+        raise ValueError(msg)
+    if isinstance(k, bool) or not hasattr(k, "__index__"):
+        msg = f"`k` must be an integer, got {k!r}"
+        raise TypeError(msg)
+    k = operator.index(k)
+    if not 1 <= k < n:
+        msg = f"`k` must be from 1 to {n - 1}, one less than the number of samples; got {k}"
+        raise ValueError(msg)
+    if trailing == 2 and problem.order.static and not problem.order.alpha < k + 1:
+        msg = f"`alpha` must be less than `k` + 1 = {k + 1}, got {alpha!r}"
+        raise ValueError(msg)
+    x, sound = finite_sets(x, xp)
+    index = dispatch(neighbors.kth_neighbor, xp)(x, k=k, xp=xp)
+    gap = dispatch(neighbors.neighbor_gap, xp)(x, index, xp=xp)
+    return _Search(problem, k, gap, index, sound)
+
+
+def _value_and_gradient(
+    wrt: int | str, cotangent: Any, samples: Array, /, alpha: Any, *, k: int = 3, base: Any = None
+) -> tuple[Array, Array]:
+    found = _search(samples, alpha, k, base, trailing=2)
+    problem, xp = found.problem, found.problem.xp
+    rows = cotangent_rows(cotangent, problem)
+    if wrt == "alpha":
+        kernel = dispatch(particles.particle_entropy_and_alpha_gradient, xp)
+        value, gradient = kernel(found.gap, problem.order, k=found.k, xp=xp)
+        gradient = xp.where(found.sound, gradient, math.nan)
+        gradient = gradient if rows is None else gradient * rows
+        shape = tuple(getattr(alpha, "shape", ()))
+    else:
+        both = dispatch(particles.particle_entropy_and_gradient, xp)
+        value, pull = both(found.gap, problem.order, k=found.k, xp=xp)
+        pull = xp.where(found.sound[..., None, None], pull, math.nan)
+        if rows is not None:
+            pull = pull * (rows if isinstance(rows, (int, float)) else rows[..., None, None])
+        # broadcast, where an array of orders has more axes than the samples
+        index = found.index + xp.zeros_like(pull[..., 0], dtype=found.index.dtype)
+        gradient = pull - dispatch(neighbors.neighbor_sum, xp)(pull, index, xp=xp)
+        shape = tuple(samples.shape)
+    value = xp.where(found.sound, value, math.nan)
+    if cotangent is not None:
+        gradient = sum_to_shape(gradient, shape, xp)
+    return problem.rows(in_base(value, problem)), problem.rows(in_base(gradient, problem))
+
+
+register_rule(particle_entropy, Rule((0, "alpha"), _value_and_gradient))

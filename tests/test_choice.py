@@ -1,0 +1,594 @@
+"""Regularized choices: against 80-digit roots, brute force over simplices, their laws and limits, derivatives."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import hypothesis
+import mpmath
+import numpy as np
+import oracle_choice as oracle
+import pytest
+from hypothesis import strategies as st
+
+import renyi_core as renyi
+
+# numpy:agnostic is strict's code, jax:x32 runs that of jax, compiled anew
+BACKENDS = ("numpy", "strict", "torch", "jax", "dask")
+argmax, largest = renyi.regularized_argmax, renyi.regularized_max
+N = 6
+
+
+def lazy(backend):
+    """Whether each order is a compilation, or a graph, of its own."""
+    return backend.library in {"jax", "dask"}
+
+
+def only_numpy(backend):
+    if backend.library != "numpy":
+        pytest.skip("a test of the search: it is the same code for every library, and the grid runs it")
+
+
+def not_compiled(backend):
+    if backend.compiles:
+        pytest.skip("compiled for each case: the orders in an array, masks and bad rows are run there")
+
+
+def norm(values):
+    return mpmath.sqrt(mpmath.fsum(mpmath.mpf(x) ** 2 for x in values))
+
+
+def error(got, want, eps):
+    """Return the norm-wise error in units in the last place."""
+    got, want = np.asarray(got, dtype=float).ravel(), list(want)
+    scale = norm(want)
+    return float(norm(float(g) - w for g, w in zip(got, want, strict=True)) / (scale or 1)) / eps
+
+
+def everything(scores, alpha, temperature, identity, alphas):
+    """Return p, the value and every derivative, of scores of shape (N, ..., N); those of p along the first axis."""
+    p, jacobian = renyi.value_and_grad(argmax)(scores, alpha, temperature, cotangent=identity)
+    value, again = renyi.value_and_grad(largest)(scores, alpha, temperature)
+    return {
+        "p": p,
+        "value": value,
+        "jacobian": jacobian,
+        "p again": again,
+        "p alone": argmax(scores, alpha, temperature),
+        "value alone": largest(scores, alpha, temperature),
+        "p_temperature": renyi.grad(argmax, "temperature")(scores, alpha, temperature, cotangent=identity),
+        "p_alpha": renyi.grad(argmax, "alpha")(scores, alphas, temperature, cotangent=identity),
+        "temperature": renyi.grad(largest, "temperature")(scores, alpha, temperature),
+        "alpha": renyi.grad(largest, "alpha")(scores, alpha, temperature),
+    }
+
+
+def check(got, names, dtype, alpha, failures):
+    """Compare one order's results, of shape (N, len(names), ...), with the oracle's."""
+    eps = float(np.finfo(dtype).eps)
+    for k, name in enumerate(names):
+        scores, temperature = oracle.rows(dtype)[name]
+        exact = oracle.exact(scores, alpha, temperature)
+        unit = max(abs(exact.value), mpmath.mpf(float(temperature)))
+        errors = {"value": float(abs(float(got["value"][0, k]) - exact.value) / unit) / eps}
+        for what, want in (("p", exact.p), ("temperature", [exact.temperature]), ("alpha", [exact.alpha])):
+            if what in got:
+                errors[what] = error(got[what][0, k], want, eps)
+        # row i of the product with the identity is the derivative of p_i by the scores: a symmetric matrix
+        errors["jacobian"] = error(got["jacobian"][:, k], itertools.chain(*exact.jacobian), eps)
+        for what in ("p_temperature", "p_alpha"):
+            if what in got:
+                errors[what] = error(got[what][:, k], getattr(exact, what), eps)
+        failures += [(e, what, name, alpha) for what, e in errors.items() if not e <= 64]
+
+
+def tiled(backend, dtype):
+    rows = oracle.rows(dtype)
+    scores, temperatures = map(np.stack, zip(*rows.values(), strict=True))
+    shape = (N, len(rows))
+    tiles = backend.asarray(np.broadcast_to(scores, (*shape, N)), dtype)
+    identity = backend.asarray(np.broadcast_to(np.eye(N)[:, None], (*shape, N)), dtype)
+    return list(rows), tiles, backend.asarray(np.broadcast_to(temperatures, shape), dtype), identity
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_grid(backend, dtype):
+    if backend.library == "jax":
+        pytest.skip("all orders in one array there")
+    names, scores, temperature, identity = tiled(backend, dtype)
+    failures = []
+    if backend.library == "strict":
+        orders = (1 + 1e-12,) if dtype == "float64" else (2.0,)
+    elif backend.slow or dtype == "float32":
+        orders = (0.3, 1 + 1e-12, 2.0, 20.0, math.inf)
+    else:
+        orders = oracle.ORDERS
+    for alpha in orders:
+        alphas = backend.asarray(np.full((N, len(names)), alpha))
+        got = {k: backend.numpy(x) for k, x in everything(scores, alpha, temperature, identity, alphas).items()}
+        np.testing.assert_array_equal(got["p"], got["p alone"])
+        np.testing.assert_array_equal(got["p"], got["p again"])
+        np.testing.assert_array_equal(got["value"], got["value alone"])
+        check(got, names, dtype, alpha, failures)
+    assert not failures, sorted(failures, key=lambda f: -f[0])[:8]
+
+
+def test_orders_in_an_array(backend):
+    names, scores, temperature, identity = tiled(backend, "float64")
+    orders = backend.asarray(np.asarray(oracle.ORDERS)[:, None, None])
+
+    def some(x, alpha, t, cotangent):
+        p, value = argmax(x, alpha, t), largest(x, alpha, t)
+        cotangent = backend.xp.broadcast_to(cotangent, p.shape)
+        x = backend.xp.broadcast_to(x, p.shape)
+        return p, value, renyi.grad(argmax)(x, alpha, t, cotangent=cotangent), renyi.grad(largest, "alpha")(x, alpha, t)
+
+    got = backend.compiled(some)(scores, orders, temperature, identity)
+    parts = dict(zip(("p", "value", "jacobian", "alpha"), map(backend.numpy, got), strict=True))
+    failures = []
+    for k, alpha in enumerate(oracle.ORDERS):
+        check({name: part[k] for name, part in parts.items()}, names, "float64", alpha, failures)
+    assert not failures, sorted(failures, key=lambda f: -f[0])[:8]
+
+
+def value(p, scores, alpha, temperature):
+    """Return the objective of distributions in rows."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if alpha == 1:
+            entropy = -np.sum(np.where(p > 0, p * np.log(p), 0), -1)
+        elif alpha == math.inf:
+            entropy = -np.log(np.max(p, -1))
+        else:
+            top = np.max(p, -1, keepdims=True)
+            powers = np.where(p > 0, (p / top) ** alpha, 0)
+            entropy = (np.log(np.sum(powers, -1)) + alpha * np.log(top[..., 0])) / (1 - alpha)
+    return p @ scores + temperature * entropy
+
+
+def simplex(n, steps):
+    """Return a grid on the simplex."""
+    inner = itertools.combinations(range(steps + n - 1), n - 1)
+    cuts = np.asarray([(-1, *cut, steps + n - 1) for cut in inner])
+    return (np.diff(cuts, axis=1) - 1) / steps
+
+
+def by_force(scores, alpha, temperature):
+    """Return the largest objective on a grid, its best points refined on smaller and smaller grids around them."""
+    n = len(scores)
+    grid = simplex(n, {2: 400, 3: 60, 4: 20}[n])
+    moves = np.asarray(list(itertools.product((-1, -0.5, 0, 0.5, 1), repeat=n - 1)))
+    moves = np.concatenate([moves, -moves.sum(1, keepdims=True)], axis=1)
+    best = grid[np.argsort(value(grid, scores, alpha, temperature))[-12:]]
+    size = 1 / 20
+    for _ in range(45):
+        near = np.maximum(best[:, None] + size * moves, 0)
+        near = near / near.sum(-1, keepdims=True)
+        worth = value(near, scores, alpha, temperature)
+        best = near[np.arange(len(best)), np.argmax(worth, axis=1)]
+        size *= 0.6
+    return np.max(value(best, scores, alpha, temperature))
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.5, 2.0, 4.0, math.inf])
+def test_no_distribution_is_better(backend, alpha):
+    only_numpy(backend)
+    rng = np.random.default_rng(4)
+    several = 0
+    for k in range(12):
+        n = (2, 3, 4)[k % 3]
+        scores = rng.normal(size=n) * rng.uniform(0.5, 2)
+        temperature = float(np.exp(rng.uniform(-1, 1)))
+        if k % 2:
+            # a leader next to several of equal rank: where the local maxima are
+            scores = np.append(temperature * rng.uniform(1.2, 2.2), 0.05 * rng.normal(size=n - 1))
+        p = backend.numpy(argmax(backend.asarray(scores), alpha, temperature))
+        got = float(backend.numpy(largest(backend.asarray(scores), alpha, temperature)))
+        assert (p >= 0).all()
+        assert p.sum() == pytest.approx(1, abs=1e-14)
+        assert got == pytest.approx(value(p, scores, alpha, temperature), abs=1e-13)
+        want = by_force(scores, alpha, temperature)
+        assert want == pytest.approx(got, abs=1e-7)
+        assert want <= got + 1e-12
+        several += oracle.exact(scores, alpha, temperature).roots > 1
+    assert (several > 1) == (2 < alpha < math.inf)
+
+
+@pytest.mark.parametrize("n", [12, 60])
+@pytest.mark.parametrize("alpha", [1.3, 2.0, 3.0, 20.0, 300.0])
+def test_the_best_of_many_local_maxima(backend, n, alpha):
+    """Ranks whose scores fall as log k tie sets of all sizes; so do groups of log n below the others."""
+    only_numpy(backend)
+    rng = np.random.default_rng(n)
+    rank = np.log(np.arange(1, n + 1))
+    scores = np.concatenate(
+        [
+            -rank * rng.uniform(0.8, 1.2, size=(8, 1)) * (1 + 0.1 * rng.normal(size=(8, n))),
+            np.where(np.arange(n) < n // 4, math.log(n) * rng.uniform(0.5, 1.5, size=(8, 1)), 0)
+            + 0.1 * rng.normal(size=(8, n)),
+        ]
+    )
+    got = backend.numpy(largest(backend.asarray(scores), alpha))
+    want = [_scanned(row, alpha) for row in scores]
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("alpha", [20.0, 1000.0])
+def test_hundreds_of_local_maxima(backend, alpha):
+    only_numpy(backend)
+    n, rng = 100, np.random.default_rng(1)
+    scores = -np.log(np.arange(1, n + 1)) * rng.uniform(0.8, 1.3, size=(40, 1)) * (1 + 0.1 * rng.normal(size=(40, n)))
+    got = backend.numpy(largest(backend.asarray(scores), alpha))
+    for row, worth in zip(scores, got, strict=True):
+        assert _scanned(row, alpha, refined=False) <= worth + 1e-12
+
+
+def _scanned(scores, alpha, *, refined=True):
+    """Return the largest objective of a fine scan of p ∝ (δ − γ)₊^{1/(α−1)}, refined around its maxima."""
+    gaps, t = scores.max() - scores, alpha - 1
+    delta = np.linspace(alpha / t, alpha / t + gaps.max(), 2000)
+    edges = gaps[(gaps > delta[0]) & (gaps < delta[-1])]
+    delta = np.sort(np.concatenate([delta, edges, (edges[:, None] * (1 + np.geomspace(1e-13, 1e-3, 24))).ravel()]))
+
+    def worth(some):
+        w = np.maximum(some[:, None] - gaps, 0) / some[:, None]
+        p = w ** (1 / t)
+        return value(p / p.sum(-1, keepdims=True), scores, alpha, 1.0)
+
+    found = worth(delta)
+    if not refined:
+        return found.max()
+    k = np.nonzero((found[1:-1] >= found[:-2]) & (found[1:-1] >= found[2:]))[0] + 1
+    k = k[np.argsort(found[k])[-10:]]
+    low, high = delta[k - 1], delta[k + 1]
+    golden = (math.sqrt(5) - 1) / 2
+    for _ in range(45):
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        better = worth(left) > worth(right)
+        low, high = np.where(better, low, left), np.where(better, right, high)
+    return max(found.max(), *worth((low + high) / 2))
+
+
+def test_limits(backend):
+    not_compiled(backend)
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(5, 7))
+    x = backend.asarray(values)
+    shifted = np.exp((values - values.max(-1, keepdims=True)) / 0.4)
+    np.testing.assert_allclose(
+        backend.numpy(argmax(x, 1, 0.4)), shifted / shifted.sum(-1, keepdims=True), rtol=0, atol=1e-15
+    )
+    want = values.max(-1) + 0.4 * np.log(shifted.sum(-1))
+    np.testing.assert_allclose(backend.numpy(largest(x, 1, 0.4)), want, rtol=1e-14)
+    best = np.eye(7)[values.argmax(-1)]
+    for alpha in (0.5, 2.0, math.inf)[1 if lazy(backend) else 0 :]:
+        np.testing.assert_allclose(backend.numpy(argmax(x, alpha, 1e-6)), best, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(backend.numpy(argmax(x, alpha, 1e9)), np.full((5, 7), 1 / 7), rtol=1e-7)
+    # α -> 0
+    np.testing.assert_array_equal(backend.numpy(argmax(x, 0)), best)
+    np.testing.assert_allclose(backend.numpy(largest(x, 0, 0.4)), values.max(-1) + 0.4 * math.log(7), rtol=1e-14)
+    if not lazy(backend):
+        np.testing.assert_allclose(backend.numpy(argmax(x, 1e-9, 0.4)), best, rtol=0, atol=1e-7)
+        np.testing.assert_allclose(backend.numpy(largest(x, 1e-9, 0.4)), backend.numpy(largest(x, 0, 0.4)), rtol=1e-6)
+        np.testing.assert_allclose(backend.numpy(largest(x, 1e9)), backend.numpy(largest(x, math.inf)), rtol=1e-7)
+    # α = ∞: equal on the k largest, for the best k
+    ordered = np.sort(values)[:, ::-1]
+    each = np.cumsum(ordered, axis=-1) / np.arange(1, 8) + 0.4 * np.log(np.arange(1, 8))
+    np.testing.assert_allclose(backend.numpy(largest(x, math.inf, 0.4)), each.max(-1), rtol=1e-14)
+    size = 1 + each.argmax(-1)[:, None]
+    flat = (values >= np.take_along_axis(ordered, size - 1, -1)) / size
+    np.testing.assert_allclose(backend.numpy(argmax(x, math.inf, 0.4)), flat, rtol=1e-15)
+
+
+def test_ties_and_single_outcomes(backend):
+    not_compiled(backend)
+    ties = backend.asarray(np.asarray([[2.0, 2.0, 2.0, -9.0], [1.0, 1.0, 1.0, 1.0]]))
+    for alpha in (0.0, 0.5, 2.0, 40.0, math.inf):
+        got = backend.numpy(argmax(ties, alpha, 0.5))
+        assert (got[:, :3] == got[:, :1]).all(), alpha
+        np.testing.assert_array_equal(got[1], 0.25)
+        assert got[0, 3] == 0 or alpha == 0.5
+        single = backend.asarray(np.asarray([[3.5], [-1.0]]))
+        np.testing.assert_array_equal(backend.numpy(argmax(single, alpha)), 1)
+        np.testing.assert_array_equal(backend.numpy(largest(single, alpha)), [3.5, -1])
+
+
+SCORES = st.lists(st.floats(-5, 5), min_size=5, max_size=5)
+WEIGHTS = st.lists(st.floats(0, 1), min_size=5, max_size=5).filter(lambda w: sum(w) > 0.1)
+
+
+@hypothesis.given(SCORES, SCORES, WEIGHTS, st.sampled_from([0.0, 0.2, 0.7, 1.0, 1.5, 3.0, 30.0, math.inf]))
+def test_laws(backend, scores, others, weights, alpha):
+    if backend.slow:
+        pytest.skip("built case by case there: on the grid alone")
+    temperature = 0.8
+    x, y = (backend.asarray(np.asarray(values)) for values in (scores, others))
+
+    def of(values, order=alpha):
+        return float(backend.numpy(largest(values, order, temperature)))
+
+    mine, theirs = of(x), of(y)
+    # at least the objective at any distribution, so between max s and max s + T log n, and not increasing in α
+    p = np.asarray(weights) / sum(weights)
+    entropy = float(backend.numpy(renyi.entropy(backend.asarray(p), alpha)))
+    slack = 1e-13
+    assert mine >= p @ scores + temperature * entropy - slack
+    assert max(scores) - slack <= mine <= max(scores) + temperature * math.log(5) + slack
+    assert of(x, alpha + 0.5) <= mine + slack
+    # convex in the scores, and p its subgradient: it never says more than the value does
+    assert of((x + y) / 2) <= (mine + theirs) / 2 + slack
+    got = backend.numpy(argmax(x, alpha, temperature))
+    assert theirs >= mine + got @ (np.asarray(others) - np.asarray(scores)) - slack
+    # p moves along with the scores: monotone, and the same for scores moved together
+    assert (got - backend.numpy(argmax(y, alpha, temperature))) @ (np.asarray(scores) - np.asarray(others)) >= -slack
+    if alpha > 0:
+        order = np.argsort(scores)
+        assert (np.diff(got[order]) >= -1e-15).all()
+
+
+def test_masks(backend):
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(4, 6))
+    mask = rng.random((4, 6)) > 0.4
+    mask[:, 0] = True
+    x, where = backend.asarray(values), backend.asarray(mask)
+    cotangent = backend.asarray(rng.normal(size=(4, 6)))
+    absent = backend.asarray(np.where(mask, values, -np.inf))
+    for alpha in (0.0, 0.5, 1.0, math.inf, 2.0)[4 if lazy(backend) else 0 :]:
+
+        def both(scores, cotangent, where=None, alpha=alpha):
+            return renyi.value_and_grad(argmax)(scores, alpha, where=where, cotangent=cotangent)
+
+        both = backend.compiled(both)
+        p, product = map(backend.numpy, both(x, cotangent, where))
+        assert (p[~mask] == 0).all()
+        if not backend.compiles:
+            np.testing.assert_array_equal(p, backend.numpy(both(absent, cotangent)[0]))
+        assert np.isfinite(product).all()
+        assert (product[~mask] == 0).all()
+        for k in range(0 if lazy(backend) else 4):
+            kept = backend.asarray(values[k, mask[k]])
+            np.testing.assert_allclose(p[k, mask[k]], backend.numpy(argmax(kept, alpha)), rtol=0, atol=1e-15)
+            got = float(backend.numpy(largest(x, alpha, where=where))[k])
+            assert got == pytest.approx(float(backend.numpy(largest(kept, alpha))), rel=1e-14)
+
+
+def test_rows_that_make_no_sense_are_nan_alone(backend):
+    values = np.zeros((9, 3)) + np.asarray([0.0, 1.0, 0.5])
+    values[1, 0], values[3, 1], values[5], values[7] = np.nan, np.inf, -np.inf, [np.nan, np.inf, 0]
+    bad = np.arange(9) % 2 == 1
+    x = backend.asarray(values)
+    cotangent = backend.asarray(np.ones((9, 3)) * np.arange(3))
+    for alpha in (0.0, 0.5, 1.0, math.inf, 2.0)[4 if lazy(backend) else 0 :]:
+
+        def parts(x, cotangent, alpha=alpha):
+            p, product = renyi.value_and_grad(argmax)(x, alpha, cotangent=cotangent)
+            return p, product, *renyi.value_and_grad(largest, "temperature")(x, alpha), renyi.grad(largest)(x, alpha)
+
+        for part in backend.compiled(parts)(x, cotangent):
+            got = backend.numpy(part).reshape(9, -1)
+            assert np.isnan(got[bad]).all()
+            assert np.isfinite(got[~bad]).all()
+    if backend.compiles:
+        return
+    some = backend.asarray(np.zeros((6, 3)) + np.asarray([0.0, 1.0, 0.5]))
+    temperatures = backend.asarray(np.asarray([1.0, 0.0, -1.0, math.inf, math.nan, 2.0]))
+    orders = backend.asarray(np.asarray([2.0, -1.0, math.nan, 1.0, -math.inf, math.inf]))
+    got = backend.numpy(largest(some, 2.0, temperatures))
+    np.testing.assert_array_equal(np.isnan(got), [False, True, True, True, True, False])
+    got = backend.numpy(largest(some, orders))
+    np.testing.assert_array_equal(np.isnan(got), [False, True, True, False, True, False])
+
+
+def test_extremes_of_range(backend):
+    """No overflow, no warning; the tails for α near 0 are α T/γ, of gaps and reciprocals that are held in range."""
+    if backend.slow:
+        pytest.skip("the same formulas")
+    info = np.finfo(backend.dtypes[-1])
+    huge = backend.asarray(np.asarray([info.max, -info.max, 0.0, -np.inf]))
+    tiny = backend.asarray(np.asarray([1e-30, 0.0, -1e-30, 1e-31]))
+    for alpha in (0.0, 1e-310, 1e-9, 0.5, 1.0, 2.0, 1e12, 1e200, math.inf):
+        for temperature in (1e-320, 1e-30, 1.0, 1e30, 1e308):
+            p = backend.numpy(argmax(huge, alpha, temperature))
+            assert p[3] == 0
+            assert p.sum() == pytest.approx(1, abs=1e-14)
+            if temperature <= 1:
+                np.testing.assert_allclose(p, [1, 0, 0, 0], atol=1e-300)
+            p = backend.numpy(argmax(tiny, alpha, temperature))
+            assert p.sum() == pytest.approx(1, abs=1e-14)
+            assert p.argmax() == 0
+            assert np.isfinite(backend.numpy(largest(tiny, alpha, temperature)))
+
+
+def test_automatic_differentiation(backend):
+    """By torch's and JAX's own means, through the search: what the analytic derivatives say."""
+    if backend.library not in {"torch", "jax"}:
+        pytest.skip("has none")
+    rows = oracle.rows("float64")
+    names = ("normal", "sparse", "two groups", "ties", "masked")
+    scores = np.stack([rows[name][0] for name in names])
+    temperatures = np.stack([rows[name][1] for name in names])
+    weights = np.random.default_rng(3).normal(size=scores.shape)
+    orders = np.asarray([0.3, 1.0, 2.0, 1 + 1e-12, 1.5])
+
+    def loss(x, alpha, t):
+        return (argmax(x, alpha, t) * backend.asarray(weights)).sum() + largest(x, alpha, t).sum()
+
+    cases = [orders] if backend.compiles else [orders, orders[::-1].copy(), 0.5, 1, 2.0, 4.0, math.inf]
+    for order in cases:
+        args = scores, order, temperatures
+        alphas = order if isinstance(order, np.ndarray) else np.full(5, float(order))
+        wanted = []
+        for wrt in (0, "alpha", "temperature"):
+            along = renyi.grad(argmax, wrt)(scores, alphas, temperatures, cotangent=weights)
+            wanted.append(along + renyi.grad(largest, wrt)(scores, alphas, temperatures))
+        if backend.library == "torch":
+            x = backend.asarray(scores).requires_grad_()
+            argmax(x, math.inf).sum().backward()
+            assert (x.grad == 0).all()
+            args = [backend.asarray(x).requires_grad_() if isinstance(x, np.ndarray) else x for x in args]
+            loss(*args).backward()
+            found = [x.grad.numpy() if isinstance(order, np.ndarray) or k != 1 else None for k, x in enumerate(args)]
+        else:
+            import jax
+
+            found = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(*map(backend.asarray, args))
+        for got, want in zip(found, wanted, strict=True):
+            if got is not None:
+                np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-11 * np.max(np.abs(want)))
+
+
+def test_shapes_and_cotangents(backend):
+    not_compiled(backend)
+    rng = np.random.default_rng(6)
+    values = rng.normal(size=(3, 4, 5))
+    x = backend.asarray(values)
+    whole = backend.numpy(argmax(x, 2.0, 0.5))
+    by_axis = backend.numpy(argmax(x, 2.0, 0.5, axis=1))
+    moved = backend.asarray(np.moveaxis(values, 1, -1))
+    np.testing.assert_allclose(np.moveaxis(by_axis, 1, -1), backend.numpy(argmax(moved, 2.0, 0.5)), atol=1e-15)
+    joined = backend.asarray(np.moveaxis(values, 1, 0).reshape(4, 15))
+    both = backend.numpy(argmax(x, math.inf, 0.5, axis=(0, 2)))
+    want = backend.numpy(argmax(joined, math.inf, 0.5)).reshape(4, 3, 5)
+    np.testing.assert_allclose(np.moveaxis(both, 1, 0), want, atol=1e-15)
+    assert tuple(largest(x, math.inf, axis=None).shape) == ()
+    kept = largest(x, 2.0, 0.5, axis=1, keepdims=True)
+    assert tuple(kept.shape) == (3, 1, 5)
+    # temperatures and orders for rows
+    temperatures = backend.asarray(np.linspace(0.3, 1.0, 12).reshape(3, 4))
+    each = backend.numpy(argmax(x, 2.0, temperatures))
+    one = backend.numpy(argmax(x[1, 2, :], 2.0, float(np.linspace(0.3, 1.0, 12)[6])))
+    np.testing.assert_allclose(each[1, 2], one, atol=1e-15)
+    several = backend.asarray(np.asarray([0.5, 0.25])[:, None, None])
+    wide = argmax(x, 2.0, several)
+    assert tuple(wide.shape) == (2, 3, 4, 5)
+    np.testing.assert_array_equal(backend.numpy(wide)[0], whole)
+    assert tuple(largest(x, 2.0, several).shape) == (2, 3, 4)
+    # products have the shape of the argument
+    weights = rng.normal(size=(3, 4))
+    cotangent = backend.asarray(weights)
+    p, product = renyi.value_and_grad(largest)(x, 2.0, 0.5, cotangent=cotangent)[1], None
+    np.testing.assert_allclose(backend.numpy(p), whole * weights[..., None], atol=1e-14)
+    slope = backend.numpy(renyi.grad(largest, "alpha")(x, 2.0, 0.5))
+    total = backend.numpy(renyi.grad(largest, "alpha")(x, 2.0, 0.5, cotangent=cotangent))
+    assert total.shape == ()
+    assert total == pytest.approx(np.sum(slope * weights), rel=1e-12)
+    columns = backend.asarray(np.full((1, 4), 0.5))
+    product = backend.numpy(renyi.grad(largest, "temperature")(x, 2.0, columns, cotangent=1.0))
+    entropies = backend.numpy(renyi.grad(largest, "temperature")(x, 2.0, 0.5))
+    np.testing.assert_allclose(product, entropies.sum(0, keepdims=True), rtol=1e-12)
+    along = rng.normal(size=(2, 3, 4, 5))
+    product = renyi.grad(argmax)(x, 2.0, several, cotangent=backend.asarray(along))
+    parts = [
+        backend.numpy(renyi.grad(argmax)(x, 2.0, t, cotangent=backend.asarray(w)))
+        for t, w in zip((0.5, 0.25), along, strict=True)
+    ]
+    np.testing.assert_allclose(backend.numpy(product), sum(parts), atol=1e-13)
+    product = renyi.grad(argmax, "temperature")(x, 2.0, several, cotangent=backend.asarray(along))
+    assert tuple(product.shape) == (2, 1, 1)
+    assert tuple(renyi.grad(argmax, "alpha")(x, 2.0, several, cotangent=backend.asarray(along)).shape) == ()
+
+
+def test_derivatives_at_the_ends(backend):
+    """α = 0 and ∞, where p does not change with the scores, and the right derivative by α at 0 of p."""
+    if backend.compiles:
+        pytest.skip("the same formulas")
+    x = backend.asarray(np.asarray([[1.0, 0.5, -2.0], [1.0, 1.0, -np.inf]]))
+    cotangent = backend.asarray(np.asarray([[0.0, 2.0, -1.0], [3.0, 1.0, 5.0]]))
+    for alpha in (0.0, math.inf):
+        for wrt in (0, "temperature"):
+            assert (backend.numpy(renyi.grad(argmax, wrt)(x, alpha, 0.5, cotangent=cotangent)) == 0).all()
+    orders = backend.asarray(np.zeros(2))
+    # p is α T/(n γ) below the top
+    got = backend.numpy(renyi.grad(argmax, "alpha")(x, orders, 0.5, cotangent=cotangent))
+    np.testing.assert_allclose(got, [0.5 / 3 * (2 / 0.5 - 1 / 3), 0], rtol=1e-14)
+    got = backend.numpy(renyi.grad(largest, "alpha")(x, orders, 0.5))
+    np.testing.assert_array_equal(got, [-math.inf, 0])
+    np.testing.assert_array_equal(backend.numpy(renyi.grad(largest, "alpha")(x, math.inf, 0.5)), 0)
+    got = backend.numpy(renyi.grad(largest, "temperature")(x, 0.0, 0.5))
+    np.testing.assert_allclose(got, np.log([3, 2]), rtol=1e-15)
+
+
+def test_half_precision_is_summed_in_float32(backend):
+    not_compiled(backend)
+    if backend.library == "strict":
+        pytest.skip("no float16 here")
+    x = backend.asarray(np.random.default_rng(2).normal(size=(3, 5)), "float16")
+    single = backend.xp.astype(x, backend.xp.float32)
+    p, product = renyi.value_and_grad(argmax)(x, 1.7, 0.5, cotangent=x)
+    assert p.dtype == product.dtype == largest(x, 1.7, 0.5).dtype == x.dtype
+    want, wanted = renyi.value_and_grad(argmax)(single, 1.7, 0.5, cotangent=single)
+    np.testing.assert_array_equal(backend.numpy(p), backend.numpy(want).astype(np.float16))
+    np.testing.assert_allclose(backend.numpy(product), backend.numpy(wanted), rtol=1e-3, atol=1e-6)
+
+
+def test_many_rows(backend):
+    """More than NumPy's search takes at a time: the same as all at once."""
+    only_numpy(backend)
+    values = np.random.default_rng(9).normal(size=(50, 101, 4))
+    got = argmax(backend.asarray(values), 1.5, 0.7)
+    with renyi.agnostic_only():
+        want = argmax(backend.asarray(values), 1.5, 0.7)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-15)
+
+
+CALLS = [
+    argmax,
+    largest,
+    renyi.value_and_grad(largest),
+    renyi.grad(largest, "alpha"),
+    renyi.grad(largest, "temperature"),
+]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=["argmax", "max", "gradient", "alpha", "temperature"])
+def test_bad_input(backend, call):
+    x = backend.asarray(np.ones((3, 4)))
+    for scores in (backend.asarray(np.ones((3, 4), dtype=np.int64)), [[1.0, 2.0]], 1.0, None):
+        with pytest.raises(TypeError, match="`scores`"):
+            call(scores, 2.0)
+    for alpha in (-1.0, math.nan, backend.asarray(np.ones(4))):
+        with pytest.raises(ValueError, match="`alpha`"):
+            call(x, alpha)
+    for alpha in (2j, True, "2", None):
+        with pytest.raises(TypeError, match="`alpha`"):
+            call(x, alpha)
+    for temperature in (0, -1.0, math.nan, math.inf, backend.asarray(np.ones(4)), backend.asarray(np.ones((3, 2)))):
+        with pytest.raises(ValueError, match="`temperature`"):
+            call(x, 2.0, temperature)
+    for temperature in (1j, True, "1", None, [1.0], backend.asarray(np.ones(3), "float32")):
+        with pytest.raises(TypeError, match="`temperature`"):
+            call(x, 2.0, temperature)
+    with pytest.raises(TypeError, match="`temperature`"):
+        call(x, 2.0, backend.asarray(np.ones(3, dtype=np.int64)))
+    for axis in (2, (0, 0), ()):
+        with pytest.raises(ValueError, match="`axis`"):
+            call(x, 2.0, axis=axis)
+    for shape in ((3, 0), ()):
+        with pytest.raises(ValueError, match="`axis`"):
+            call(backend.asarray(np.ones(shape)), 2.0)
+    with pytest.raises(TypeError, match="`where`"):
+        call(x, 2.0, where=x)
+    with pytest.raises(ValueError, match="`where`"):
+        call(x, 2.0, where=backend.asarray(np.ones((2, 4), dtype=bool)))
+
+
+def test_bad_cotangents(backend):
+    x = backend.asarray(np.ones((3, 4)))
+    for wrt in (0, "alpha", "temperature"):
+        with pytest.raises(ValueError, match="`cotangent` is needed"):
+            renyi.grad(argmax, wrt)(x, 2.0)
+        for shape in ((3, 5), (2, 3, 4), (3,)):
+            with pytest.raises(ValueError, match="`cotangent`"):
+                renyi.grad(argmax, wrt)(x, 2.0, cotangent=backend.asarray(np.ones(shape)))
+        for cotangent in (1.0, [1.0], "1", backend.asarray(np.ones((3, 4), dtype=np.int64))):
+            with pytest.raises(TypeError, match="`cotangent`"):
+                renyi.grad(argmax, wrt)(x, 2.0, cotangent=cotangent)
+        with pytest.raises(ValueError, match="`cotangent`"):
+            renyi.grad(largest, wrt)(x, 2.0, cotangent=backend.asarray(np.ones(4)))
+    with pytest.raises(ValueError, match="`temperature`"):
+        largest(x, 2.0, backend.asarray(np.ones((3, 2))), keepdims=True)
+    with pytest.raises(ValueError, match="`wrt`"):
+        renyi.grad(argmax, 1)
+    with pytest.raises(TypeError, match="keepdims"):
+        argmax(x, 2.0, keepdims=True)
