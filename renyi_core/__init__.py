@@ -1,6 +1,6 @@
 """Rényi entropy, its relatives and their analytic gradients, exact at every order, on any array library."""
 
-from . import monitoring, schedules
+from . import monitoring, regularizers, schedules
 from ._dispatch import agnostic_only, register_adapter
 from .checks import check_probabilities
 from .choice import regularized_argmax, regularized_max
@@ -74,6 +74,7 @@ __all__ = [
     "register_adapter",
     "regularized_argmax",
     "regularized_max",
+    "regularizers",
     "schedules",
     "summary",
     "tanh_gaussian_entropy",

@@ -23,6 +23,8 @@ __all__ = [
     "axes_of",
     "check_fits",
     "check_mask",
+    "check_sample_weight",
+    "coefficient",
     "constants",
     "counted",
     "finite_sets",
@@ -33,7 +35,9 @@ __all__ = [
     "prepare_parameters",
     "put_back",
     "same_namespace",
+    "sum_dtype",
     "sum_to_shape",
+    "zeros",
 ]
 
 
@@ -215,7 +219,9 @@ def put_back(values: Array, axes: tuple[int, ...], xp: Any) -> Array:
     """Return an array that broadcasts against the result with length 1 along the axes that the result lacks."""
     for i in reversed(axes):
         if -i <= values.ndim + 1:
-            values = xp.expand_dims(values, axis=i)
+            # Dask's expand_dims needs lengths that are known
+            known = _known(*values.shape)
+            values = xp.expand_dims(values, axis=i) if known else values[(..., None, *[slice(None)] * (-i - 1))]
     return values
 
 
@@ -252,6 +258,30 @@ def check_mask(where: Any, xp: Any, name: str, shape: tuple[Any, ...]) -> None:
         msg = f"`where` must have a boolean dtype, got {where.dtype}"
         raise TypeError(msg)
     check_fits(where, shape, "where", f"`{name}`")
+
+
+def check_sample_weight(sample_weight: Any, xp: Any, name: str, shape: tuple[Any, ...]) -> None:
+    """Raise unless ``sample_weight`` is None or a real or boolean array that broadcasts to the rows' ``shape``."""
+    if sample_weight is None:
+        return
+    same_namespace(sample_weight, xp, "sample_weight", name)
+    if xp.isdtype(sample_weight.dtype, "complex floating"):
+        msg = f"`sample_weight` must be real or boolean, got {sample_weight.dtype}"
+        raise TypeError(msg)
+    check_fits(sample_weight, shape, "sample_weight", "the rows")
+
+
+def coefficient(value: Any, name: str, *, infinite: bool = False) -> float | None:
+    """Return an option that is a number ≥ 0 as a float, None if it is an array; raise for anything else."""
+    number = _number(value, name)
+    if number is None:
+        if _namespace(value) is None:
+            msg = f"`{name}` must be a number or an array, got {type(value).__name__}"
+            raise TypeError(msg)
+    elif not number >= 0 or (number == math.inf and not infinite):
+        msg = f"`{name}` must be >= 0{'' if infinite else ' and finite'}, got {value!r}"
+        raise ValueError(msg)
+    return number
 
 
 def check_fits(values: Array, shape: tuple[Any, ...], name: str, target: str) -> None:
@@ -386,6 +416,17 @@ def finite_sets(samples: Array, xp: Any) -> tuple[Array, Array]:
 def identity(n: int, like: Array, xp: Any) -> Array:
     """Return the identity matrix of the dtype and on the device of an array."""
     return xp.eye(n, dtype=like.dtype, device=device(like))
+
+
+def zeros(shape: tuple[int, ...], like: Array, xp: Any, *, dtype: Any = None) -> Array:
+    """Return zeros of the dtype that sums of an array have, or of another one, on its device."""
+    return xp.zeros(shape, dtype=sum_dtype(like, xp) if dtype is None else dtype, device=device(like))
+
+
+def sum_dtype(x: Array, xp: Any) -> Any:
+    """Return the dtype that sums of an array have."""
+    floats = _floats(xp, x.dtype)
+    return x.dtype if floats is None else floats.accumulator
 
 
 def _reduced(shape: tuple[Any, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[Any, ...]:

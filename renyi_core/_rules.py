@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["Rule", "register_rule", "rule_of"]
+__all__ = ["Rule", "name_of", "register_rule", "rule_of"]
 
 
 class Rule(NamedTuple):
@@ -29,10 +29,21 @@ def register_rule(function: Callable[..., Any], rule: Rule) -> None:
 
 
 def rule_of(function: Callable[..., Any], transform: str) -> Rule:
-    """Return the rule of a public function; raise TypeError for any other callable."""
+    """Return the rule of a public function, or that which a callable object carries; raise TypeError without one."""
+    own = getattr(function, "rule", None)
+    if isinstance(own, Rule):
+        return own
     try:
         return _rules[function]
     except (KeyError, TypeError):
         known = ", ".join(sorted(f.__name__ for f in _rules))
-        msg = f"`f` has no analytic derivative: `{transform}` takes one of {known}; got {function!r}"
+        msg = (
+            f"`f` has no analytic derivative: `{transform}` takes a term of renyi_core.regularizers or one of {known}; "
+            f"got {function!r}"
+        )
         raise TypeError(msg) from None
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return the name of a function, or that of the type of a callable object, which may hold arrays."""
+    return getattr(function, "__name__", None) or type(function).__name__

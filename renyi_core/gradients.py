@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ._rules import rule_of
+from ._rules import name_of, rule_of
 
 Array = Any
 
@@ -22,7 +22,8 @@ def value_and_grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., t
     Parameters
     ----------
     f : callable
-        A public function of renyi_core, such as :func:`entropy` or :func:`entropy_from_logits`.
+        A public function of renyi_core, such as :func:`entropy` or :func:`entropy_from_logits`, or a term of
+        :mod:`renyi_core.regularizers`.
     wrt : int or str, default 0
         With respect to what: 0 is the first argument, 1 the second of a pair, "alpha" the order α. The docstring of
         ``f`` says what else there is.
@@ -72,14 +73,14 @@ def value_and_grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., t
     """
     rule = rule_of(f, "value_and_grad")
     if wrt not in rule.wrt or isinstance(wrt, bool):
-        msg = f"`wrt` must be one of {', '.join(map(repr, rule.wrt))} for `{f.__name__}`, got {wrt!r}"
+        msg = f"`wrt` must be one of {', '.join(map(repr, rule.wrt))} for `{name_of(f)}`, got {wrt!r}"
         raise ValueError(msg)
 
     @functools.wraps(f, assigned=("__module__", "__name__", "__qualname__"), updated=())
     def transformed(*args: Any, cotangent: Any = None, **kwargs: Any) -> tuple[Any, Any]:
         return rule.value_and_gradient(wrt, cotangent, *args, **kwargs)
 
-    transformed.__doc__ = f"Return the value of ``{f.__name__}`` and its gradient with respect to {wrt!r}."
+    transformed.__doc__ = f"Return the value of ``{name_of(f)}`` and its gradient with respect to {wrt!r}."
     return transformed
 
 
@@ -101,7 +102,7 @@ def grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., Any]:
     def transformed(*args: Any, cotangent: Any = None, **kwargs: Any) -> Any:
         return both(*args, cotangent=cotangent, **kwargs)[1]
 
-    transformed.__doc__ = f"Return the gradient of ``{f.__name__}`` with respect to {wrt!r}."
+    transformed.__doc__ = f"Return the gradient of ``{name_of(f)}`` with respect to {wrt!r}."
     return transformed
 
 
@@ -137,7 +138,7 @@ def hvp(f: Callable[..., Any]) -> Callable[..., Any]:
     """
     rule = rule_of(f, "hvp")
     if rule.hvp is None:
-        msg = f"`f` must be a function of logits for `hvp`, got `{f.__name__}`"
+        msg = f"`f` must be a function of logits for `hvp`, got `{name_of(f)}`"
         raise TypeError(msg)
     product = rule.hvp
 
@@ -145,5 +146,5 @@ def hvp(f: Callable[..., Any]) -> Callable[..., Any]:
     def transformed(*args: Any, vector: Any, **kwargs: Any) -> Any:
         return product(vector, *args, **kwargs)
 
-    transformed.__doc__ = f"Return the Hessian of ``{f.__name__}`` times ``vector``."
+    transformed.__doc__ = f"Return the Hessian of ``{name_of(f)}`` times ``vector``."
     return transformed

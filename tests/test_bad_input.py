@@ -32,6 +32,7 @@ ELSEWHERE = {
     },
     "test_particles": {"particle_entropy", "particle_reward"},
     "test_properties": {"grad", "hvp", "value_and_grad"},
+    "test_regularizers": {"regularizers"},
     "test_samples": {"kernel_entropy"},
     "test_schedules": {"schedules"},
     "test_tanh_gaussian": {"tanh_gaussian_entropy"},

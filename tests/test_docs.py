@@ -17,14 +17,14 @@ import renyi_core
 BACKENDS = ("numpy",)
 pytestmark = pytest.mark.usefixtures("backend")
 ROOT = Path(__file__).parent.parent
-MODULES = [renyi_core.__name__ + "." + module.name for module in pkgutil.iter_modules(renyi_core.__path__)]
+MODULES = [module.name for module in pkgutil.walk_packages(renyi_core.__path__, "renyi_core.")]
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name):
     module = importlib.import_module(name)
     assert doctest.testmod(module).failed == 0
-    if not name.rpartition(".")[2].startswith("_"):
+    if "._" not in name:
         for public in module.__all__:
             assert ">>> " in getattr(module, public).__doc__, public
 
@@ -36,7 +36,7 @@ def test_readme():
         exec(compile(block, "README.md", "exec"), {})
 
 
-@pytest.mark.parametrize("name", ["schedules.md"])
+@pytest.mark.parametrize("name", ["regularizers.md", "schedules.md"])
 def test_page_of_no_library(name):
     result = doctest.testfile(str(ROOT / "docs" / name), module_relative=False)
     assert result.attempted > 0

@@ -169,7 +169,7 @@ def _are_whole(x: Array, axis: Axis) -> bool:
 
 def _aligned(rows: Array, x: Array, axis: Axis) -> Array:
     """Return numbers of rows in the chunks of x; an axis of length 1 has one chunk."""
-    rows = rows.reshape((1,) * (x.ndim - rows.ndim) + rows.shape)
+    rows = rows[(None,) * (x.ndim - rows.ndim)]
     pairs = enumerate(zip(rows.chunks, x.chunks, strict=True), -x.ndim)
     chunks = tuple((1,) if k in axis or own == (1,) else other for k, (own, other) in pairs)
     return rows if rows.chunks == chunks else rows.rechunk(chunks)

@@ -1,0 +1,283 @@
+"""Terms of a whole batch: how evenly its rows use the outcomes, and how much the outcome says of the row."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+from renyi_core._arrays import prepare
+from renyi_core._dispatch import dispatch
+from renyi_core._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
+from renyi_core._kernels.measures import ENTROPY
+from renyi_core._kernels.regularizers import deviations, through_mean, weighted
+
+from ._calls import Batch, in_rows, per_row, product
+from ._marginal import BatchTerm, Marginal, Mean, mean_of, scalar_order
+
+Array = Any
+
+__all__ = ["BalanceTerm", "InformationTerm"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class BalanceTerm(BatchTerm):
+    r"""A bonus on the even use of the outcomes by a batch, −weight · H_α(mean p).
+
+    The mean goes over all axes but ``axis``: over the points of a clustering, or over the tokens that the router of a
+    mixture of experts assigns. Single rows may be as sure as they like. α = 1 is usual; small orders press on outcomes
+    that are hardly used, large ones on those used most.
+
+    Parameters
+    ----------
+    alpha : float or array, default 1
+        The order, ≥ 0: a number (0, 1 and ``math.inf`` included), or an array of shape ().
+    weight, source
+        As in :class:`EntropyBonus`.
+
+    Raises
+    ------
+    TypeError
+        As :class:`EntropyBonus`.
+    ValueError
+        As :class:`EntropyBonus`; if ``alpha`` is an array of another shape.
+
+    Notes
+    -----
+    Sample weights weigh the rows of the mean. One that is NaN makes the result NaN, and so does a row that is no
+    distribution, unless its weight is 0. ``grad`` and ``value_and_grad`` take ``wrt=0``, ``"alpha"`` and ``"weight"``.
+
+    References
+    ----------
+    A. Krause, P. Perona and R. Gomes, "Discriminative clustering by regularized information maximization", NIPS 2010,
+    whose first part it is at α = 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from renyi_core.regularizers import BalanceTerm
+    >>> term = BalanceTerm(alpha=2.0, weight=0.1)
+    >>> term
+    BalanceTerm(alpha=2.0, weight=0.1)
+    >>> sure_and_even, sure_and_alike = 50 * np.eye(3), 50 * np.eye(3)[[0, 0, 0]]
+    >>> print(f"{term(sure_and_even):.6f} {term(sure_and_alike):.6f}")
+    -0.109861 -0.000000
+    """
+
+    alpha: Any = 1.0
+
+    wrt: ClassVar[tuple[int | str, ...]] = (0, "alpha", "weight")
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        scalar_order(self.alpha, "alpha")
+
+    def __call__(
+        self,
+        x: Array,
+        /,
+        *,
+        axis: int | tuple[int, ...] = -1,
+        where: Array | None = None,
+        sample_weight: Array | None = None,
+        alpha: Any = None,
+        weight: Any = None,
+    ) -> Array:
+        """Return the term's value, to be added to a loss.
+
+        Parameters
+        ----------
+        x : array
+            Logits, or for ``source="probs"`` probabilities, shape (..., n), of a real floating-point dtype.
+        axis, where, sample_weight, alpha, weight
+            As for :class:`EntropyBonus`.
+
+        Returns
+        -------
+        array
+            A scalar, float32 for float16 and bfloat16, else of the dtype of x; 0 if no row counts.
+        """
+        return self._evaluate(
+            self._checked(x, axis=axis, where=where, sample_weight=sample_weight, alpha=alpha, weight=weight)
+        )
+
+    def _checked(
+        self,
+        x: Array,
+        /,
+        *,
+        axis: Any = -1,
+        where: Any = None,
+        sample_weight: Any = None,
+        alpha: Any = None,
+        weight: Any = None,
+    ) -> Batch:
+        alpha = scalar_order(self.alpha if alpha is None else alpha, "alpha")
+        problem = prepare(x, alpha, name=self.source, axis=axis, where=where, base=None, keepdims=False)
+        weight = self._options(problem, weight, sample_weight, problem.shape)
+        return Batch(problem, (x,), problem.shape, sample_weight, weight, alpha)
+
+    def _order(self, batch: Batch, name: str) -> Any:  # noqa: ARG002
+        return batch.alpha
+
+    def _total(self, batch: Batch) -> Array:
+        return Marginal.of(batch, batch.alpha, self.source).value()
+
+    def _total_and_gradient(self, batch: Batch, factor: Any) -> tuple[Array, Array]:
+        return Marginal.of(batch, batch.alpha, self.source).value_and_gradient(batch, factor)
+
+    def _total_and_slope(self, batch: Batch, wrt: str) -> tuple[Array, Array]:  # noqa: ARG002
+        return Marginal.of(batch, batch.alpha, self.source).value_and_slope()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class InformationTerm(BatchTerm):
+    r"""A bonus on what the outcome says of the row, −weight · (H_a(mean p) − mean H_b(p)).
+
+    The objective of clustering by information maximization: outcomes used evenly, by rows that are sure. With a = b = 1
+    the bonus is the mutual information of row and outcome. To weigh evenness more, add a :class:`BalanceTerm`.
+
+    Parameters
+    ----------
+    marginal_alpha : float or array, default 1
+        The order a of the entropy of the mean: a number ≥ 0 or an array of shape ().
+    conditional_alpha : float or array, default 1
+        The order b of the entropies of the rows: a number ≥ 0 or an array of shape ().
+    weight, source
+        As in :class:`EntropyBonus`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :class:`BalanceTerm`.
+
+    Notes
+    -----
+    With a = b = 1, as numbers, it is formed as the mean of D_1(p‖mean p) from differences of the logits, and exact for
+    rows that are nearly alike too, in value and gradient; of ``source="probs"``, as far as their rounding allows. For
+    other orders it is a difference of entropies, with the rounding of the larger one, and may be negative.
+
+    ``grad`` and ``value_and_grad`` take ``wrt=0``, ``"marginal_alpha"``, ``"conditional_alpha"`` and ``"weight"``.
+
+    References
+    ----------
+    A. Krause, P. Perona and R. Gomes, "Discriminative clustering by regularized information maximization", NIPS 2010;
+    W. Hu, T. Miyato, S. Tokui, E. Matsumoto and M. Sugiyama, "Learning discrete representations via information
+    maximizing self-augmented training", ICML 2017; both at a = b = 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from renyi_core.regularizers import InformationTerm
+    >>> term = InformationTerm(marginal_alpha=0.5)
+    >>> term
+    InformationTerm(marginal_alpha=0.5)
+    >>> for rows in (50 * np.eye(3), 50 * np.eye(3)[[0, 0, 0]], np.zeros((3, 3))):
+    ...     print(f"{-term(rows):.6f}")
+    1.098612
+    0.000000
+    0.000000
+    """
+
+    marginal_alpha: Any = 1.0
+    conditional_alpha: Any = 1.0
+
+    wrt: ClassVar[tuple[int | str, ...]] = (0, "marginal_alpha", "conditional_alpha", "weight")
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        scalar_order(self.marginal_alpha, "marginal_alpha")
+        scalar_order(self.conditional_alpha, "conditional_alpha")
+
+    def __call__(
+        self,
+        x: Array,
+        /,
+        *,
+        axis: int | tuple[int, ...] = -1,
+        where: Array | None = None,
+        sample_weight: Array | None = None,
+        weight: Any = None,
+    ) -> Array:
+        """Return the term's value, to be added to a loss.
+
+        Parameters
+        ----------
+        x, axis, where, sample_weight, weight
+            As for :class:`BalanceTerm`.
+
+        Returns
+        -------
+        array
+            A scalar, as of :class:`BalanceTerm`.
+        """
+        return self._evaluate(self._checked(x, axis=axis, where=where, sample_weight=sample_weight, weight=weight))
+
+    def _checked(
+        self, x: Array, /, *, axis: Any = -1, where: Any = None, sample_weight: Any = None, weight: Any = None
+    ) -> Batch:
+        options = {"name": self.source, "axis": axis, "where": where, "base": None, "keepdims": False}
+        problem = prepare(x, self.conditional_alpha, **options)
+        prepare(x, self.marginal_alpha, **options)
+        weight = self._options(problem, weight, sample_weight, problem.shape)
+        return Batch(problem, (x,), problem.shape, sample_weight, weight)
+
+    def _order(self, batch: Batch, name: str) -> Any:  # noqa: ARG002
+        return getattr(self, name)
+
+    @property
+    def _shannon(self) -> bool:
+        orders = self.marginal_alpha, self.conditional_alpha
+        return all(isinstance(alpha, (int, float)) and alpha == 1 for alpha in orders)
+
+    def _kwargs(self, batch: Batch) -> dict[str, Any]:
+        problem = batch.problem
+        return {"door": self.source, "where": problem.where, "axis": problem.axis, "xp": problem.xp}
+
+    def _against_mean(self, batch: Batch) -> tuple[Mean, Array, Array, Array]:
+        """Return the mean, the divergence of each row from it, log(p/mean), and where that has weight."""
+        mean = mean_of(batch, self.source)
+        shares = in_rows(mean.shares, batch)
+        return mean, *deviations(batch.problem.x, mean.p, shares, axes=mean.axes, **self._kwargs(batch))
+
+    def _mean_rows(self, rows: Array, shares: Any, batch: Batch) -> Array:
+        xp = batch.problem.xp
+        return xp.sum(weighted(per_row(rows, batch.problem), shares, xp=xp))
+
+    def _total(self, batch: Batch) -> Array:
+        xp = batch.problem.xp
+        if self._shannon:
+            mean, rows, _, _ = self._against_mean(batch)
+            return self._mean_rows(rows, mean.shares, batch)
+        marginal = Marginal.of(batch, self.marginal_alpha, self.source)
+        rows = dispatch(entropy, xp)(batch.problem.x, batch.problem.order, measure=ENTROPY, **self._kwargs(batch))
+        return marginal.value() - self._mean_rows(rows, marginal.mean.shares, batch)
+
+    def _total_and_gradient(self, batch: Batch, factor: Any) -> tuple[Array, Array]:
+        xp = batch.problem.xp
+        if self._shannon:
+            # what the rows change of the mean has no effect to first order
+            mean, rows, slope, live = self._against_mean(batch)
+            shares = in_rows(product(mean.shares, factor, batch), batch)
+            door: Any = self.source
+            gradient = through_mean(mean.p, slope, shares, mean.size, door=door, axis=batch.problem.axis, xp=xp)
+            return self._mean_rows(rows, mean.shares, batch), xp.where(live | xp.isnan(gradient), gradient, 0.0)
+        marginal = Marginal.of(batch, self.marginal_alpha, self.source)
+        value, gradient = marginal.value_and_gradient(batch, factor)
+        shares = marginal.mean.shares
+        scale = in_rows(product(product(-1, shares, batch), factor, batch), batch)
+        each = dispatch(entropy_and_gradient, xp)
+        rows, own = each(batch.problem.x, batch.problem.order, measure=ENTROPY, scale=scale, **self._kwargs(batch))
+        return value - self._mean_rows(rows, shares, batch), gradient + own
+
+    def _total_and_slope(self, batch: Batch, wrt: str) -> tuple[Array, Array]:
+        xp = batch.problem.xp
+        marginal = Marginal.of(batch, self.marginal_alpha, self.source)
+        both = dispatch(entropy_and_alpha_gradient, xp)
+        rows, slopes = both(batch.problem.x, batch.problem.order, measure=ENTROPY, **self._kwargs(batch))
+        value, slope = marginal.value_and_slope()
+        total = self._total(batch) if self._shannon else value - self._mean_rows(rows, marginal.mean.shares, batch)
+        if wrt == "conditional_alpha":
+            slope = -self._mean_rows(slopes, marginal.mean.shares, batch)
+        return total, slope

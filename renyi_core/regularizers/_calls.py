@@ -1,0 +1,149 @@
+"""One call of a term: its checked arguments, the weights of its rows, and the factors that they are multiplied by."""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from typing import Any, NamedTuple
+
+from renyi_core._arrays import Problem, check_fits, put_back, same_namespace, sum_dtype, zeros
+
+Array = Any
+
+__all__ = [
+    "Batch",
+    "check_choice",
+    "check_cotangent",
+    "check_flag",
+    "in_rows",
+    "per_row",
+    "product",
+    "with_arrays",
+]
+
+
+def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
+    """Raise ValueError unless an option is one of its choices."""
+    if value not in choices:
+        msg = f"`{name}` must be one of {', '.join(map(repr, choices))}, got {value!r}"
+        raise ValueError(msg)
+
+
+def check_flag(value: Any, name: str) -> None:
+    """Raise TypeError unless an option is True or False."""
+    if not isinstance(value, bool):
+        msg = f"`{name}` must be True or False, got {value!r}"
+        raise TypeError(msg)
+
+
+class Batch(NamedTuple):
+    """The checked arguments of one call: ``arrays`` are those to differentiate with respect to, ``rows`` the shape.
+
+    ``weights`` are those given, and after :meth:`masked` those of the rows in the dtype of sums, None for 1.
+    """
+
+    problem: Problem
+    arrays: tuple[Array, ...]
+    rows: tuple[Any, ...]
+    weights: Any
+    weight: Any
+    alpha: Any = None
+
+    def masked(self, neutral: float) -> Batch:
+        """Return the batch with ``neutral`` entries in rows of weight 0 or without an outcome, and the weights."""
+        problem, xp = self.problem, self.problem.xp
+        weights, where = self.weights, problem.where
+        if weights is None and where is None:
+            return self
+        dtype = sum_dtype(problem.x, xp)
+        if weights is not None:
+            weights = xp.astype(weights, dtype, copy=False)
+        if where is not None:
+            for _ in range(len(self.rows) + len(problem.axis) - where.ndim):
+                where = where[None, ...]
+            some = xp.any(where, axis=problem.axis)
+            weights = xp.astype(some, dtype) if weights is None else xp.where(some, weights, 0.0)
+        if all(isinstance(n, int) for n in self.rows):
+            weights = xp.broadcast_to(weights, self.rows)
+        else:
+            # of lengths that a lazy library does not know
+            weights = weights * self._ones()
+        dead = put_back(weights == 0, problem.axis, xp)
+        arrays = tuple(xp.where(dead, neutral, x) for x in self.arrays)
+        if where is not None:
+            where = where | dead
+        return self._replace(problem=with_arrays(problem, arrays[0], where), arrays=arrays, weights=weights)
+
+    def shares(self) -> Any:
+        """Return the shares of the rows in a mean; all of them 0 if no row counts."""
+        xp = self.problem.xp
+        if self.weights is not None:
+            total = xp.sum(self.weights)
+            return self.weights / xp.where(total == 0, 1.0, total)
+        if all(isinstance(n, int) for n in self.rows):
+            return 1 / max(1, math.prod(self.rows))
+        ones = self._ones()
+        return ones / xp.sum(ones)
+
+    def _ones(self) -> Array:
+        """Return 1 for each row, where a lazy library does not know how many they are."""
+        xp = self.problem.xp
+        entries = functools.reduce(operator.add, map(xp.zeros_like, self.arrays))
+        ones = xp.max(entries, axis=self.problem.axis) + 1.0
+        return xp.astype(ones, sum_dtype(self.problem.x, xp), copy=False)
+
+    def scaled(self, values: Array, factor: Any) -> Array:
+        """Return values times a number or a scalar array, in their own dtype."""
+        if isinstance(factor, (int, float)):
+            return values if factor == 1 else values * factor
+        return values * self.problem.xp.astype(factor, values.dtype, copy=False)
+
+    def none(self) -> bool:
+        """Whether the weight is the number 0, so that nothing has to be computed."""
+        return isinstance(self.weight, float) and self.weight == 0
+
+    def zero(self, wrt: int | str, shape: tuple[int, ...] = ()) -> tuple[Array, Array]:
+        """Return a value and a gradient of nothing but zeros."""
+        xp, x = self.problem.xp, self.problem.x
+        variable = self.arrays[wrt] if isinstance(wrt, int) else self.alpha
+        variable = variable if hasattr(variable, "shape") else zeros((), x, xp)
+        return zeros(shape, x, xp), xp.zeros_like(variable)
+
+
+def with_arrays(problem: Problem, x: Array, where: Array | None) -> Problem:
+    """Return a problem with another array and mask."""
+    return Problem(x, problem.order, where, problem.axis, problem.keepdims, problem.log_base, problem.shape, problem.xp)
+
+
+def per_row(values: Array, problem: Problem) -> Array:
+    """Return a kernel's rows, whose reduced axes have length 1, without these axes and not rounded."""
+    return values if problem.keepdims else problem.xp.squeeze(values, axis=problem.axis)
+
+
+def product(factor: Any, other: Any, batch: Batch) -> Any:
+    """Return the product of two factors, each None for 1, a number or an array, in the dtype of sums."""
+    xp = batch.problem.xp
+    dtype = sum_dtype(batch.problem.x, xp)
+    result = None
+    for each in (factor, other):
+        if each is None:
+            continue
+        value = each if isinstance(each, (int, float)) else xp.astype(each, dtype, copy=False)
+        result = value if result is None else result * value
+    return result
+
+
+def in_rows(factor: Any, batch: Batch) -> Any:
+    """Return a factor of the rows in the shape of the kernels' rows."""
+    if factor is None or isinstance(factor, (int, float)):
+        return factor
+    return put_back(factor, batch.problem.axis, batch.problem.xp)
+
+
+def check_cotangent(cotangent: Any, problem: Problem, shape: tuple[Any, ...]) -> None:
+    """Raise unless a cotangent is None, a number or an array that broadcasts to the value's ``shape``."""
+    if cotangent is None or (isinstance(cotangent, (int, float)) and not isinstance(cotangent, bool)):
+        return
+    same_namespace(cotangent, problem.xp, "cotangent", "the first argument")
+    check_fits(cotangent, shape, "cotangent", "the value")

@@ -1,0 +1,265 @@
+"""Terms of a divergence: from a reference distribution, or from the uniform one, in either direction."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+from renyi_core._arrays import Problem, prepare_pair
+from renyi_core._dispatch import dispatch
+from renyi_core._kernels import divergence as kernels
+
+from ._calls import Batch, check_choice, in_rows, per_row
+from ._entropy import Distributions
+
+Array = Any
+
+__all__ = ["ConfidencePenalty", "DivergenceTerm", "LabelSmoothing"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class _OfDivergence(Distributions):
+    """A term that is the divergence of each row and another distribution, the second array."""
+
+    _forward: ClassVar[bool] = True
+
+    @property
+    def _first(self) -> bool:
+        """Whether the first array is P in D(P‖Q)."""
+        return self._forward
+
+    def _pair(self, batch: Batch) -> tuple[Array, Array]:
+        x, reference = batch.arrays
+        return (x, reference) if self._first else (reference, x)
+
+    def _rows(self, batch: Batch) -> Array:
+        problem = batch.problem
+        kernel = dispatch(kernels.divergence, problem.xp)
+        return per_row(kernel(*self._pair(batch), problem.order, **self._kwargs(batch)), problem)
+
+    def _pull(self, batch: Batch, wrt: int, factor: Any) -> tuple[Array, Array]:
+        problem = batch.problem
+        kernel = dispatch(kernels.divergence_and_gradient, problem.xp)
+        wrt = wrt if self._first else 1 - wrt
+        rows, gradient = kernel(
+            *self._pair(batch), problem.order, wrt=wrt, scale=in_rows(factor, batch), **self._kwargs(batch)
+        )
+        return per_row(rows, problem), gradient
+
+    def _slope(self, batch: Batch) -> tuple[Array, Array]:
+        problem = batch.problem
+        kernel = dispatch(kernels.divergence_and_alpha_gradient, problem.xp)
+        rows, slope = kernel(*self._pair(batch), problem.order, **self._kwargs(batch))
+        return per_row(rows, problem), per_row(slope, problem)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class DivergenceTerm(_OfDivergence):
+    r"""A penalty on the distance from a reference policy or a teacher, weight · mean D_α.
+
+    ``"forward"`` is D_α(p‖reference), the penalty of RLHF and of trust regions at α = 1: it punishes mass where the
+    reference has little. ``"reverse"`` is D_α(reference‖p), that of distillation: it punishes a lack of mass where the
+    reference has some.
+
+    Parameters
+    ----------
+    alpha : float or array, default 1
+        The order, ≥ 0; 1 is Kullback–Leibler's divergence. Larger orders punish the largest ratios.
+    direction : {"forward", "reverse"}, default "forward"
+        Which of the two comes first.
+    weight, reduction, source
+        As in :class:`EntropyBonus`; ``source`` is that of both arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :class:`EntropyBonus`, and for a ``reference`` that is not an array of the library and dtype of the first
+        argument or does not broadcast with it; for another ``direction``.
+
+    Notes
+    -----
+    See :func:`renyi_core.divergence_from_logits` for accuracy; +inf where that is. Automatic differentiation goes
+    through the reference, too: detach it where it is fixed. ``grad`` and ``value_and_grad`` take ``wrt=0``, ``1`` (the
+    reference), ``"alpha"`` and ``"weight"``.
+
+    References
+    ----------
+    G. Hinton, O. Vinyals and J. Dean, "Distilling the knowledge in a neural network", 2015, and J. Schulman, S. Levine,
+    P. Abbeel, M. Jordan and P. Moritz, "Trust region policy optimization", ICML 2015, for α = 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from renyi_core.regularizers import DivergenceTerm
+    >>> term = DivergenceTerm(alpha=2.0, weight=0.1, direction="reverse")
+    >>> term
+    DivergenceTerm(alpha=2.0, direction='reverse', weight=0.1)
+    >>> policy, reference = np.asarray([[0.0, 0.0, 1.0]]), np.zeros((1, 3))
+    >>> print(f"{term(policy, reference):.6f} {term(reference, policy):.6f}")
+    0.021621 0.023527
+    """
+
+    direction: str = "forward"
+
+    wrt: ClassVar[tuple[int | str, ...]] = (0, 1, "alpha", "weight")
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        check_choice(self.direction, "direction", ("forward", "reverse"))
+
+    @property
+    def _first(self) -> bool:
+        return self.direction == "forward"
+
+    def __call__(  # type: ignore[override]
+        self,
+        x: Array,
+        /,
+        reference: Array,
+        *,
+        axis: int | tuple[int, ...] | None = -1,
+        where: Array | None = None,
+        sample_weight: Array | None = None,
+        alpha: Any = None,
+        weight: Any = None,
+    ) -> Array:
+        """Return the term's value, to be added to a loss.
+
+        Parameters
+        ----------
+        x, reference : array
+            Logits, or for ``source="probs"`` probabilities, of one dtype and of shapes (..., n) that broadcast.
+        axis, where, sample_weight, alpha, weight
+            As for :class:`EntropyBonus`.
+
+        Returns
+        -------
+        array
+            A scalar, or the values of the rows for ``reduction="none"``.
+        """
+        options = {"axis": axis, "where": where, "sample_weight": sample_weight, "alpha": alpha, "weight": weight}
+        return self._evaluate(self._checked(x, reference, **options))
+
+    def _checked(  # type: ignore[override]
+        self,
+        x: Array,
+        /,
+        reference: Array,
+        *,
+        axis: Any = -1,
+        where: Any = None,
+        sample_weight: Any = None,
+        alpha: Any = None,
+        weight: Any = None,
+    ) -> Batch:
+        alpha = self.alpha if alpha is None else alpha
+        names = (self.source, "reference")
+        problem, _ = prepare_pair(x, reference, alpha, names=names, axis=axis, where=where, base=None, keepdims=False)
+        return self._batch(problem, (x, reference), weight=weight, alpha=alpha, sample_weight=sample_weight)
+
+
+def _uniform(problem: Problem, source: str) -> Array:
+    """Return the uniform distribution, in the shape of one row where the lengths are known."""
+    x, xp = problem.x, problem.xp
+    known = all(isinstance(n, int) for n in x.shape)
+    one_row = tuple(slice(None) if i in problem.axis or n == 0 else slice(1) for i, n in enumerate(x.shape, -x.ndim))
+    uniform = xp.zeros_like(x[one_row] if known else x)
+    return uniform if source == "logits" else uniform + 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class _OfUniform(_OfDivergence):
+    """A term that is the divergence of each row and the uniform distribution on the outcomes that ``where`` leaves."""
+
+    def _rows(self, batch: Batch) -> Array:
+        return super()._rows(self._with_uniform(batch))
+
+    def _pull(self, batch: Batch, wrt: int, factor: Any) -> tuple[Array, Array]:
+        return super()._pull(self._with_uniform(batch), wrt, factor)
+
+    def _slope(self, batch: Batch) -> tuple[Array, Array]:
+        return super()._slope(self._with_uniform(batch))
+
+    def _with_uniform(self, batch: Batch) -> Batch:
+        return batch._replace(arrays=(*batch.arrays, _uniform(batch.problem, self.source)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class ConfidencePenalty(_OfUniform):
+    r"""A penalty on sure predictions, weight · mean D_α(p‖u) = weight · mean (log n − H_α(p)).
+
+    u is uniform on the n outcomes, those that ``where`` leaves. It has the gradient of :class:`EntropyBonus`, and is 0
+    where that is least; it is exact near there, but takes more memory and time.
+
+    Parameters
+    ----------
+    alpha, weight, reduction, source
+        As in :class:`EntropyBonus`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :class:`EntropyBonus`.
+
+    Notes
+    -----
+    ``grad`` and ``value_and_grad`` take ``wrt=0``, ``"alpha"`` and ``"weight"``.
+
+    References
+    ----------
+    G. Pereyra, G. Tucker, J. Chorowski, Ł. Kaiser and G. Hinton, "Regularizing neural networks by penalizing confident
+    output distributions", 2017, for α = 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from renyi_core.regularizers import ConfidencePenalty
+    >>> logits = np.asarray([[0.0, 0.0, 1e-7], [0.0, 0.0, 1.0]])
+    >>> for value in ConfidencePenalty(alpha=2.0, reduction="none")(logits):
+    ...     print(f"{value:.6e}")
+    2.222222e-15
+    2.352676e-01
+    """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class LabelSmoothing(_OfUniform):
+    r"""A penalty on outcomes that are given up, weight · mean D_α(u‖p), u uniform on the outcomes.
+
+    Label smoothing at α = 1: cross-entropy with targets (1 − ε) y + ε u is exactly
+    (1 − ε) CE(y, p) + ε D_1(u‖p) + ε log n. A logit of −inf is an outcome given up, and makes it +inf for α ≥ 1: leave
+    such outcomes out by ``where``, which takes them from u as well.
+
+    Parameters
+    ----------
+    alpha, weight, reduction, source
+        As in :class:`EntropyBonus`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :class:`EntropyBonus`.
+
+    Notes
+    -----
+    ``grad`` and ``value_and_grad`` take ``wrt=0``, ``"alpha"`` and ``"weight"``.
+
+    References
+    ----------
+    C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens and Z. Wojna, "Rethinking the Inception architecture for computer
+    vision", CVPR 2016, section 7.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from renyi_core.regularizers import LabelSmoothing
+    >>> logits = np.asarray([[0.0, 0.0, 1.0]])
+    >>> term = LabelSmoothing(weight=0.1)
+    >>> term
+    LabelSmoothing(weight=0.1)
+    >>> print(f"{term(logits):.6f}")
+    0.011950
+    """
+
+    _forward: ClassVar[bool] = False

@@ -1,0 +1,169 @@
+"""The mean assignment of a batch, its entropy, and what all terms of it share."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from renyi_core._arrays import Problem, coefficient, prepare, zeros
+from renyi_core._dispatch import dispatch
+from renyi_core._kernels.doors import accumulate
+from renyi_core._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
+from renyi_core._kernels.measures import ENTROPY
+from renyi_core._kernels.regularizers import assignments, through_mean, weighted
+
+from ._calls import Batch, check_choice, check_cotangent, in_rows, per_row, product, with_arrays
+from ._term import Term
+
+Array = Any
+
+__all__ = ["BatchTerm", "Marginal", "mean_of", "scalar_order"]
+
+
+class Mean(NamedTuple):
+    """The rows as probabilities, what they were divided by, their shares, and their mean, without batch axes.
+
+    ``empty`` says whether no row counts; the mean is then anything. None: there are rows.
+    """
+
+    p: Array
+    size: Array
+    shares: Any
+    mean: Array
+    empty: Any
+    axes: tuple[int, ...]
+
+    def spread(self, values: Array, xp: Any) -> Array:
+        """Return values of the outcomes with length 1 along the batch's axes."""
+        for i in self.axes:
+            values = xp.expand_dims(values, axis=i)
+        return values
+
+
+def mean_of(batch: Batch, source: Any) -> Mean:
+    problem, xp = batch.problem, batch.problem.xp
+    p, size = assignments(problem.x, door=source, where=problem.where, axis=problem.axis, xp=xp)
+    shares = batch.shares()
+    axes = tuple(i for i in range(p.ndim) if i - p.ndim not in problem.axis)
+    mean = xp.sum(weighted(p, in_rows(shares, batch), xp=xp), axis=axes)
+    empty = None
+    if not isinstance(shares, float):
+        empty = xp.sum(shares) == 0
+        mean = xp.where(empty, 1.0, mean)
+    return Mean(p, size, shares, mean, empty, axes)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class BatchTerm(Term):
+    """A term of all rows together: a scalar, the sum of what :meth:`_total` gives, times the weight."""
+
+    source: str = "logits"
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        check_choice(self.source, "source", ("logits", "probs"))
+
+    def _checked(self, *args: Any, **kwargs: Any) -> Batch:
+        raise NotImplementedError
+
+    def _total(self, batch: Batch) -> Array:
+        raise NotImplementedError
+
+    def _total_and_gradient(self, batch: Batch, factor: Any) -> tuple[Array, Array]:
+        """Return the total, and its gradient with respect to the first array times a factor."""
+        raise NotImplementedError
+
+    def _total_and_slope(self, batch: Batch, wrt: str) -> tuple[Array, Array]:
+        """Return the total and its derivative with respect to an order."""
+        raise NotImplementedError
+
+    def _evaluate(self, batch: Batch) -> Array:
+        if batch.none() or 0 in batch.rows:
+            return zeros((), batch.problem.x, batch.problem.xp)
+        batch = self._masked(batch)
+        return batch.scaled(0.0 - self._total(batch), batch.weight)
+
+    def _masked(self, batch: Batch) -> Batch:
+        """Return the batch without the rows that do not count, in the dtype of sums."""
+        batch = batch.masked(0.0 if self.source == "logits" else 1.0)
+        problem = batch.problem
+        return batch._replace(problem=with_arrays(problem, accumulate(problem.x, xp=problem.xp), problem.where))
+
+    def _value_and_gradient(self, wrt: int | str, cotangent: Any, *args: Any, **kwargs: Any) -> tuple[Array, Array]:
+        given = self._checked(*args, **kwargs)
+        xp = given.problem.xp
+        check_cotangent(cotangent, given.problem, ())
+        order = None if wrt in {0, "weight"} else self._order(given, str(wrt))
+        if 0 in given.rows or (given.none() and wrt != "weight"):
+            return given._replace(alpha=order).zero(wrt)
+        batch = self._masked(given)
+        if wrt == "weight":
+            total = 0.0 - self._total(batch)
+            return batch.scaled(total, batch.weight), total if cotangent is None else batch.scaled(total, cotangent)
+        factor = product(product(-1, batch.weight, batch), cotangent, batch)
+        if wrt == 0:
+            total, gradient = self._total_and_gradient(batch, factor)
+            if batch.problem.where is not None:
+                gradient = xp.where(batch.problem.where, gradient, 0.0)
+            gradient = xp.astype(gradient, given.arrays[0].dtype, copy=False)
+        else:
+            total, slope = self._total_and_slope(batch, str(wrt))
+            gradient = batch.scaled(slope, factor)
+            dtype = getattr(order, "dtype", gradient.dtype)
+            if xp.isdtype(dtype, "real floating"):
+                gradient = xp.astype(gradient, dtype, copy=False)
+        return batch.scaled(0.0 - total, batch.weight), gradient
+
+    def _order(self, batch: Batch, name: str) -> Any:
+        raise NotImplementedError
+
+
+def scalar_order(alpha: Any, name: str) -> Any:
+    """Return an order of a whole batch, a number or an array of shape (); raise for anything else."""
+    if coefficient(alpha, name, infinite=True) is None and alpha.ndim != 0:
+        msg = f"`{name}` must be a number or an array of shape (), got shape {tuple(alpha.shape)}"
+        raise ValueError(msg)
+    return alpha
+
+
+class Marginal(NamedTuple):
+    """The entropy of a batch's mean: what the kernels of the entropy say of it, and 0 where no row counts."""
+
+    mean: Mean
+    problem: Problem
+    door: str
+
+    @classmethod
+    def of(cls, batch: Batch, alpha: Any, source: str) -> Marginal:
+        mean = mean_of(batch, source)
+        problem = prepare(mean.mean, alpha, name=source, axis=None, where=None, base=None, keepdims=False)
+        return cls(mean, problem, source)
+
+    def _kernel(self, kernel: Any) -> Any:
+        problem = self.problem
+        return dispatch(kernel, problem.xp)(
+            problem.x, problem.order, door="probs", measure=ENTROPY, where=None, axis=problem.axis, xp=problem.xp
+        )
+
+    def _scalar(self, value: Array) -> Array:
+        value, empty = per_row(value, self.problem), self.mean.empty
+        return value if empty is None else self.problem.xp.where(empty, 0.0, value)
+
+    def value(self) -> Array:
+        return self._scalar(self._kernel(entropy))
+
+    def value_and_slope(self) -> tuple[Array, Array]:
+        value, slope = self._kernel(entropy_and_alpha_gradient)
+        return self._scalar(value), self._scalar(slope)
+
+    def value_and_gradient(self, batch: Batch, factor: Any) -> tuple[Array, Array]:
+        """Return the entropy and its gradient with respect to all rows, times a factor."""
+        value, slope = self._kernel(entropy_and_gradient)
+        mean, xp = self.mean, self.problem.xp
+        for i in mean.axes:
+            slope = xp.expand_dims(slope, axis=i)
+        shares = in_rows(product(mean.shares, factor, batch), batch)
+        door: Any = self.door
+        gradient = through_mean(mean.p, slope, shares, mean.size, door=door, axis=batch.problem.axis, xp=xp)
+        return self._scalar(value), gradient

@@ -1,0 +1,339 @@
+"""What all terms share: options, arithmetic, and the way from the values of rows to a scalar and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import math
+import operator
+from typing import Any, ClassVar, Self
+
+from renyi_core._arrays import (
+    Problem,
+    check_sample_weight,
+    coefficient,
+    same_namespace,
+    sum_to_shape,
+    zeros,
+)
+from renyi_core._kernels.regularizers import weighted
+from renyi_core._rules import Rule
+
+from ._calls import Batch, check_choice, check_cotangent, in_rows, product
+
+Array = Any
+
+__all__ = ["RowTerm", "Term", "TermSum"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class Term:
+    """A term of a loss: a callable with options that do not change; what it returns is to be added to the loss.
+
+    The base of the others. Terms with equal numbers as options are equal and have one hash, so that they can be static
+    arguments of ``jax.jit``.
+
+    Parameters
+    ----------
+    weight : float or array, default 1
+        The coefficient: a number ≥ 0, or an array of shape () of the library of the input.
+
+    Examples
+    --------
+    >>> from renyi_core.regularizers import EntropyBonus, Term
+    >>> term = EntropyBonus(alpha=2.0, weight=0.1)
+    >>> isinstance(term, Term), term == EntropyBonus(alpha=2.0) * 0.1
+    (True, True)
+    >>> term.replace(weight=0.2)
+    EntropyBonus(alpha=2.0, weight=0.2)
+    """
+
+    weight: Any = 1.0
+
+    wrt: ClassVar[tuple[int | str, ...]] = (0, "weight")
+    keywords: ClassVar[frozenset[str]] = frozenset()
+    # NumPy's numbers leave a product with a term to the term
+    __array_ufunc__: ClassVar[None] = None
+
+    def __init_subclass__(cls) -> None:
+        if "__call__" in vars(cls):
+            parameters = inspect.signature(cls.__call__).parameters.values()
+            cls.keywords = frozenset(p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY) - {"self"}
+
+    def __post_init__(self) -> None:
+        """Check the options; a subclass checks its own as well."""
+        self._scalar_weight(self.weight)
+
+    @staticmethod
+    def _scalar_weight(weight: Any) -> Any:
+        """Return a number as a float, a scalar array as it is; raise for anything else."""
+        number = coefficient(weight, "weight")
+        if number is None and weight.ndim != 0:
+            msg = f"`weight` must be a number or an array of shape (), got shape {tuple(weight.shape)}"
+            raise ValueError(msg)
+        return weight if number is None else number
+
+    def _options(self, problem: Problem, weight: Any, sample_weight: Any, rows: tuple[Any, ...]) -> Any:
+        """Return the weight of this call, checked with the weights of the rows."""
+        weight = self._scalar_weight(self.weight if weight is None else weight)
+        if not isinstance(weight, float):
+            same_namespace(weight, problem.xp, "weight", "the first argument")
+        check_sample_weight(sample_weight, problem.xp, "the first argument", rows)
+        return weight
+
+    def replace(self, **changes: Any) -> Self:
+        """Return the term with other options, as in ``term.replace(weight=0.02)``."""
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def rule(self) -> Rule:
+        """How :func:`renyi_core.value_and_grad` differentiates the term."""
+        return Rule(self.wrt, self._value_and_gradient)
+
+    def _value_and_gradient(self, wrt: int | str, cotangent: Any, *args: Any, **kwargs: Any) -> tuple[Array, Array]:
+        raise NotImplementedError
+
+    def __call__(self, x: Array, /) -> Array:
+        """Return the term's value, to be added to a loss."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        last = ("weight", "reduction", "source")
+        fields = sorted(dataclasses.fields(self), key=lambda f: last.index(f.name) + 1 if f.name in last else 0)
+        given = ((f.name, getattr(self, f.name), f.default) for f in fields)
+        shown = ", ".join(f"{name}={_shown(value)}" for name, value, default in given if not _same(value, default))
+        return f"{type(self).__name__}({shown})"
+
+    def __add__(self, other: Any) -> TermSum:
+        if isinstance(other, (Term, TermSum)):
+            return TermSum((self, other))
+        return NotImplemented
+
+    def __radd__(self, other: Any) -> Self:
+        # sum() begins with 0
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
+    def __mul__(self, factor: Any) -> Self:
+        if isinstance(factor, (Term, TermSum, str)):
+            return NotImplemented
+        return self.replace(weight=self.weight * self._scalar_weight(factor))
+
+    __rmul__ = __mul__
+
+
+def _shown(value: Any) -> str:
+    return "math.inf" if isinstance(value, float) and value == math.inf else repr(value)
+
+
+def _same(value: Any, default: Any) -> bool:
+    return value is default or (isinstance(value, (str, int, float)) and value == default)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class RowTerm(Term):
+    """A term whose rows, the distributions of a batch, each have a value that a reduction takes together.
+
+    A subclass says what quantity its rows have: ``_rows`` gives it, ``_pull`` also its gradient with respect to an
+    array, times a factor for each row, ``_slope`` its derivative with respect to α. ``_outer`` makes the value of it,
+    that quantity with a sign where the term is ``_linear``.
+    """
+
+    alpha: Any = 1.0
+    reduction: str = "mean"
+
+    wrt: ClassVar[tuple[int | str, ...]] = (0, "alpha", "weight")
+    _sign: ClassVar[int] = 1
+    _linear: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Check the options; a subclass checks its own as well."""
+        super().__post_init__()
+        coefficient(self.alpha, "alpha", infinite=True)
+        check_choice(self.reduction, "reduction", ("mean", "sum", "none"))
+
+    @property
+    def _neutral(self) -> float:
+        """What stands in the place of the entries of rows that do not count."""
+        return 0.0
+
+    def _rows(self, batch: Batch) -> Array:
+        raise NotImplementedError
+
+    def _pull(self, batch: Batch, wrt: int, factor: Any) -> tuple[Array, Array]:
+        raise NotImplementedError
+
+    def _slope(self, batch: Batch) -> tuple[Array, Array]:
+        raise NotImplementedError
+
+    def _outer(self, rows: Array, batch: Batch) -> tuple[Array, Any]:  # noqa: ARG002
+        """Return the value of each row and its derivative with respect to its quantity."""
+        return (rows if self._sign == 1 else -rows), self._sign
+
+    def _batch(
+        self,
+        problem: Problem,
+        arrays: tuple[Array, ...],
+        *,
+        weight: Any,
+        alpha: Any,
+        sample_weight: Any = None,
+    ) -> Batch:
+        weight = self._options(problem, weight, sample_weight, problem.shape)
+        return Batch(problem, arrays, problem.shape, sample_weight, weight, alpha)
+
+    def _checked(self, *args: Any, **kwargs: Any) -> Batch:
+        raise NotImplementedError
+
+    def _reduced(self, values: Array, weights: Any, batch: Batch) -> Array:
+        values = weighted(values, weights, xp=batch.problem.xp)
+        return values if self.reduction == "none" else batch.problem.xp.sum(values)
+
+    def _weights(self, batch: Batch) -> Any:
+        """Return the factor of each row in the result, None for 1."""
+        return batch.shares() if self.reduction == "mean" else batch.weights
+
+    def _zero_shape(self, batch: Batch) -> tuple[int, ...]:
+        return batch.rows if self.reduction == "none" else ()
+
+    def _evaluate(self, batch: Batch) -> Array:
+        if batch.none():
+            return zeros(self._zero_shape(batch), batch.problem.x, batch.problem.xp)
+        batch = batch.masked(self._neutral)
+        values, _ = self._outer(self._rows(batch), batch)
+        return batch.scaled(self._reduced(values, self._weights(batch), batch), batch.weight)
+
+    def _value_and_gradient(self, wrt: int | str, cotangent: Any, *args: Any, **kwargs: Any) -> tuple[Array, Array]:
+        given = self._checked(*args, **kwargs)
+        xp = given.problem.xp
+        check_cotangent(cotangent, given.problem, self._zero_shape(given))
+        if given.none() and wrt != "weight":
+            return given.zero(wrt, self._zero_shape(given))
+        batch = given.masked(self._neutral)
+        weights = self._weights(batch)
+        if wrt == "weight":
+            values, _ = self._outer(self._rows(batch), batch)
+            values = self._reduced(values, weights, batch)
+            slope = values if cotangent is None else xp.sum(batch.scaled(values, cotangent))
+            return batch.scaled(values, batch.weight), slope
+        # all that a row's value is multiplied by
+        factor = product(product(weights, batch.weight, batch), cotangent, batch)
+        summed = cotangent is not None or self.reduction != "none"
+        if wrt == "alpha":
+            rows, gradient = self._slope(batch)
+            values, outer = self._outer(rows, batch)
+            gradient = weighted(gradient, product(factor, outer, batch), xp=xp)
+            shape = tuple(getattr(given.alpha, "shape", ()))
+            dtype = getattr(given.alpha, "dtype", gradient.dtype)
+            dtype = dtype if xp.isdtype(dtype, "real floating") else gradient.dtype
+        else:
+            values, gradient = self._along(batch, int(wrt), factor, summed=summed)
+            x = given.arrays[int(wrt)]
+            shape, dtype = tuple(x.shape), x.dtype
+        if summed:
+            gradient = sum_to_shape(gradient, shape, xp)
+        value = batch.scaled(self._reduced(values, weights, batch), batch.weight)
+        return value, xp.astype(gradient, dtype, copy=False)
+
+    def _along(self, batch: Batch, wrt: int, factor: Any, *, summed: bool) -> tuple[Array, Array]:
+        """Return the values of the rows, and their gradient with respect to an array times the factor."""
+        outer = self._sign if self._linear else self._outer(self._rows(batch), batch)[1]
+        factor = product(factor, outer, batch)
+        # an array of orders may have more rows than the arrays: each has its gradient, unless they are summed
+        rows, gradient = self._pull(batch, wrt, factor if summed else None)
+        if not summed:
+            gradient = weighted(gradient, in_rows(factor, batch), xp=batch.problem.xp)
+        return self._outer(rows, batch)[0], gradient
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class TermSum:
+    """The sum of terms: what ``+`` of two terms gives.
+
+    It is called with the first argument of its terms, and passes to each the keyword arguments that it knows.
+
+    Parameters
+    ----------
+    terms : tuple of Term or TermSum
+        The summands. With ``reduction="none"`` all of them must have it.
+
+    Raises
+    ------
+    TypeError
+        If a summand is no term, or a keyword argument of a call is one that no term knows. ``alpha`` and ``weight`` are
+        of one term: set them with its ``replace``, or scale the sum with ``*``.
+    ValueError
+        If some, and not all, of the terms have ``reduction="none"``.
+
+    Notes
+    -----
+    ``grad`` and ``value_and_grad`` take ``wrt=0``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from renyi_core.regularizers import BalanceTerm, EntropyBonus
+    >>> term = EntropyBonus(weight=0.01) + BalanceTerm(weight=0.1)
+    >>> 2 * term
+    EntropyBonus(weight=0.02) + BalanceTerm(weight=0.2)
+    >>> print(round(float(term(np.zeros((8, 4)))), 6))
+    -0.152492
+    """
+
+    terms: tuple[Any, ...]
+
+    __array_ufunc__: ClassVar[None] = None
+
+    def __post_init__(self) -> None:
+        """Take sums apart and check what can be added."""
+        flat: list[Term] = []
+        for term in self.terms:
+            if not isinstance(term, (Term, TermSum)):
+                msg = f"`terms` must be terms, got {type(term).__name__}"
+                raise TypeError(msg)
+            flat += term.terms if isinstance(term, TermSum) else (term,)
+        if len({getattr(term, "reduction", "mean") == "none" for term in flat}) > 1:
+            msg = f"terms with `reduction='none'` add up with their like alone, got {', '.join(map(repr, flat))}"
+            raise ValueError(msg)
+        object.__setattr__(self, "terms", tuple(flat))
+
+    def _each(self, kwargs: dict[str, Any]) -> list[tuple[Term, dict[str, Any]]]:
+        known = frozenset().union(*(term.keywords for term in self.terms)) - {"alpha", "weight"}
+        for name in kwargs:
+            if name in {"alpha", "weight"}:
+                msg = f"`{name}` is an option of each term: set it with `replace`, or scale the sum with `*`"
+                raise TypeError(msg)
+            if name not in known:
+                msg = f"got an unexpected keyword argument {name!r}; the terms know {', '.join(sorted(known))}"
+                raise TypeError(msg)
+        return [(term, {k: v for k, v in kwargs.items() if k in term.keywords}) for term in self.terms]
+
+    def __call__(self, x: Array, /, **kwargs: Any) -> Array:
+        """Return the sum of the terms' values."""
+        values = [term(x, **own) for term, own in self._each(kwargs)]
+        return functools.reduce(operator.add, values)
+
+    @property
+    def rule(self) -> Rule:
+        """How :func:`renyi_core.value_and_grad` differentiates the sum."""
+        return Rule((0,), self._value_and_gradient)
+
+    def _value_and_gradient(self, wrt: int | str, cotangent: Any, x: Array, /, **kwargs: Any) -> tuple[Array, Array]:
+        both = [term.rule.value_and_gradient(wrt, cotangent, x, **own) for term, own in self._each(kwargs)]
+        value, gradient = (functools.reduce(operator.add, parts) for parts in zip(*both, strict=True))
+        return value, gradient
+
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self.terms))
+
+    def __add__(self, other: Any) -> TermSum:
+        return TermSum((self, other)) if isinstance(other, (Term, TermSum)) else NotImplemented
+
+    def __radd__(self, other: Any) -> TermSum:
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
+    def __mul__(self, factor: Any) -> TermSum:
+        scaled = tuple(term * factor for term in self.terms)
+        return TermSum(scaled)
+
+    __rmul__ = __mul__
