@@ -169,6 +169,21 @@ def test_the_entropy_of_a_saturated_policy_is_finite(alpha):
     value = distribution_entropy(distribution, alpha)
     value.sum().backward()
     assert all(bool(torch.isfinite(x).all()) for x in (value, *(leaf.grad for leaf in leaves)))
+    # the mean of a saturated one is drawn back
+    pull = leaves[0].grad.reshape(3, 3)
+    assert bool((pull[0] > 0).all() and (pull[2] < 0).all())
+
+
+@pytest.mark.parametrize("alpha", [0.5, 2, math.inf])
+def test_the_bonus_of_a_gaussian_is_the_same_at_every_order(alpha):
+    """But for the constant."""
+    log_std = draw(3).requires_grad_()
+    distribution = sb3.DiagGaussianDistribution(3).proba_distribution(draw(5, 3), log_std)
+    difference = distribution_entropy(distribution, alpha) - distribution_entropy(distribution, 1)
+    constant = -1.0 if alpha == math.inf else math.log(alpha) / (alpha - 1) - 1
+    torch.testing.assert_close(difference, torch.full((5,), 1.5 * constant, dtype=torch.float64))
+    (gradient,) = torch.autograd.grad(difference.sum(), log_std)
+    torch.testing.assert_close(gradient, torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-14)
 
 
 def test_a_distribution_that_is_not_known():
