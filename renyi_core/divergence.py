@@ -73,7 +73,8 @@ def divergence(
     of entries far below the largest, 4 units for each nat.
 
     ``grad`` and ``value_and_grad`` take ``wrt=0`` (p), ``1`` (q) and ``"alpha"``. Where p = 0 the derivative is the
-    right one if that is finite (α > 1) and 0 else; where q = 0 it is 0.
+    right one if that is finite (α > 1) and 0 else; where q = 0 it is 0. Derivatives that nearly vanish because P and Q
+    are nearly proportional on the outcomes that both have, while one has others, are right next to D alone.
 
     References
     ----------

@@ -63,8 +63,8 @@ def gaussian_entropy(
 
     Notes
     -----
-    Variances that are not positive give NaN. A matrix that is not positive definite has no Cholesky factor: NumPy,
-    torch and array-api-strict raise their own ``LinAlgError``, JAX gives NaN. Only its lower triangle is read. Dask
+    Variances that are not positive give NaN. A matrix that is not positive definite has no Cholesky factor: that is a
+    ValueError on NumPy, torch and array-api-strict, which say so, and NaN on JAX. Only its lower triangle is read. Dask
     factors one matrix, not batches, in square chunks.
 
     The error is a few units in the last place of the largest of the three terms, plus what the determinant of an
@@ -92,7 +92,7 @@ def gaussian_entropy(
     """
     problem, arrays, options = _prepare_one(covariance, alpha, kind, dimension, base)
     kernel: Any = dispatch(kernels.gaussian_entropy, problem.xp)
-    return problem.rows(in_base(kernel(*arrays, problem.order, **options), problem))
+    return problem.rows(in_base(_run(kernel, arrays, problem, options), problem))
 
 
 def gaussian_divergence(
@@ -146,8 +146,8 @@ def gaussian_divergence(
 
     Notes
     -----
-    No value is read, so that no error is raised where Σ_α is not positive definite. A Σ_q that is not positive definite
-    raises the library's own ``LinAlgError`` (NumPy, torch, array-api-strict) or gives NaN (JAX); a Σ_p that is not, or
+    No value is read, so that no error is raised where Σ_α is not positive definite. A Σ_q that is not is a ValueError
+    on NumPy, torch and array-api-strict, whose Cholesky factorization says so, and NaN on JAX; a Σ_p that is not, or
     variances that are not positive, give NaN.
 
     The covariances are compared by the eigenvalues of Σ_q^{-1/2}(Σ_p − Σ_q)Σ_q^{-1/2}, in terms of one sign, none of
@@ -180,7 +180,19 @@ def gaussian_divergence(
     """
     problem, arrays, options = _prepare_pair(mean_p, covariance_p, mean_q, covariance_q, alpha, kind, base)
     kernel: Any = dispatch(kernels.gaussian_divergence, problem.xp)
-    return problem.rows(in_base(kernel(*arrays, problem.order, **options), problem))
+    return problem.rows(in_base(_run(kernel, arrays, problem, options), problem))
+
+
+def _run(kernel: Any, arrays: tuple[Array, ...], problem: Problem, options: dict[str, Any]) -> Any:
+    """Call the kernel; name the covariance if it has no Cholesky factor and the library says so."""
+    try:
+        return kernel(*arrays, problem.order, **options)
+    except Exception as error:
+        if "LinAlgError" not in type(error).__name__:
+            raise
+        name = "covariance" if len(arrays) == 1 else "covariance_q"
+        msg = f"`{name}` is not positive definite: {error}"
+        raise ValueError(msg) from error
 
 
 def _check_kind(kind: Any, kinds: tuple[str, ...]) -> None:
@@ -251,7 +263,7 @@ def _differentiated(
 ) -> tuple[Array, Array]:
     """Return the value and its derivative with respect to an argument of so many trailing axes, or to α (None)."""
     kernel = dispatch(both[0] if trailing is not None else both[1], problem.xp)
-    value, gradient = kernel(*arrays, problem.order, **options)
+    value, gradient = _run(kernel, arrays, problem, options)
     rows = cotangent_rows(cotangent, problem)
     if rows is not None:
         if not isinstance(rows, (int, float)):

@@ -74,7 +74,8 @@ def cases(backend, dtype, door, measure):
             continue
         if backend.library == "dask" and name not in FEW:
             continue
-        every = 5 if row.size > LARGE or backend.library == "dask" else 3 if measure != "entropy" or backend.slow else 1
+        lazy = backend.library in {"jax", "dask"}
+        every = 5 if row.size > LARGE or lazy else 3 if measure != "entropy" or backend.slow else 1
         yield name, oracle.padded(row, door) if backend.compiles else row, oracle.ORDERS[::every]
 
 

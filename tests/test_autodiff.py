@@ -139,6 +139,8 @@ PAIRS = ("independent", "nearer", "a shared zero", "p is zero", "q is zero", "pe
 @pytest.mark.parametrize("alpha", [0.5, 1 - 1e-12, 1.0, 2.0, math.inf])
 def test_divergence(backend, alpha, door):
     """By the library's own means with respect to both distributions: what the analytic derivatives say."""
+    if backend.compiles and alpha not in {0.5, 2.0}:
+        pytest.skip("each order is a compilation; test_divergence_along_orders has the others")
     f = renyi.divergence_from_logits if door == "logits" else renyi.divergence
     known = [oracle_pairs.pairs("float64")[name] for name in PAIRS if name != "q is zero" or alpha < 1]
     x, y = (

@@ -176,6 +176,8 @@ def test_sums_do_not_count(backend, door):
 
 
 def test_shapes_axes_masks_and_bases(backend):
+    if backend.compiles:
+        pytest.skip("each shape is a compilation of the formulas of the grid")
     rng = np.random.default_rng(1)
     p, q = np.exp(rng.normal(size=(2, 3, 4, 5)))
     x, y = backend.asarray(p), backend.asarray(q)

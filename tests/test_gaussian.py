@@ -273,8 +273,12 @@ def test_what_is_no_covariance(backend):
     if backend.library == "jax":
         assert np.isnan(backend.numpy(renyi.gaussian_entropy(indefinite, 2.0)))
     else:
-        with pytest.raises(Exception, match=r"[Pp]ositive[- ]definite"):
-            renyi.gaussian_entropy(indefinite, 2.0)
+        for call in (renyi.gaussian_entropy, renyi.grad(renyi.gaussian_entropy)):
+            with pytest.raises(ValueError, match="`covariance` is not positive definite"):
+                call(indefinite, 2.0)
+        for call in (renyi.gaussian_divergence, renyi.grad(renyi.gaussian_divergence, 3)):
+            with pytest.raises(ValueError, match="`covariance_q` is not positive definite"):
+                call(zero, unit, zero, indefinite, 2.0)
 
 
 def test_bad_input(backend):

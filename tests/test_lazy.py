@@ -53,6 +53,8 @@ def eager():
 @pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
 def test_jit(backend, f, eager):
     _only(backend, "jax")
+    if backend.variant == "x32" and f is not renyi.entropy_from_logits:
+        pytest.skip("traced as with 64 bits")
     import jax
 
     dtype = backend.dtypes[-1]
@@ -73,6 +75,8 @@ def test_jit(backend, f, eager):
 
 def test_vmap(backend, eager):
     _only(backend, "jax")
+    if backend.variant == "x32":
+        pytest.skip("mapped as with 64 bits")
     import jax
 
     x = backend.asarray(eager)

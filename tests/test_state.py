@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from renyi_core._kernels.doors import centre
 from renyi_core._kernels.state import Order, empty_state, finish, merge, partial_state
 
-BACKENDS = ("numpy:agnostic", "strict", "torch", "jax")
+# JAX would compile each operation for each number of entries
+BACKENDS = ("numpy:agnostic", "strict", "torch")
 ORDERS = (0.0, 0.5, 0.9, 1 - 1e-12, 1.0, 1 + 1e-12, 1.1, 2.0, 20.0, math.inf)
 LOGITS = st.one_of(st.floats(-30, 30), st.sampled_from([0.0, 3.0, -math.inf]))
 PARTS = st.lists(st.lists(LOGITS, min_size=1, max_size=6), min_size=3, max_size=3)
