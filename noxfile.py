@@ -19,6 +19,7 @@ BACKENDS = {
     "jax": ["jax>=0.5"],
     "dask": ["dask[array]>=2025.1", "distributed"],
 }
+INTEGRATIONS = {"sb3": ["tests/test_stable_baselines3.py"]}
 FLOORS = ["numpy==2.1.0", "array-api-compat==1.12.0", "array-api-strict==2.4.1"]
 BARE = """
 import sys, time
@@ -80,6 +81,14 @@ def kernels(session: nox.Session) -> None:
     cuda = ["tests/test_cuda_plan.py", "tests/test_cuda_source.py", "tests/test_cuda_compile.py"]
     session.run("pytest", "--backends=numpy", *cuda, *session.posargs)
     session.run("pytest", "--backends=torch", "tests/test_triton.py", *session.posargs)
+
+
+@nox.session(default=False)
+@nox.parametrize("extra", list(INTEGRATIONS), ids=list(INTEGRATIONS))
+def integrations(session: nox.Session, extra: str) -> None:
+    """Run the tests of the adapter of one training framework."""
+    session.install(f".[test,{extra}]")
+    session.run("pytest", "--backends=torch", *INTEGRATIONS[extra], *session.posargs)
 
 
 @nox.session(default=False)
