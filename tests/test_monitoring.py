@@ -54,8 +54,10 @@ def test_summary_is_what_the_functions_return(backend, alphas):
         np.testing.assert_allclose(np.exp(backend.numpy(found.min_entropy)), backend.numpy(top), rtol=factor)
 
 
-def test_summary_takes_one_pass_for_each_order(monkeypatch):
+def test_summary_takes_one_pass_for_each_order(backend, monkeypatch):
     """And no other for the min-entropy if ∞ is among them."""
+    if backend.name != "numpy":
+        pytest.skip("counted in NumPy's adapter")
     from renyi_adapters import numpy as adapter
 
     calls = []
