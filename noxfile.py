@@ -82,6 +82,15 @@ def kernels(session: nox.Session) -> None:
     session.run("pytest", "--backends=torch", "tests/test_triton.py", *session.posargs)
 
 
+@nox.session(python="3.11", default=False)
+def integrations(session: nox.Session) -> None:
+    """Train with the frameworks that the adapters serve, on the CPU."""
+    frameworks = ["jax>=0.5", "optax", "flax", "tokenizers", "datasets"]
+    session.install(".[test,torch,transformers,trl,lightning]", *frameworks)
+    files = ["tests/test_transformers.py", "tests/test_trl.py", "tests/test_training_page.py"]
+    session.run("pytest", "--backends=torch", *files, *session.posargs)
+
+
 @nox.session(default=False)
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -424,3 +428,45 @@ def test_without_transformers():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "pip install renyi-core[transformers]" in result.stderr
+
+
+SPREAD = {"entropy_weight": Linear(0.5, 0.1, 2), "entropy_alpha": 2.0}
+
+
+def work(path):
+    """Train as one of two processes, which ``torchrun`` would have started."""
+    torch.set_num_threads(1)
+    options = {"per_device_train_batch_size": 1, "ddp_backend": "gloo"}
+    found = trained(path, llama(), bonus=SPREAD, **options)
+    if os.environ["RANK"] == "0":
+        torch.save(weights(found), f"{path}/parameters")
+        log = json.dumps({name: logged(found, name) for name in ("entropy", "entropy_weight")})
+        Path(path, "log").write_text(log, encoding="utf-8")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes(tmp_path):
+    """Of unequal numbers of labels: a step is that of one process, and so is what is logged."""
+    if not torch.distributed.is_available():
+        pytest.skip("torch.distributed is not in this build")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    processes = []
+    for rank in range(2):
+        environment = os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        command = [sys.executable, __file__, str(tmp_path)]
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        processes.append(subprocess.Popen(command, env=environment, text=True, **pipes))
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    parameters, entropies, _ = by_hand(llama(), 3, SPREAD["entropy_weight"], Constant(2.0))
+    torch.testing.assert_close(torch.load(tmp_path / "parameters"), parameters, rtol=0, atol=2e-6)
+    log = json.loads((tmp_path / "log").read_text(encoding="utf-8"))
+    assert log["entropy"] == pytest.approx(entropies, rel=1e-6)
+    assert log["entropy_weight"] == [0.5, SPREAD["entropy_weight"](1), 0.1]
+
+
+if __name__ == "__main__":
+    work(sys.argv[1])

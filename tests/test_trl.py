@@ -15,8 +15,10 @@ trl = pytest.importorskip("trl")
 datasets = pytest.importorskip("datasets")
 tokenizers = pytest.importorskip("tokenizers")
 
+from renyi_adapters.transformers import RenyiTrainerMixin  # noqa: E402
+from renyi_adapters.trl import OF_LOGITS, RenyiGRPOTrainer  # noqa: E402
+
 import renyi_core as renyi  # noqa: E402
-from renyi_adapters.trl import RenyiGRPOTrainer  # noqa: E402
 from renyi_core.schedules import Constant, Linear  # noqa: E402
 
 pytestmark = [
@@ -162,13 +164,22 @@ def test_direction(tmp_path, alpha):
     assert ends[2] > ends[1] + 0.005
 
 
-def test_resumes_exactly(tmp_path):
-    bonus = {"entropy_alpha": Linear(0.5, 2.0, 4), "entropy_weight": Linear(0.3, 0.0, 5)}
-    options = {"bonus": bonus, "max_steps": 4}
-    whole = trained(tmp_path / "a", save_strategy="steps", save_steps=2, **options)
+def test_resumes_at_its_step(tmp_path):
+    """TRL 1.16 samples other completions after a checkpoint; weight and order follow the global step."""
+    weight = Linear(0.3, 0.0, 5)
+    orders = []
+
+    def alpha(step):
+        orders.append((step, 0.5 + step))
+        return 0.5 + step
+
+    options = {"bonus": {"entropy_alpha": alpha, "entropy_weight": weight}, "max_steps": 4}
+    trained(tmp_path / "a", save_strategy="steps", save_steps=2, **options)
     rest = trainer(tmp_path / "b", **options)
+    orders.clear()
     rest.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-2"))
-    assert torch.equal(weights(rest), weights(whole))
+    assert set(orders) == {(2, 2.5), (3, 3.5)}
+    assert logged(rest, "entropy_coef")[-2:] == pytest.approx([weight(2), weight(3)])
 
 
 @pytest.mark.parametrize(
@@ -188,10 +199,36 @@ def test_bad_configuration(tmp_path, bonus, error, message):
 def test_what_does_not_go_with_it(tmp_path):
     with pytest.raises(ValueError, match="both set the weight"):
         trainer(tmp_path, bonus={"entropy_weight": 0.1}, use_adaptive_entropy=True)
+
+
+@pytest.mark.parametrize("name", OF_LOGITS)
+def test_models_that_change_their_logits(tmp_path, name):
     model = llama()
-    model.config.final_logit_softcapping = 30.0
-    with pytest.raises(ValueError, match="does more to its logits.*final_logit_softcapping"):
+    setattr(model.config, name, 1.0)
+    trainer(tmp_path, model=model)
+    setattr(model.config, name, 30.0)
+    with pytest.raises(ValueError, match=f"does more to its logits.*{name}"):
         trainer(tmp_path, model=model)
+
+
+# of the forward that TRL adds for the logits
+@pytest.mark.filterwarnings("ignore:`return_outputs=True`:FutureWarning")
+def test_sft_has_no_logits(tmp_path):
+    """What the mixin for Trainers says of TRL's."""
+
+    class Mixed(RenyiTrainerMixin, trl.SFTTrainer):
+        pass
+
+    options = {"max_steps": 1, "use_cpu": True, "bf16": False, "report_to": "none", "disable_tqdm": True}
+    made = Mixed(
+        model=llama(),
+        args=trl.SFTConfig(output_dir=str(tmp_path), **options),
+        train_dataset=datasets.Dataset.from_dict({"text": ["w1 w2 w3 w4", "w5 w6"]}),
+        processing_class=tokenizer(),
+        entropy_weight=0.1,
+    )
+    with pytest.raises(ValueError, match="have no gradient: the loss was computed without them"):
+        made.train()
 
 
 def test_without_trl():

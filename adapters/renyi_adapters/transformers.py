@@ -58,7 +58,7 @@ class RenyiTrainerMixin(Base):
     ValueError
         If the weight is not finite, or the order is negative or NaN, of a schedule at step 0 too; with
         ``use_liger_kernel``, which leaves no logits; and with several GPUs in one process (``DataParallel``). In
-        training, if the batch has no labels, the output no logits, or the shapes of the two do not fit.
+        training, if the batch has no labels, the output no logits or ones without a gradient, or the shapes do not fit.
 
     Notes
     -----
@@ -166,6 +166,9 @@ class RenyiTrainerMixin(Base):
         logits = outputs.get("logits") if isinstance(outputs, dict) else None
         if logits is None:
             msg = "the model returned no `logits` to take an entropy of, as with a fused head"
+            raise ValueError(msg)
+        if not logits.requires_grad and torch.is_grad_enabled():
+            msg = "the `logits` that the trainer returned have no gradient: the loss was computed without them"
             raise ValueError(msg)
         if labels is None and aligned is None:
             msg = "the inputs have no `labels`, which say at which positions the entropy is taken"

@@ -63,6 +63,18 @@ class RenyiGRPOTrainer(trl.GRPOTrainer):
     is untouched, so that a weight of 0 trains as TRL does.
 
     It relies on the fused head of TRL 1.16, which is not a public interface.
+
+    Examples
+    --------
+    >>> from renyi_adapters.trl import RenyiGRPOTrainer
+    >>> trainer = RenyiGRPOTrainer(
+    ...     model=model,
+    ...     reward_funcs=reward,
+    ...     args=arguments,
+    ...     train_dataset=prompts,
+    ...     entropy_alpha=2.0,
+    ...     entropy_weight=0.01,
+    ... )  # doctest: +SKIP
     """
 
     def __init__(
