@@ -326,6 +326,54 @@ def test_model_without_num_items(tmp_path):
     torch.testing.assert_close(weights(found), expected.detach().flatten(), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("scaled", [True, False])
+@pytest.mark.parametrize("items", [None, 40])
+def test_scale_that_a_subclass_states(tmp_path, scaled, items):
+    """``loss_is_scaled_for_ga``: whether the loss is already divided by all micro-batches of a step."""
+    trainer = RenyiTrainer(model=Table(), args=arguments(tmp_path), entropy_weight=0.7, entropy_alpha=0.5)
+    trainer.model_accepts_loss_kwargs = items is not None
+    trainer.loss_is_scaled_for_ga, trainer.current_gradient_accumulation_steps = scaled, 4
+    trainer.model.forward = lambda input_ids, labels, num_items_in_batch=None: {
+        "loss": torch.zeros(()),
+        "logits": trainer.model.table(input_ids),
+    }
+    trainer.model.train()
+    data = batch(own_loss_rows())
+    found = trainer.compute_loss(trainer.model, data, num_items_in_batch=items).item()
+    valid = data["labels"] != -100
+    entropies = renyi.entropy_from_logits(trainer.model.table(data["input_ids"])[valid], 0.5)
+    expected = (
+        entropies.mean() / 4 if items is None and scaled else entropies.sum() / 40 if scaled else entropies.mean()
+    )
+    assert found == pytest.approx(-0.7 * expected.item(), rel=1e-6)
+
+
+def test_training_twice(tmp_path):
+    """What the first run had not logged yet is not in what the second one logs."""
+    bonus = {"entropy_weight": 1.0, "entropy_alpha": 2.0}
+    twice = trained(tmp_path, llama(), bonus=bonus, max_steps=3, logging_steps=2)
+    model = llama()
+    model.load_state_dict(twice.model.state_dict())
+    twice.train()
+    once = trained(tmp_path, model, bonus=bonus, max_steps=3, logging_steps=2)
+    assert logged(twice, "entropy") == logged(once, "entropy")
+
+
+def test_shift_of_wrapped_and_of_derived_models(tmp_path):
+    class Derived(transformers.GPT2LMHeadModel):
+        pass
+
+    class Wrapped(Table):
+        def get_base_model(self):
+            return llama()
+
+    for model, shifts in ((Derived(gpt2().config), True), (Wrapped(), True), (Table(), False), (classifier(), False)):
+        trainer = RenyiTrainer(model=model, args=arguments(tmp_path), entropy_weight=1.0)
+        assert trainer._entropy_shifts is shifts
+    trainer = RenyiTrainer(model=llama(), args=arguments(tmp_path), entropy_weight=1.0, shift_labels=False)
+    assert trainer._entropy_shifts is False
+
+
 def test_gpt2_is_shifted_and_divided_as_its_loss(tmp_path):
     rows = texts()
     found = trained(tmp_path, gpt2(), rows, bonus={"entropy_weight": 0.5, "entropy_alpha": 2.0}, max_steps=1)
@@ -363,6 +411,25 @@ def test_16_bits(tmp_path, dtype):
     assert count == 49
     assert total == pytest.approx(expected.sum().item(), rel=1e-6)
     assert all(parameter.grad.dtype == dtype for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_keeps_the_logits_alone(tmp_path, dtype):
+    """Of what is kept for backward, what is as large as the logits is the logits."""
+    trainer = RenyiTrainer(model=Table(), args=arguments(tmp_path), entropy_weight=1.0, shift_labels=True)
+    logits = torch.randn(4, 8, 1000).to(dtype).requires_grad_()
+    kept, base = [], {"loss": logits[0, 0, 0].float(), "logits": logits}
+    trainer.model.forward = lambda input_ids, labels: base
+    trainer.model.train()
+    data = {"input_ids": torch.zeros(4, 8), "labels": torch.randint(1000, (4, 8))}
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
+        loss = trainer.compute_loss(trainer.model, data)
+    large = [x for x in kept if x.numel() >= logits.numel()]
+    assert large
+    assert all(x.data_ptr() == logits.data_ptr() for x in large)
+    loss.backward()
+    assert (logits.grad[:, -1] == 0).all()
+    assert (logits.grad[:, :-1] != 0).any(-1).all()
 
 
 def test_other_trainers(tmp_path):
@@ -404,7 +471,7 @@ def test_what_leaves_nothing_to_measure(tmp_path):
     trainer.model.train()
     rows = batch(own_loss_rows())
     trainer.model.forward = lambda input_ids, labels: {"loss": 0.0, "logits": trainer.model.table(input_ids)[:, :4]}
-    with pytest.raises(ValueError, match=r"`labels` of shape \(8, 8\) do not fit distributions of shape \(8, 3\)"):
+    with pytest.raises(ValueError, match=r"`labels` of shape \(8, 9\) do not fit distributions of shape \(8, 4\)"):
         trainer.compute_loss(trainer.model, rows)
     trainer.model.forward = lambda input_ids: {"loss": 0.0, "logits": trainer.model.table(input_ids)}
     with pytest.raises(ValueError, match="the inputs have no `labels`"):

@@ -105,12 +105,21 @@ def logged(made, name):
     return [entry[name] for entry in made.state.log_history if name in entry]
 
 
-@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, math.inf])
-def test_entropies_of_the_completion(tmp_path, alpha):
-    made = trainer(tmp_path, bonus={"entropy_alpha": alpha})
+def tokens():
     ids = torch.randint(2, len(WORDS), (3, 9), generator=torch.Generator().manual_seed(2))
     mask = torch.ones_like(ids)
     mask[0, -2:] = 0
+    return ids, mask
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("alpha", [0.5, 1.0, math.inf])
+def test_entropies_of_the_completion(tmp_path, alpha, bias):
+    model = llama()
+    if bias:
+        model.lm_head = torch.nn.Linear(16, len(WORDS))
+    made = trainer(tmp_path, model=model, bonus={"entropy_alpha": alpha})
+    ids, mask = tokens()
     _, found, _ = made._get_per_token_logps_and_entropies(made.model, ids, mask, 6, compute_entropy=True)
     logits = made.model(input_ids=ids, attention_mask=mask).logits[:, -7:-1] / 0.8
     expected = renyi.entropy_from_logits(logits, alpha)
@@ -121,6 +130,27 @@ def test_entropies_of_the_completion(tmp_path, alpha):
     pairs = [torch.autograd.grad((value * part).sum(), parameters) for value in (found, expected)]
     for ours, theirs in zip(*pairs, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_labels_that_are_shifted_already(tmp_path):
+    made = trainer(tmp_path, bonus={"entropy_alpha": 2.0})
+    ids, _ = tokens()
+    labels = torch.where(ids % 3 > 0, ids, -100)
+    found = made.model(input_ids=ids, shift_labels=labels, fused_lm_head=True).entropy
+    expected = renyi.entropy_from_logits(made.model(input_ids=ids).logits / 0.8, 2.0)
+    torch.testing.assert_close(found, torch.where(labels != -100, expected, 0.0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_head_in_float32(tmp_path, autocast):
+    """Also where everything else is in bfloat16."""
+    made = trainer(tmp_path, model=llama().to(torch.bfloat16), bonus={"entropy_alpha": 2.0}, cast_lm_head_to_fp32=True)
+    ids, _ = tokens()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        found = made.model(input_ids=ids, labels=ids, fused_lm_head=True).entropy
+        hidden = made.model.base_model(input_ids=ids).last_hidden_state[:, :-1].float()
+    logits = torch.nn.functional.linear(hidden, made.model.lm_head.weight.float()) / 0.8
+    torch.testing.assert_close(found, renyi.entropy_from_logits(logits, 2.0), rtol=1e-5, atol=1e-6)
 
 
 def test_order_1_is_trls_bonus(tmp_path):

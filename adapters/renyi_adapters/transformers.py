@@ -176,7 +176,8 @@ class RenyiTrainerMixin(Base):
         if aligned is not None:
             labels = aligned
         elif self._entropy_shifts:
-            logits, labels = logits[..., :-1, :], labels[..., 1:]
+            # a slice of the logits would cost another gradient of their size
+            labels = torch.nn.functional.pad(labels, (0, 1), value=IGNORED)[..., 1:]
         if labels.shape != logits.shape[:-1]:
             msg = (
                 f"`labels` of shape {tuple(labels.shape)} do not fit distributions of shape {tuple(logits.shape[:-1])}"
