@@ -12,7 +12,7 @@ import pytest
 BACKENDS = ("torch",)
 pytestmark = [
     pytest.mark.usefixtures("backend"),
-    # advice on the number of workers, and names within Lightning
+    # advice on the number of workers, and a name that Lightning uses
     pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers"),
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated"),
 ]

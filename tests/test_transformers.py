@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -326,20 +327,26 @@ def test_model_without_num_items(tmp_path):
     torch.testing.assert_close(weights(found), expected.detach().flatten(), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("scaled", [True, False])
-@pytest.mark.parametrize("items", [None, 40])
-def test_scale_that_a_subclass_states(tmp_path, scaled, items):
-    """``loss_is_scaled_for_ga``: whether the loss is already divided by all micro-batches of a step."""
-    trainer = RenyiTrainer(model=Table(), args=arguments(tmp_path), entropy_weight=0.7, entropy_alpha=0.5)
+@pytest.mark.parametrize(("stated", "items"), [(True, None), (True, 40), (False, None), (False, 40), (None, None)])
+def test_scale_that_a_subclass_states(tmp_path, stated, items):
+    """``loss_is_scaled_for_ga``: whether the loss is already divided by all micro-batches of a step.
+
+    Where it is None, Trainer takes that of a loss function of the user's to be so.
+    """
+    bonus = {"entropy_weight": 0.7, "entropy_alpha": 0.5}
+    if stated is None:
+        bonus["compute_loss_func"] = lambda outputs, labels, num_items_in_batch: torch.zeros(())
+    scaled = stated is not False
+    trainer = RenyiTrainer(model=Table(), args=arguments(tmp_path), **bonus)
     trainer.model_accepts_loss_kwargs = items is not None
-    trainer.loss_is_scaled_for_ga, trainer.current_gradient_accumulation_steps = scaled, 4
-    trainer.model.forward = lambda input_ids, labels, num_items_in_batch=None: {
+    trainer.loss_is_scaled_for_ga, trainer.current_gradient_accumulation_steps = stated, 4
+    trainer.model.forward = lambda input_ids, labels=None, num_items_in_batch=None: {
         "loss": torch.zeros(()),
         "logits": trainer.model.table(input_ids),
     }
     trainer.model.train()
     data = batch(own_loss_rows())
-    found = trainer.compute_loss(trainer.model, data, num_items_in_batch=items).item()
+    found = trainer.compute_loss(trainer.model, dict(data), num_items_in_batch=items).item()
     valid = data["labels"] != -100
     entropies = renyi.entropy_from_logits(trainer.model.table(data["input_ids"])[valid], 0.5)
     expected = (
@@ -509,7 +516,9 @@ def work(path):
         torch.save(weights(found), f"{path}/parameters")
         log = json.dumps({name: logged(found, name) for name in ("entropy", "entropy_weight")})
         Path(path, "log").write_text(log, encoding="utf-8")
-    torch.distributed.destroy_process_group()
+    torch.distributed.barrier()
+    # the end of the interpreter would wait for the other process's threads
+    os._exit(0)
 
 
 def test_two_processes(tmp_path):
@@ -524,9 +533,20 @@ def test_two_processes(tmp_path):
     for rank in range(2):
         environment = os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
         command = [sys.executable, __file__, str(tmp_path)]
-        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-        processes.append(subprocess.Popen(command, env=environment, text=True, **pipes))
-    errors = [process.communicate(timeout=120)[1] for process in processes]
+        with (tmp_path / f"errors-{rank}").open("w", encoding="utf-8") as errors:
+            processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors))
+    end = time.monotonic() + 120
+    try:
+        # one that fails would leave the other waiting
+        while any(process.poll() is None for process in processes) and time.monotonic() < end:
+            if any(process.poll() for process in processes):
+                break
+            time.sleep(0.1)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    errors = [(tmp_path / f"errors-{rank}").read_text(encoding="utf-8") for rank in range(2)]
     assert [process.returncode for process in processes] == [0, 0], errors
     parameters, entropies, _ = by_hand(llama(), 3, SPREAD["entropy_weight"], Constant(2.0))
     torch.testing.assert_close(torch.load(tmp_path / "parameters"), parameters, rtol=0, atol=2e-6)
