@@ -19,7 +19,15 @@ BACKENDS = {
     "jax": ["jax>=0.5"],
     "dask": ["dask[array]>=2025.1", "distributed"],
 }
-INTEGRATIONS = {"sb3": ["tests/test_stable_baselines3.py"]}
+INTEGRATIONS = {
+    "sb3": [["sb3"], [], ["tests/test_stable_baselines3.py"]],
+    "huggingface": [
+        ["transformers", "trl"],
+        ["tokenizers", "datasets"],
+        ["tests/test_transformers.py", "tests/test_trl.py"],
+    ],
+    "page": [["transformers", "trl", "lightning", "jax"], ["optax", "flax"], ["tests/test_training_page.py"]],
+}
 FLOORS = ["numpy==2.1.0", "array-api-compat==1.12.0", "array-api-strict==2.4.1"]
 BARE = """
 import sys, time
@@ -84,11 +92,12 @@ def kernels(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-@nox.parametrize("extra", list(INTEGRATIONS), ids=list(INTEGRATIONS))
-def integrations(session: nox.Session, extra: str) -> None:
-    """Run the tests of the adapter of one training framework."""
-    session.install(f".[test,{extra}]")
-    session.run("pytest", "--backends=torch", *INTEGRATIONS[extra], *session.posargs)
+@nox.parametrize("framework", list(INTEGRATIONS), ids=list(INTEGRATIONS))
+def integrations(session: nox.Session, framework: str) -> None:
+    """Train with a framework that an adapter serves, on the CPU."""
+    extras, requirements, files = INTEGRATIONS[framework]
+    session.install(f".[{','.join(['test', 'torch', *extras])}]", *requirements)
+    session.run("pytest", "--backends=torch", *files, *session.posargs)
 
 
 @nox.session(default=False)

@@ -1,0 +1,154 @@
+"""TRL: GRPO whose entropy, in the bonus, the mask of tokens and the metric, is of any order."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from renyi_core._numbers import finite, number
+
+try:
+    import torch
+    import trl
+
+    from .torch import linear_entropy
+except ImportError as error:
+    msg = "renyi_adapters.trl needs trl and torch: pip install renyi-core[trl]"
+    raise ImportError(msg) from error
+
+__all__ = ["RenyiGRPOTrainer"]
+
+IGNORED = -100
+OF_LOGITS = (
+    "final_logit_softcapping",
+    "logit_scale",
+    "output_multiplier",
+    "lm_head_multiplier",
+    "logits_scaling",
+)
+"""Settings of models that do something to logits after the head."""
+
+
+class RenyiGRPOTrainer(trl.GRPOTrainer):
+    r""":class:`trl.GRPOTrainer` whose entropy is the Rényi entropy of order α.
+
+    TRL's own bonus, −``entropy_coef`` · mean entropy of the completions' tokens, its adaptive coefficient, its mask of
+    tokens of high entropy (``top_entropy_quantile``) and its metric ``entropy`` then take this entropy for Shannon's.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        Those of :class:`trl.GRPOTrainer`.
+    entropy_alpha : float, or callable of the step, default 1.0
+        The order, >= 0, ``math.inf`` included: a number, or a schedule of ``state.global_step``, such as those of
+        :mod:`renyi_core.schedules`.
+    entropy_weight : float, or callable of the step, optional
+        The coefficient of the bonus, in the place of the configuration's ``entropy_coef``.
+
+    Raises
+    ------
+    TypeError
+        If the order or the weight is not a number, nor a schedule of numbers.
+    ValueError
+        If the order is negative or NaN, or the weight is not finite; if a weight is given beside
+        ``use_adaptive_entropy``; or if the model scales or caps its logits.
+
+    Notes
+    -----
+    TRL computes Shannon's entropy and the log-probabilities in one kernel that never stores the logits. The entropy of
+    order α is computed in the same way by :func:`renyi_adapters.torch.linear_entropy`, from the hidden states that the
+    model has returned: a second product with the head, and memory for a tile of logits. The policy's part of the loss
+    is untouched, so that a weight of 0 trains as TRL does.
+
+    It relies on the fused head of TRL 1.16, which is not a public interface.
+
+    Examples
+    --------
+    >>> from renyi_adapters.trl import RenyiGRPOTrainer
+    >>> trainer = RenyiGRPOTrainer(
+    ...     model=model,
+    ...     reward_funcs=reward,
+    ...     args=arguments,
+    ...     train_dataset=prompts,
+    ...     entropy_alpha=2.0,
+    ...     entropy_weight=0.01,
+    ... )  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        entropy_alpha: float | Callable[[int], float] = 1.0,
+        entropy_weight: float | Callable[[int], float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.entropy_alpha, self.entropy_weight = entropy_alpha, entropy_weight
+        self._alpha(0)
+        self._weight(0)
+        super().__init__(*args, **kwargs)
+        if entropy_weight is not None and self.use_adaptive_entropy:
+            msg = "`entropy_weight` and `use_adaptive_entropy` both set the weight: give one"
+            raise ValueError(msg)
+        model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        config = model.config.get_text_config()
+        found = {name: getattr(config, name, None) for name in OF_LOGITS}
+        found = {name: value for name, value in found.items() if value not in {None, 1.0}}
+        if found:
+            msg = f"the model does more to its logits than a linear head does: {found}"
+            raise ValueError(msg)
+        self._replace_entropy(model)
+
+    def _alpha(self, step: int) -> float:
+        alpha = self.entropy_alpha(step) if callable(self.entropy_alpha) else self.entropy_alpha
+        order = number(alpha, "entropy_alpha")
+        if not order >= 0:
+            msg = f"`entropy_alpha` must be >= 0, got {alpha!r}"
+            raise ValueError(msg)
+        return order
+
+    def _weight(self, step: int) -> float | None:
+        weight = self.entropy_weight(step) if callable(self.entropy_weight) else self.entropy_weight
+        return None if weight is None else finite(weight, "entropy_weight")
+
+    def _replace_entropy(self, model: Any) -> None:
+        """Wrap the forward with the fused head, so that the entropy it returns is of order α."""
+        fused = model.forward
+        kept: list[Any] = []
+
+        @functools.wraps(fused)
+        def forward(*args: Any, fused_lm_head: bool = False, **kwargs: Any) -> Any:
+            if not fused_lm_head:
+                return fused(*args, **kwargs)
+            backbone = model.base_model.register_forward_hook(lambda *call: kept.append(call[-1].last_hidden_state))
+            try:
+                outputs = fused(*args, fused_lm_head=True, **kwargs)
+                hidden = kept[-1]
+            finally:
+                backbone.remove()
+                kept.clear()
+            labels = kwargs.get("shift_labels")
+            if labels is None:
+                labels, hidden = kwargs["labels"][:, 1:], hidden[:, :-1]
+            outputs["entropy"] = self._entropy(model.get_output_embeddings(), hidden, labels)
+            return outputs
+
+        model.forward = forward
+
+    def _entropy(self, head: Any, hidden: Any, labels: Any) -> Any:
+        """Return the entropy of order α at each position, 0 where there is no label."""
+        # as the head of TRL, which then leaves autocast
+        exact = torch.autocast(hidden.device.type, enabled=False) if self.args.cast_lm_head_to_fp32 else None
+        bias = None if head.bias is None else head.bias / self.temperature
+        with exact or contextlib.nullcontext():
+            hidden = hidden.to(head.weight.device, torch.float32 if exact else hidden.dtype) / self.temperature
+            entropy = linear_entropy(hidden, head.weight, self._alpha(self.state.global_step), bias=bias)
+        return torch.where(labels.to(entropy.device) != IGNORED, entropy, 0.0)
+
+    def _compute_loss(self, model: Any, inputs: Any) -> Any:
+        weight = self._weight(self.state.global_step)
+        if weight is not None:
+            self.entropy_coef = weight
+            self._entropy_bonus_enabled = weight != 0
+        return super()._compute_loss(model, inputs)
