@@ -20,11 +20,11 @@ BACKENDS = {
     "dask": ["dask[array]>=2025.1", "distributed"],
 }
 INTEGRATIONS = {
-    "sb3": [["sb3"], [], ["tests/test_stable_baselines3.py"]],
+    "sb3": [["sb3"], [], ["tests/test_stable_baselines3.py", "tests/test_stable_baselines3_entropies.py"]],
     "huggingface": [
         ["transformers", "trl"],
         ["tokenizers", "datasets"],
-        ["tests/test_transformers.py", "tests/test_trl.py"],
+        ["tests/test_transformers.py", "tests/test_transformers_loss.py", "tests/test_trl.py"],
     ],
     "page": [["transformers", "trl", "lightning", "jax"], ["optax", "flax"], ["tests/test_training_page.py"]],
 }

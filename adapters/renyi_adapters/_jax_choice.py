@@ -12,22 +12,24 @@ from renyi_core._kernels.channel import Channel
 from renyi_core._kernels.choice_search import Curve
 from renyi_core._kernels.state import Order
 
-__all__ = ["center", "search"]
+__all__ = ["center_csiszar", "search_choice"]
 
 
 def _repeat(times: int, step: Callable[[Any], Any], state: Any) -> Any:
     return jax.lax.fori_loop(0, times, lambda _, now: step(now), state)
 
 
-def search(curve: Curve) -> Any:
-    """Overlay renyi_core._kernels.choice_search.search."""
+def search_choice(curve: Curve) -> Any:
+    """Overlay renyi_core._kernels.choice_search.search_choice."""
     stop: Any = jax.lax.stop_gradient
     order = curve.order if curve.order.static else stop(curve.order)
-    return choice_search.search(curve._replace(g=stop(curve.g), span=stop(curve.span), order=order), repeat=_repeat)
+    return choice_search.search_choice(
+        curve._replace(g=stop(curve.g), span=stop(curve.span), order=order), repeat=_repeat
+    )
 
 
-def center(ch: Channel, order: Order, *, xp: Any) -> Any:
-    """Overlay renyi_core._kernels.csiszar.center."""
+def center_csiszar(ch: Channel, order: Order, *, xp: Any) -> Any:
+    """Overlay renyi_core._kernels.csiszar.center_csiszar."""
     stop: Any = jax.lax.stop_gradient
     order = order if order.static else stop(order)
-    return csiszar.center(stop(ch), order, xp=xp, repeat=_repeat)
+    return csiszar.center_csiszar(stop(ch), order, xp=xp, repeat=_repeat)

@@ -20,7 +20,7 @@ from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order, Rows, finish, partial_state
 
 from . import _jax_logits as logits
-from ._jax_choice import center, search
+from ._jax_choice import center_csiszar, search_choice
 from ._jax_neighbors import kth_neighbor, neighbor_sum
 from ._jax_pairs import divergence
 from ._jax_rows import by_rows
@@ -30,13 +30,13 @@ Axis = tuple[int, ...]
 
 __all__ = [
     "by_rows",
-    "center",
+    "center_csiszar",
     "divergence",
     "entropy",
     "entropy_and_gradient",
     "kth_neighbor",
     "neighbor_sum",
-    "search",
+    "search_choice",
 ]
 
 

@@ -19,7 +19,7 @@ from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Entries, Order, Rows, State, finish, merge, partial_state
 
 from ._blocks import Walk
-from ._numpy_choice import search
+from ._numpy_choice import search_choice
 from ._numpy_engine import Engine, WideEngine, is_fast, workspace
 from ._numpy_exact import exact_gradient, exact_rows, is_exact
 from ._numpy_neighbors import kth_neighbor, neighbor_sum
@@ -40,7 +40,7 @@ __all__ = [
     "entropy_hvp",
     "kth_neighbor",
     "neighbor_sum",
-    "search",
+    "search_choice",
 ]
 
 ROWS = 1 << 11

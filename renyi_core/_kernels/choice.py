@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from renyi_core._dispatch import dispatch
 
 from .channel import by_order
-from .choice_search import Curve, search
+from .choice_search import Curve, search_choice
 from .doors import accumulate
 from .special import log1p_ratio, power_curvature
 from .state import Order, nonzero
@@ -167,7 +167,7 @@ def _solve(rows: Rows) -> Choice:
     order, axis, xp = curve.order, curve.axis, curve.xp
     if order.static and order.t == 0:
         return _choice(rows, 0 * curve.span)
-    v = dispatch(search, xp)(curve)
+    v = dispatch(search_choice, xp)(curve)
     there = _choice(rows, v)
     spread = _spread(there, order, axis, xp)
     square = spread.x * spread.x

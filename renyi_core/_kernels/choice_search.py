@@ -26,7 +26,7 @@ from .state import Order, nonzero
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["Curve", "repeat", "search"]
+__all__ = ["Curve", "repeat", "search_choice"]
 
 CELLS = 8
 """How many cells are halved at a time."""
@@ -145,7 +145,7 @@ def _digits(like: Array, xp: Any) -> int:
     return round(-math.log2(float(xp.finfo(like.dtype).eps)))
 
 
-def search(curve: Curve, *, repeat: Callable[..., Any] = repeat) -> Array:
+def search_choice(curve: Curve, *, repeat: Callable[..., Any] = repeat) -> Array:
     """Return v of the largest f."""
     xp, order, span = curve.xp, curve.order, curve.span
     digits = _digits(span, xp)

@@ -33,7 +33,7 @@ from .state import Order, nonzero
 
 Array = Any
 
-__all__ = ["LARGEST", "LEAST", "center", "csiszar", "csiszar_and_alpha_gradient", "csiszar_and_gradient"]
+__all__ = ["LARGEST", "LEAST", "center_csiszar", "csiszar", "csiszar_and_alpha_gradient", "csiszar_and_gradient"]
 
 LEAST, LARGEST = 1 / 4, 16.0
 """Between which orders the iterations reach the last digits."""
@@ -144,7 +144,7 @@ def _step(g: Array, order: Order, xp: Any) -> Array:
     return damping * xp.log1p(g)
 
 
-def center(ch: Channel, order: Order, *, xp: Any, repeat: Callable[..., Any] = repeat) -> Array:
+def center_csiszar(ch: Channel, order: Order, *, xp: Any, repeat: Callable[..., Any] = repeat) -> Array:
     """Return M = log q/c of the outputs that make the mean divergence least."""
 
     def iterate(m: Array) -> Array:
@@ -162,7 +162,7 @@ def _solve(joint: Array, order: Order, xp: Any) -> tuple[Channel, Outputs, Array
         known = (order.alpha >= LEAST) & (order.alpha <= LARGEST) & ~order.infinite
         order = Order(xp.where(known, order.alpha, 2.0), xp.where(known, order.t, 1.0), order.infinite & False)
     ch = channel(joint, order, "sibson", xp)
-    outputs = _outputs(ch, dispatch(center, xp)(ch, order, xp=xp), order, xp)
+    outputs = _outputs(ch, dispatch(center_csiszar, xp)(ch, order, xp=xp), order, xp)
     sound = ch.sound if known is None else ch.sound & known
     return ch, outputs, _mean(ch, outputs, xp), sound, order
 

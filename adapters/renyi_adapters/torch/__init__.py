@@ -1,6 +1,6 @@
 """torch: derivatives by ``torch.autograd.Function``, on the CPU NumPy's blocks, on CUDA Triton's kernels."""
 
-from ._choice import center, search
+from ._choice import center_csiszar, search_choice
 from ._divergence import divergence
 from ._entropy import (
     entropy,
@@ -21,7 +21,7 @@ __all__ = [
     "EntropyAndLogProb",
     "EntropyRegularizer",
     "TargetEntropyWeight",
-    "center",
+    "center_csiszar",
     "divergence",
     "entropy",
     "entropy_and_alpha_gradient",
@@ -34,5 +34,5 @@ __all__ = [
     "neighbor_sum",
     "order_two_entropy",
     "parallel_entropy",
-    "search",
+    "search_choice",
 ]

@@ -11,21 +11,21 @@ from renyi_core._kernels.channel import Channel
 from renyi_core._kernels.choice_search import Curve
 from renyi_core._kernels.state import Order
 
-__all__ = ["center", "search"]
+__all__ = ["center_csiszar", "search_choice"]
 
 
 def _detached(x: Any) -> Any:
     return x.detach() if isinstance(x, torch.Tensor) else x
 
 
-def search(curve: Curve) -> Any:
-    """Overlay renyi_core._kernels.choice_search.search."""
+def search_choice(curve: Curve) -> Any:
+    """Overlay renyi_core._kernels.choice_search.search_choice."""
     order = Order(*map(_detached, curve.order))
     with torch.no_grad():
-        return choice_search.search(curve._replace(g=curve.g.detach(), span=_detached(curve.span), order=order))
+        return choice_search.search_choice(curve._replace(g=curve.g.detach(), span=_detached(curve.span), order=order))
 
 
-def center(ch: Channel, order: Order, *, xp: Any) -> Any:
-    """Overlay renyi_core._kernels.csiszar.center."""
+def center_csiszar(ch: Channel, order: Order, *, xp: Any) -> Any:
+    """Overlay renyi_core._kernels.csiszar.center_csiszar."""
     with torch.no_grad():
-        return csiszar.center(Channel(*map(_detached, ch)), Order(*map(_detached, order)), xp=xp)
+        return csiszar.center_csiszar(Channel(*map(_detached, ch)), Order(*map(_detached, order)), xp=xp)
