@@ -61,6 +61,11 @@ def test_terms_read_back():
     assert EntropyBonus() != SampledEntropyBonus()
 
 
+def test_the_base_has_no_value():
+    with pytest.raises(TypeError, match="abstract"):
+        Term()
+
+
 def test_terms_do_not_change():
     term = EntropyBonus(weight=0.5)
     with pytest.raises(AttributeError):

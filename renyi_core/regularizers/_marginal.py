@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from typing import Any, NamedTuple
 
@@ -64,19 +65,25 @@ class BatchTerm(Term):
         super().__post_init__()
         check_choice(self.source, "source", ("logits", "probs"))
 
+    @abc.abstractmethod
     def _checked(self, *args: Any, **kwargs: Any) -> Batch:
-        raise NotImplementedError
+        """Return the arguments of a call, checked."""
 
+    @abc.abstractmethod
     def _total(self, batch: Batch) -> Array:
-        raise NotImplementedError
+        """Return what the term is a bonus on."""
 
+    @abc.abstractmethod
     def _total_and_gradient(self, batch: Batch, factor: Any) -> tuple[Array, Array]:
         """Return the total, and its gradient with respect to the first array times a factor."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _total_and_slope(self, batch: Batch, wrt: str) -> tuple[Array, Array]:
         """Return the total and its derivative with respect to an order."""
-        raise NotImplementedError
+
+    @abc.abstractmethod
+    def _order(self, batch: Batch, name: str) -> Any:
+        """Return the order that the derivative is with respect to."""
 
     def _evaluate(self, batch: Batch) -> Array:
         if batch.none() or 0 in batch.rows:
@@ -114,9 +121,6 @@ class BatchTerm(Term):
             if xp.isdtype(dtype, "real floating"):
                 gradient = xp.astype(gradient, dtype, copy=False)
         return batch.scaled(0.0 - total, batch.weight), gradient
-
-    def _order(self, batch: Batch, name: str) -> Any:
-        raise NotImplementedError
 
 
 def scalar_order(alpha: Any, name: str) -> Any:

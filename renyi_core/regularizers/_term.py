@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import functools
 import inspect
@@ -27,12 +28,34 @@ Array = Any
 __all__ = ["RowTerm", "Term", "TermSum"]
 
 
+class Summand(abc.ABC):
+    """What ``+`` makes a :class:`TermSum` of."""
+
+    # NumPy's numbers leave a product with a term to the term
+    __array_ufunc__: ClassVar[None] = None
+
+    def __add__(self, other: Any) -> TermSum:
+        return TermSum((self, other)) if isinstance(other, Summand) else NotImplemented
+
+    def __radd__(self, other: Any) -> Self:
+        # sum() begins with 0
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
+    @abc.abstractmethod
+    def __mul__(self, factor: Any) -> Self:
+        """Return the term with its weight times a number."""
+
+    def __rmul__(self, factor: Any) -> Self:
+        scaled: Self = self * factor
+        return scaled
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
-class Term:
+class Term(Summand):
     """A term of a loss: a callable with options that do not change; what it returns is to be added to the loss.
 
-    The base of the others. Terms with equal numbers as options are equal and have one hash, so that they can be static
-    arguments of ``jax.jit``.
+    The base of the others, with no value of its own. Terms with equal numbers as options are equal and have one hash,
+    so that they can be static arguments of ``jax.jit``.
 
     Parameters
     ----------
@@ -53,8 +76,6 @@ class Term:
 
     wrt: ClassVar[tuple[int | str, ...]] = (0, "weight")
     keywords: ClassVar[frozenset[str]] = frozenset()
-    # NumPy's numbers leave a product with a term to the term
-    __array_ufunc__: ClassVar[None] = None
 
     def __init_subclass__(cls) -> None:
         if "__call__" in vars(cls):
@@ -91,12 +112,13 @@ class Term:
         """How :func:`renyi_core.value_and_grad` differentiates the term."""
         return Rule(self.wrt, self._value_and_gradient)
 
+    @abc.abstractmethod
     def _value_and_gradient(self, wrt: int | str, cotangent: Any, *args: Any, **kwargs: Any) -> tuple[Array, Array]:
-        raise NotImplementedError
+        """Return the value and its gradient, times a cotangent."""
 
+    @abc.abstractmethod
     def __call__(self, x: Array, /) -> Array:
         """Return the term's value, to be added to a loss."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         last = ("weight", "reduction", "source")
@@ -105,21 +127,10 @@ class Term:
         shown = ", ".join(f"{name}={_shown(value)}" for name, value, default in given if not _same(value, default))
         return f"{type(self).__name__}({shown})"
 
-    def __add__(self, other: Any) -> TermSum:
-        if isinstance(other, (Term, TermSum)):
-            return TermSum((self, other))
-        return NotImplemented
-
-    def __radd__(self, other: Any) -> Self:
-        # sum() begins with 0
-        return self if isinstance(other, int) and other == 0 else NotImplemented
-
     def __mul__(self, factor: Any) -> Self:
-        if isinstance(factor, (Term, TermSum, str)):
+        if isinstance(factor, (Summand, str)):
             return NotImplemented
         return self.replace(weight=self.weight * self._scalar_weight(factor))
-
-    __rmul__ = __mul__
 
 
 def _shown(value: Any) -> str:
@@ -157,14 +168,17 @@ class RowTerm(Term):
         """What stands in the place of the entries of rows that do not count."""
         return 0.0
 
+    @abc.abstractmethod
     def _rows(self, batch: Batch) -> Array:
-        raise NotImplementedError
+        """Return the quantity of each row."""
 
+    @abc.abstractmethod
     def _pull(self, batch: Batch, wrt: int, factor: Any) -> tuple[Array, Array]:
-        raise NotImplementedError
+        """Return the quantity of each row, and its gradient with respect to an array times the factor of its row."""
 
+    @abc.abstractmethod
     def _slope(self, batch: Batch) -> tuple[Array, Array]:
-        raise NotImplementedError
+        """Return the quantity of each row and its derivative with respect to α."""
 
     def _outer(self, rows: Array, batch: Batch) -> tuple[Array, Any]:  # noqa: ARG002
         """Return the value of each row and its derivative with respect to its quantity."""
@@ -182,8 +196,9 @@ class RowTerm(Term):
         weight = self._options(problem, weight, sample_weight, problem.shape)
         return Batch(problem, arrays, problem.shape, sample_weight, weight, alpha)
 
+    @abc.abstractmethod
     def _checked(self, *args: Any, **kwargs: Any) -> Batch:
-        raise NotImplementedError
+        """Return the arguments of a call, checked."""
 
     def _reduced(self, values: Array, weights: Any, batch: Batch) -> Array:
         values = weighted(values, weights, xp=batch.problem.xp)
@@ -247,7 +262,7 @@ class RowTerm(Term):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class TermSum:
+class TermSum(Summand):
     """The sum of terms: what ``+`` of two terms gives.
 
     It is called with the first argument of its terms, and passes to each the keyword arguments that it knows.
@@ -282,13 +297,11 @@ class TermSum:
 
     terms: tuple[Any, ...]
 
-    __array_ufunc__: ClassVar[None] = None
-
     def __post_init__(self) -> None:
         """Take sums apart and check what can be added."""
         flat: list[Term] = []
         for term in self.terms:
-            if not isinstance(term, (Term, TermSum)):
+            if not isinstance(term, Summand):
                 msg = f"`terms` must be terms, got {type(term).__name__}"
                 raise TypeError(msg)
             flat += term.terms if isinstance(term, TermSum) else (term,)
@@ -326,14 +339,5 @@ class TermSum:
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.terms))
 
-    def __add__(self, other: Any) -> TermSum:
-        return TermSum((self, other)) if isinstance(other, (Term, TermSum)) else NotImplemented
-
-    def __radd__(self, other: Any) -> TermSum:
-        return self if isinstance(other, int) and other == 0 else NotImplemented
-
     def __mul__(self, factor: Any) -> TermSum:
-        scaled = tuple(term * factor for term in self.terms)
-        return TermSum(scaled)
-
-    __rmul__ = __mul__
+        return TermSum(tuple(term * factor for term in self.terms))
