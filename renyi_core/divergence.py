@@ -74,7 +74,7 @@ def divergence(
 
     ``grad`` and ``value_and_grad`` take ``wrt=0`` (p), ``1`` (q) and ``"alpha"``. Where p = 0 the derivative is the
     right one if that is finite (α > 1) and 0 else; where q = 0 it is 0. Derivatives that nearly vanish because P and Q
-    are nearly proportional on the outcomes that both have, while one has others, are right next to D alone.
+    are nearly proportional, but for outcomes that one of them hardly has (not: has not), are right next to D alone.
 
     References
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import hypothesis
+import mpmath
 import numpy as np
 import oracle_pairs as oracle
 import pytest
@@ -173,6 +174,33 @@ def test_sums_do_not_count(backend, door):
                 got = [float(g) * (1e200 if door == "probs" else 1) for g in backend.numpy(gradient)[k]]
                 want = [g * (10**200 if door == "probs" else 1) for g in exact.gradients[1]]
                 assert oracle.error(got, want, 2.0**-52) <= 64
+
+
+def test_nearly_proportional_weights(backend):
+    """They are as exact as nearly equal ones, whatever the ratio, with a weight of a row's own beside them or not."""
+    rng = np.random.default_rng(5)
+    p = rng.random((6, 7)) + 0.1
+    q = np.asarray([3.0, 0.7, 1e-300, 1.3, 1e250, 1.0])[:, None] * p * (1 + 1e-10 * rng.normal(size=(6, 7)))
+    p[3, 0], q[4, 0] = 0.0, 1e-60 * q[4, 1]
+    xs, ys = backend.asarray(p), backend.asarray(q)
+    for alpha in (0.5, 2.0)[: 1 if backend.slow else 2]:
+
+        def everything(x, y, a=alpha):
+            value, first = renyi.value_and_grad(renyi.divergence)(x, y, a)
+            return value, first, renyi.grad(renyi.divergence, 1)(x, y, a)
+
+        value, first, second = map(backend.numpy, backend.compiled(everything)(xs, ys))
+        for k in range(len(p)):
+            exact = oracle.exact(p[k], q[k], alpha, "probs")
+            scale = q[k, 2] / p[k, 2]
+            with mpmath.workdps(50):
+                want = [None if g is None else g * mpmath.mpf(float(scale)) for g in exact.gradients[1]]
+            bound = 64 + condition(np.log(p[k] + (p[k] == 0)), np.log(q[k]), "probs")
+            assert oracle.error(value[k], exact.value, 2.0**-52) <= bound, (k, alpha)
+            # derivatives with respect to weights of next to nothing are as large as those are small
+            some = [i for i in range(7) if min(p[k, i], q[k, i] / scale) > 1e-9]
+            for got, wanted in ((first[k], exact.gradients[0]), (scale * second[k], want)):
+                assert oracle.error(got[some], [wanted[i] for i in some], 2.0**-52) <= bound, (k, alpha)
 
 
 def test_shapes_axes_masks_and_bases(backend):

@@ -9,7 +9,8 @@ With g = log(max q/q) >= 0, L = −log max q, and m the mass of P where q = 0::
 and with v = g − C and π = p exp(−t v), a distribution::
 
     ∂H/∂x = p v φ(−t v)                         = (p − π)/t
-    ∂H/∂y = q − π                               = −q expm1(log(p/q) − t v)
+    ∂H/∂y = q − π                               = −q expm1(e), e = log(p/q) − t v, up to a number a row
+                                                  log(p/q) − t g = log p + (1 − t) g
     ∂H/∂α = −Σ p v² ψ(−t v)                     ψ(z) = (z exp(z) − expm1(z))/z², no term > 0
 
 for logits x of P and y of Q. Where the sum is near its bound, or would overflow, C comes from the largest of
@@ -22,7 +23,7 @@ import math
 from typing import Any, NamedTuple
 
 from .doors import accumulate
-from .pairs import Axis, balanced, bounded_exp, compare, exponent_limit, or_one, total
+from .pairs import Axis, Pair, balanced, bounded_exp, compare, exponent_limit, log_tilt, or_one, total
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Door, Order, log_ratio, nonzero
 
@@ -221,7 +222,8 @@ def cross_entropy_and_gradient(
     if wrt == 0:
         gradient, ratio = _along_p(costs, mean, order, axis, xp)
     else:
-        gradient, ratio = _along_q(costs, mean, pair.q, pair.r, order, axis, xp)
+        depth = _depth(x, costs.live, door, axis, xp)
+        gradient, ratio = _along_q(costs, mean, pair, depth, order, axis, xp)
     gradient = gradient if door == "logits" else ratio / pair.scales[wrt]
     gradient = xp.where(xp.isfinite(value), gradient, math.nan)
     if where is not None:
@@ -254,10 +256,18 @@ def _along_p(costs: Costs, mean: Mean | None, order: Order, axis: Axis, xp: Any)
     return gradient, ratio
 
 
+def _depth(x: Array, live: Array, door: Door, axis: Axis, xp: Any) -> Array:
+    """Return log p up to a number a row, 0 where not live, exact where those that are hardly differ."""
+    x = xp.where(live, accumulate(x, xp=xp), -math.inf if door == "logits" else 0.0)
+    depth, _, _ = log_ratio(x, xp.max(x, axis=axis, keepdims=True), door=door, xp=xp)
+    return xp.where(live, depth, 0.0)
+
+
 def _along_q(
-    costs: Costs, mean: Mean | None, q: Array, r: Array, order: Order, axis: Axis, xp: Any
+    costs: Costs, mean: Mean | None, pair: Pair, depth: Array, order: Order, axis: Axis, xp: Any
 ) -> tuple[Array, Array]:
     """Return ∂H/∂y for logits y, and that over q."""
+    q, r = pair.q, pair.r
     known, top = costs.live | costs.unused, q > 0.5
     some = xp.where(top, q, 1.0)
     limit = q - _ties(costs, axis, xp)[1]
@@ -265,8 +275,12 @@ def _along_q(
         gradient = balanced(limit, q, axis, xp)
         return gradient, xp.where(known, gradient / or_one(q, xp), 0.0)
     tilt = _tilt(costs, mean, order, axis, xp)
-    near = costs.live & (xp.abs(r) + abs(order.t) * (costs.g + mean.value) <= 1)
-    inner = -xp.expm1(xp.where(near, r + tilt.u, 0.0))
+    # from the form whose terms are small near α = 1, or near α = 2
+    one, two = pair.delta - order.t * costs.g, depth + (1 - order.t) * costs.g
+    s = (one if order.t < 0.5 else two) if order.static else xp.where(order.t < 0.5, one, two)
+    exponent, near = log_tilt(s, pair, axis, xp)
+    near = near & (xp.abs(exponent) <= 1)
+    inner = -xp.expm1(xp.where(near, exponent, 0.0))
     gradient = xp.where(near, q * inner, q - tilt.tilted)
     if not order.static:
         near = near & ~order.infinite

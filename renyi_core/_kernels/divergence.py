@@ -18,7 +18,19 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .pairs import Axis, Pair, balanced, bounded_exp, compare, exponent_limit, or_one, power_excess, total
+from .pairs import (
+    Axis,
+    Pair,
+    balanced,
+    bounded_exp,
+    centred,
+    compare,
+    exponent_limit,
+    log_tilt,
+    or_one,
+    power_excess,
+    total,
+)
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Door, Order, nonzero
 
@@ -129,13 +141,31 @@ class Tilt(NamedTuple):
     near: Array
 
 
+def _scores(pair: Pair, order: Order, axis: Axis, xp: Any) -> tuple[Array, Array]:
+    """Return v = r − D from Σ p exp(t v) = 1, and in which rows: exact where r hardly varies, however large D is."""
+    t, eps = nonzero(order, xp=xp), float(xp.finfo(pair.r.dtype).eps)
+    c = centred(pair.delta, pair.p, pair.live, axis, xp)
+    u = order.t * c
+    gentle = xp.max(xp.abs(u), axis=axis, keepdims=True) <= 1
+    gain = total(pair.p * c * expm1_ratio(xp.where(gentle, u, 0.0), eps=eps, xp=xp), axis, xp)
+    x = order.t * gain - pair.outside
+    known = gentle & (x > -0.5)
+    x = xp.where(known, x, 0.0)
+    whole = pair.outside == 0
+    shift = gain * log1p_ratio(xp.where(whole, x, 0.0), eps=eps, xp=xp)
+    return c - xp.where(whole, shift, xp.log1p(x) / t), known
+
+
 def _tilt(pair: Pair, value: Array, order: Order, axis: Axis, xp: Any) -> Tilt:
     t, eps = nonzero(order, xp=xp), float(xp.finfo(pair.r.dtype).eps)
     value = xp.where(xp.isfinite(value), value, 0.0)
     weights = _weights(pair, order, axis, xp)
     tilted = weights.values / weights.total
-    near = pair.live & (abs(order.t) * (xp.abs(pair.r) + xp.abs(value)) <= 1)
-    v = xp.where(near, pair.r - value, 0.0)
+    v, known = _scores(pair, order, axis, xp)
+    v = xp.where(known, v, pair.r - value)
+    size = xp.where(known, xp.abs(v), xp.abs(pair.r) + xp.abs(value))
+    near = pair.live & (abs(order.t) * size <= 1)
+    v = xp.where(near, v, 0.0)
     inner = pair.p * v * expm1_ratio(order.t * v, eps=eps, xp=xp)
     h = balanced(xp.where(near, inner, (tilted - pair.p) / t), pair.p, axis, xp)
     top = pair.p > 0.5
@@ -219,10 +249,10 @@ def _along_q(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
         gradient = balanced(limit, pair.q, axis, xp)
         ratio = gradient / or_one(pair.q, xp)
     else:
-        finite = xp.where(xp.isfinite(value), value, 0.0)
         weights = _weights(pair, order, axis, xp)
-        near = pair.live & (order.alpha * xp.abs(pair.r) + abs(order.t) * xp.abs(finite) <= 1)
-        inner = -xp.expm1(xp.where(near, order.alpha * pair.r - order.t * finite, 0.0))
+        exponent, near = log_tilt(order.alpha * pair.delta, pair, axis, xp)
+        near = near & (xp.abs(exponent) <= 1)
+        inner = -xp.expm1(xp.where(near, exponent, 0.0))
         gradient = xp.where(near, pair.q * inner, pair.q - weights.values / weights.total)
         if not order.static:
             near = near & ~order.infinite

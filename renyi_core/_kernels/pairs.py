@@ -16,7 +16,19 @@ from .state import Door, Order, log_ratio, nonzero
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["Axis", "Pair", "balanced", "bounded_exp", "compare", "exponent_limit", "or_one", "power_excess", "total"]
+__all__ = [
+    "Axis",
+    "Pair",
+    "balanced",
+    "bounded_exp",
+    "centred",
+    "compare",
+    "exponent_limit",
+    "log_tilt",
+    "or_one",
+    "power_excess",
+    "total",
+]
 
 NEAR = 0.5
 """Up to this distance of α to 1, K is exp(r) r φ(t r) − expm1(r)."""
@@ -25,14 +37,16 @@ NEAR = 0.5
 class Pair(NamedTuple):
     """Two distributions, entry by entry: p, q and r = log(p/q), which is 0 where either is 0.
 
-    ``log_q`` is 0 where q = 0. ``live`` marks the entries where neither is 0, ``only_p`` and ``only_q`` those where
-    the other one is. ``outside`` is m, the mass of P where q = 0, and ``unused`` that of Q where p = 0. ``scales`` are
-    what the probabilities were divided by. ``sound`` says which rows are two distributions.
+    ``delta`` is r up to a number a row, with all the digits of its differences. ``log_q`` is 0 where q = 0. ``live``
+    marks the entries where neither is 0, ``only_p`` and ``only_q`` those where the other one is. ``outside`` is m, the
+    mass of P where q = 0, and ``unused`` that of Q where p = 0. ``scales`` are what the probabilities were divided by.
+    ``sound`` says which rows are two distributions.
     """
 
     p: Array
     q: Array
     r: Array
+    delta: Array
     log_q: Array
     live: Array
     only_p: Array
@@ -48,33 +62,69 @@ def total(values: Array, axis: Axis, xp: Any) -> Array:
     return xp.sum(values, axis=axis, keepdims=True)
 
 
-APART = 8.0
-"""From this difference of their largest logits on, two rows are compared each by its own."""
-
-
-def _aligned(y: Array, peak: Array, other: Array, xp: Any) -> tuple[Array, Array]:
-    """Return weights times the power of two that brings their peak next to another one, and log of that over it."""
-    k = xp.round((xp.log(other) - xp.log(peak)) / math.log(2))
-    # in two steps: the power itself may overflow
+def _unit(row: Array, xp: Any) -> tuple[Array, Array]:
+    """Return two powers of two whose product brings a number a row next to 1; one alone may overflow."""
+    k = -xp.round(xp.log(row) / math.log(2))
     half = xp.floor(k / 2)
-    first, second = 2.0**half, 2.0 ** (k - half)
-    return y * first * second, xp.log(other / (peak * first * second))
+    return 2.0**half, 2.0 ** (k - half)
+
+
+def _split(x: Array, xp: Any) -> tuple[Array, Array]:
+    """Return two numbers of half the digits that add up to x.
+
+    After T. J. Dekker, "A floating-point technique for extending the available precision" (1971), section 5.
+    """
+    digits = round(1 - math.log2(float(xp.finfo(x.dtype).eps)))
+    far = x * (2.0 ** ((digits + 1) // 2) + 1.0)
+    high = far - (far - x)
+    return high, x - high
+
+
+def _gap(x: Array, y: Array) -> tuple[Array, Array]:
+    """Return x − y and what its rounding takes from it.
+
+    After D. E. Knuth, "The Art of Computer Programming", volume 2, section 4.2.2, theorem B.
+    """
+    gap = x - y
+    back = gap - x
+    return gap, (x - (gap - back)) - (y + back)
 
 
 def _difference(
-    x: Array, y: Array, d: tuple[Array, Array], peaks: tuple[Array, Array], live: Array, door: Door, xp: Any
+    x: Array,
+    y: Array,
+    depths: tuple[Array, Array],
+    peaks: tuple[Array, Array],
+    live: Array,
+    *,
+    door: Door,
+    axis: Axis,
+    xp: Any,
 ) -> tuple[Array, Array]:
-    """Return log(p/q) up to a number a row, 0 where not live, at no loss where they are close; and log of the peaks."""
-    own = xp.where(live, d[0], 0.0) - xp.where(live, d[1], 0.0)
+    """Return log(p/q) up to a number a row, at no loss where they are close; 0 where not live; that of the peaks."""
+    # next to the largest q of those that count: all others are near it if they are near each other
+    nothing = -math.inf if door == "logits" else 0.0
+    largest = xp.max(xp.where(live, y, nothing), axis=axis, keepdims=True)
+    at = live & (y == largest)
     if door == "logits":
-        offset = peaks[0] - peaks[1]
-        apart = xp.abs(offset) > APART
-        return xp.where(apart, own, xp.where(live, x, 0.0) - xp.where(live, y, 0.0)), xp.where(apart, 0.0, offset)
-    scaled, offset = _aligned(y, peaks[1], peaks[0], xp)
-    p, q = xp.where(live, x, 1.0), xp.where(live, scaled, 1.0)
-    close = live & (p < 2 * q) & (q < 2 * p)
-    p, q = xp.where(close, p, 1.0), xp.where(close, q, 1.0)
-    return xp.where(close, xp.log1p((p - q) / q), xp.where(live, own + offset, 0.0)), offset
+        gap, rest = _gap(xp.where(live, x, 0.0), xp.where(live, y, 0.0))
+        middle = xp.max(xp.where(at, gap, -math.inf), axis=axis, keepdims=True)
+        middle = xp.where(middle == -math.inf, 0.0, middle)
+        offset, over = _gap(*peaks)
+        return xp.where(live, (gap - middle) + rest, 0.0), (offset - middle) + over
+    beside, largest = or_one(xp.max(xp.where(at, x, 0.0), axis=axis, keepdims=True), xp), or_one(largest, xp)
+    (a, b), (c, d) = _unit(beside, xp), _unit(largest, xp)
+    p, q = xp.where(live, x, beside) * a * b, xp.where(live, y, largest) * c * d
+    # p − ratio q to all its digits: no product of two halves is rounded, no difference of them but the last
+    ratio = (beside * a * b) / (largest * c * d)
+    (one, rest), (high, low) = _split(ratio, xp), _split(q, xp)
+    gap = (((p - one * high) - one * low) - rest * high) - rest * low
+    base = ratio * q
+    close = live & (p < 2 * base) & (base < 2 * p)
+    delta = xp.log1p(xp.where(close, gap, 0.0) / xp.where(close, base, 1.0))
+    own = xp.where(live, depths[0], 0.0) - xp.where(live, depths[1], 0.0)
+    offset = xp.log(peaks[0] * a * b) - xp.log(peaks[1] * c * d * ratio)
+    return xp.where(close, delta, xp.where(live, own + offset, 0.0)), offset
 
 
 def _one(x: Array, door: Door, axis: Axis, xp: Any) -> tuple[Array, Array, Array, Array, Array]:
@@ -107,20 +157,37 @@ def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, 
     outside = total(xp.where(only_p, p, 0.0), axis, xp)
     unused = total(xp.where(only_q, q, 0.0), axis, xp)
     peak_p, peak_q = xp.where(sound, peak_p, 1.0), xp.where(sound, peak_q, 1.0)
-    delta, far = _difference(x, y, (dp, dq), (peak_p, peak_q), live, door, xp)
-    weights = xp.where(live, q, 0.0)
-    mass = total(weights, axis, xp)
-    mean = total(weights * delta, axis, xp) / xp.where(mass > 0, mass, 1.0)
-    centred = xp.where(live, delta - mean, 0.0)
-    limit = exponent_limit(centred, xp)
+    delta, far = _difference(x, y, (dp, dq), (peak_p, peak_q), live, door=door, axis=axis, xp=xp)
+    middle = centred(delta, q, live, axis, xp)
+    limit = exponent_limit(middle, xp)
     # Σ q exp(Δ) >= Σ q by Jensen's inequality: nothing cancels but what is unused, or outside
-    near = (xp.max(centred, axis=axis, keepdims=True) < limit) & (unused < 0.5) & (outside < 0.5)
-    excess = total(weights * xp.expm1(xp.where(near, centred, 0.0)), axis, xp)
+    near = (xp.max(middle, axis=axis, keepdims=True) < limit) & (unused < 0.5) & (outside < 0.5)
+    excess = total(xp.where(live, q, 0.0) * xp.expm1(xp.where(near, middle, 0.0)), axis, xp)
     ratio = xp.log1p(xp.where(near, excess - unused, 0.0)) - xp.log1p(-xp.where(near, outside, 0.0))
     far = far + (xp.log(total_p) - log_total_q)
-    r = xp.where(live, xp.where(near, centred - ratio, delta - far), 0.0)
+    r = xp.where(live, xp.where(near, middle - ratio, delta - far), 0.0)
     scales = (peak_p * total_p, peak_q * total_q)
-    return Pair(p, q, r, log_q, live, only_p, only_q, outside, unused, scales, sound)
+    return Pair(p, q, r, middle, log_q, live, only_p, only_q, outside, unused, scales, sound)
+
+
+def centred(values: Array, weights: Array, live: Array, axis: Axis, xp: Any) -> Array:
+    """Return the values less their weighted mean over the live entries; 0 where not live."""
+    weights = xp.where(live, weights, 0.0)
+    mean = total(weights * xp.where(live, values, 0.0), axis, xp) / or_one(total(weights, axis, xp), xp)
+    return xp.where(live, values - mean, 0.0)
+
+
+def log_tilt(values: Array, pair: Pair, axis: Axis, xp: Any) -> tuple[Array, Array]:
+    """Return the values plus a number a row that makes Σ q exp(values) = 1 over the live entries, and where it holds.
+
+    It is exact where they hardly vary, however large the number is.
+    """
+    s = centred(values, pair.q, pair.live, axis, xp)
+    # Σ q exp(s) >= Σ q by Jensen's inequality: nothing cancels but what P does not use
+    known = (xp.max(s, axis=axis, keepdims=True) < exponent_limit(s, xp)) & (pair.unused < 0.5)
+    s, unused = xp.where(known, s, 0.0), xp.where(known, pair.unused, 0.0)
+    excess = total(xp.where(pair.live, pair.q, 0.0) * xp.expm1(s), axis, xp) - unused
+    return s - xp.log1p(excess), pair.live & known
 
 
 def exponent_limit(like: Array, xp: Any) -> float:
