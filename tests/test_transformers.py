@@ -19,6 +19,7 @@ pytest.importorskip("accelerate")
 from transformers_cases import batch, classifier, llama, logged, texts, trained, weights  # noqa: E402
 
 import renyi_core as renyi  # noqa: E402
+from renyi_core.regularizers import EntropyBonus, EntropyFloor, LabelSmoothing  # noqa: E402
 from renyi_core.schedules import Constant, Harmonic, Linear  # noqa: E402
 
 BACKENDS = ("torch",)
@@ -64,6 +65,21 @@ def test_equals_a_loop_written_by_hand(tmp_path, size, accumulated, alpha):
     assert logged(found, "entropy_alpha") == [alpha(step) for step in range(3)]
     without, _, _ = by_hand(llama(), 3, Constant(0.0), alpha)
     assert (weights(found) - without).abs().max() > 1e-3
+
+
+def test_terms_in_the_place_of_the_entropy(tmp_path):
+    weight = Linear(0.5, 0.1, 2)
+    bonus = trained(tmp_path, llama(), bonus={"entropy_weight": weight, "entropy_alpha": 2.0})
+    term = trained(tmp_path, llama(), bonus={"entropy_weight": weight, "regularizer": EntropyBonus(alpha=2.0)})
+    torch.testing.assert_close(weights(term), weights(bonus), rtol=0, atol=2e-6)
+    assert logged(term, "regularizer") == pytest.approx([-h for h in logged(bonus, "entropy")], rel=1e-6)
+    assert not logged(term, "entropy")
+    # log n - H_2, and label smoothing beside it, which has another gradient
+    penalty = EntropyFloor(alpha=2.0, target=1.0, relative=True)
+    alone = trained(tmp_path, llama(), bonus={"entropy_weight": weight, "regularizer": penalty})
+    torch.testing.assert_close(weights(alone), weights(bonus), rtol=0, atol=2e-6)
+    both = trained(tmp_path, llama(), bonus={"entropy_weight": weight, "regularizer": penalty + LabelSmoothing()})
+    assert (weights(both) - weights(bonus)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("weight", [0.0, Constant(0.0)])

@@ -15,6 +15,7 @@ from renyi_adapters.transformers import RenyiTrainer, RenyiTrainerMixin  # noqa:
 from transformers_cases import VOCABULARY, arguments, batch, classifier, llama, logged, texts, trained, weights  # noqa: E402
 
 import renyi_core as renyi  # noqa: E402
+from renyi_core.regularizers import BalanceTerm, DivergenceTerm, EntropyBonus  # noqa: E402
 from renyi_core.schedules import Constant  # noqa: E402
 
 BACKENDS = ("torch",)
@@ -208,7 +209,7 @@ def test_16_bits(tmp_path, dtype):
     expected = renyi.entropy_from_logits(kept["logits"].detach()[:, :-1][valid].double(), 1.0)
     total, count = trainer._entropy_sums.tolist()
     assert count == 49
-    assert total == pytest.approx(expected.sum().item(), rel=1e-6)
+    assert -total == pytest.approx(expected.sum().item(), rel=1e-6)
     assert all(parameter.grad.dtype == dtype for parameter in model.parameters())
 
 
@@ -252,6 +253,14 @@ def test_other_trainers(tmp_path):
         ({"entropy_weight": 1.0, "entropy_alpha": -1.0}, ValueError, "`entropy_alpha` must be >= 0, got -1.0"),
         ({"entropy_weight": 1.0, "entropy_alpha": math.nan}, ValueError, "`entropy_alpha` must be >= 0, got nan"),
         ({"entropy_weight": 1.0, "entropy_alpha": lambda step: None}, TypeError, "`entropy_alpha` must be a real"),
+        ({"entropy_weight": 1.0, "regularizer": BalanceTerm()}, TypeError, "`regularizer` must be a term with a value"),
+        ({"entropy_weight": 1.0, "regularizer": DivergenceTerm()}, TypeError, "`regularizer` must be a term with"),
+        ({"entropy_weight": 1.0, "regularizer": 0.1}, TypeError, "each row of logits, got 0.1"),
+        (
+            {"entropy_weight": 1.0, "regularizer": EntropyBonus(), "entropy_alpha": 2.0},
+            ValueError,
+            "`entropy_alpha` is of the entropy that `regularizer` replaces, got 2.0",
+        ),
     ],
 )
 def test_bad_configuration(tmp_path, bonus, error, message):

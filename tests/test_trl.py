@@ -170,6 +170,15 @@ def test_weight_of_0_trains_as_trl(tmp_path, weight):
     assert logged(found, "loss") == logged(plain, "loss")
 
 
+def test_weight_of_0_takes_no_entropy(tmp_path, monkeypatch):
+    plain = trained(tmp_path, kind=trl.GRPOTrainer)
+    monkeypatch.setattr("renyi_adapters.trl.linear_entropy", None)
+    found = trained(tmp_path, bonus={"entropy_alpha": 2.0, "entropy_weight": 0.0})
+    assert logged(found, "entropy") == logged(plain, "entropy")
+    with pytest.raises(TypeError, match="NoneType"):
+        trained(tmp_path, bonus={"entropy_alpha": 2.0, "entropy_weight": 0.1})
+
+
 def test_schedules(tmp_path):
     weight, alpha = Linear(0.3, 0.1, 2), Linear(0.5, 2.0, 2)
     found = trained(tmp_path, bonus={"entropy_alpha": alpha, "entropy_weight": weight})

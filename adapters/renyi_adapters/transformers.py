@@ -1,4 +1,4 @@
-"""Hugging Face Trainer: an entropy bonus in the loss, of an order and a weight that may follow schedules."""
+"""Hugging Face Trainer: an entropy bonus, or another term, in the loss, with a weight that may follow a schedule."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from renyi_core._numbers import finite, number
+from renyi_core.regularizers import DivergenceTerm, Term, TermSum
+from renyi_core.regularizers._entropy import Distributions
 
 try:
     import torch
@@ -47,6 +49,9 @@ class RenyiTrainerMixin(Base):
         β, finite: a number, or a schedule of ``state.global_step``, such as those of :mod:`renyi_core.schedules`.
     entropy_alpha : float, or callable of the step, default 1.0
         The order, >= 0, ``math.inf`` included; 1 is Shannon's entropy.
+    regularizer : Term or TermSum, optional
+        What takes the place of −H_α: a term of :mod:`renyi_core.regularizers` that has a value for each row of logits,
+        such as ``LabelSmoothing()``, or a sum of them. ``entropy_weight`` multiplies it.
     shift_labels : bool, optional
         Whether the distribution at a position is that of the next label, rather than of its own. By default it is where
         Transformers lists the model's class among the causal ones. The inputs' own ``shift_labels`` are never shifted.
@@ -54,11 +59,12 @@ class RenyiTrainerMixin(Base):
     Raises
     ------
     TypeError
-        If the weight or the order is not a number, nor a schedule of numbers.
+        If the weight or the order is not a number, nor a schedule of numbers, or the regularizer is no such term.
     ValueError
-        If the weight is not finite, or the order is negative or NaN, of a schedule at step 0 too; with
-        ``use_liger_kernel``, which leaves no logits; and with several GPUs in one process (``DataParallel``). In
-        training, if the batch has no labels, the output no logits or ones without a gradient, or the shapes do not fit.
+        If both an order and a regularizer are given, the weight is not finite, or the order is negative or NaN, of a
+        schedule at step 0 too; with ``use_liger_kernel``, which leaves no logits; and with several GPUs in one process
+        (``DataParallel``). In training, if the batch has no labels, the output no logits or ones without a gradient, or
+        the shapes do not fit.
 
     Notes
     -----
@@ -72,8 +78,9 @@ class RenyiTrainerMixin(Base):
     same.
 
     At logging steps ``entropy``, the mean since the last one over all processes, and the ``entropy_weight`` and
-    ``entropy_alpha`` of the last step are logged beside ``loss``, of which the bonus is a part. All of it follows from
-    the global step, so that a run resumed from a checkpoint goes on as it would have.
+    ``entropy_alpha`` of the last step are logged beside ``loss``, of which the bonus is a part; of another term
+    ``regularizer``, its mean before the weight, in the place of entropy and order. All of it follows from the global
+    step, so that a run resumed from a checkpoint goes on as it would have.
 
     Examples
     --------
@@ -88,10 +95,15 @@ class RenyiTrainerMixin(Base):
         *args: Any,
         entropy_weight: float | Callable[[int], float],
         entropy_alpha: float | Callable[[int], float] = 1.0,
+        regularizer: Term | TermSum | None = None,
         shift_labels: bool | None = None,
         **kwargs: Any,
     ) -> None:
         self.entropy_weight, self.entropy_alpha = entropy_weight, entropy_alpha
+        self.regularizer: Any = None if regularizer is None else _summed(regularizer)
+        if regularizer is not None and entropy_alpha != 1:
+            msg = f"`entropy_alpha` is of the entropy that `regularizer` replaces, got {entropy_alpha!r} with both"
+            raise ValueError(msg)
         self._entropy_coefficients(0)
         self._entropy_sums: Tensor | None = None
         super().__init__(*args, **kwargs)
@@ -126,22 +138,29 @@ class RenyiTrainerMixin(Base):
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         logits, labels = self._predictions(outputs, labels, aligned)
         valid = (labels != IGNORED).to(logits.device)
-        total = torch.where(valid, _entropies(logits, alpha), 0.0).sum()
+        if self.regularizer is None:
+            total = -torch.where(valid, _entropies(logits, alpha), 0.0).sum()
+        else:
+            total = self.regularizer(_wide(logits), sample_weight=valid)
         count = valid.sum()
         sums = torch.stack([total.detach().to(torch.float32), count.to(torch.float32)])
         self._entropy_sums = sums if self._entropy_sums is None else self._entropy_sums + sums
         self._entropy_logged = weight, alpha
-        bonus = weight * self._entropy_mean(total, count, num_items_in_batch)
-        loss = loss - bonus.to(loss.device)
+        term = weight * self._entropy_mean(total, count, num_items_in_batch)
+        loss = loss + term.to(loss.device)
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log, with the mean entropy and its coefficients where the training loss is logged."""
         if "loss" in logs and self._entropy_sums is not None:
             total, count = self.accelerator.reduce(self._entropy_sums, reduction="sum").tolist()
+            mean = total / count if count else math.nan
             weight, alpha = self._entropy_logged
-            logs["entropy"] = total / count if count else math.nan
-            logs["entropy_weight"], logs["entropy_alpha"] = weight, alpha
+            if self.regularizer is None:
+                logs["entropy"], logs["entropy_alpha"] = -mean, alpha
+            else:
+                logs["regularizer"] = mean
+            logs["entropy_weight"] = weight
             self._entropy_sums = None
         super().log(logs, *args, **kwargs)
 
@@ -200,6 +219,22 @@ class RenyiTrainerMixin(Base):
             return mean
         mean = total / count.clamp(min=1)
         return mean / self.current_gradient_accumulation_steps if scaled else mean
+
+
+def _summed(regularizer: Any) -> Term | TermSum:
+    """Return the term, or the sum of terms, as a sum over rows."""
+    terms = regularizer.terms if isinstance(regularizer, TermSum) else (regularizer,)
+    for term in terms:
+        # a divergence takes a second distribution
+        if not isinstance(term, Distributions) or isinstance(term, DivergenceTerm) or term.source != "logits":
+            msg = f"`regularizer` must be a term with a value for each row of logits, got {term!r}"
+            raise TypeError(msg)
+    summed = tuple(term.replace(reduction="sum") for term in terms)
+    return summed[0] if len(summed) == 1 else TermSum(summed)
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits.float() if logits.dtype in {torch.float16, torch.bfloat16} else logits
 
 
 def _entropies(logits: Tensor, alpha: float) -> Tensor:

@@ -60,7 +60,8 @@ class RenyiGRPOTrainer(trl.GRPOTrainer):
     TRL computes Shannon's entropy and the log-probabilities in one kernel that never stores the logits. The entropy of
     order α is computed in the same way by :func:`renyi_adapters.torch.linear_entropy`, from the hidden states that the
     model has returned: a second product with the head, and memory for a tile of logits. The policy's part of the loss
-    is untouched, so that a weight of 0 trains as TRL does.
+    is untouched. A weight of 0 leaves the step to TRL alone, at no cost: what it logs, and takes
+    a mask of, is then Shannon's entropy.
 
     It relies on the fused head of TRL 1.16, which is not a public interface.
 
@@ -119,8 +120,8 @@ class RenyiGRPOTrainer(trl.GRPOTrainer):
 
         @functools.wraps(fused)
         def forward(*args: Any, fused_lm_head: bool = False, **kwargs: Any) -> Any:
-            if not fused_lm_head:
-                return fused(*args, **kwargs)
+            if not fused_lm_head or self._weight(self.state.global_step) == 0:
+                return fused(*args, fused_lm_head=fused_lm_head, **kwargs)
             backbone = model.base_model.register_forward_hook(lambda *call: kept.append(call[-1].last_hidden_state))
             try:
                 outputs = fused(*args, fused_lm_head=True, **kwargs)

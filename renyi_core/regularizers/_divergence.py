@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 from renyi_core._arrays import Problem, prepare_pair
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels import divergence as kernels
+from renyi_core._kernels.entropy import entropy_and_gradient
+from renyi_core._kernels.measures import ENTROPY
 
 from ._calls import Batch, check_choice, in_rows, per_row
 from ._entropy import Distributions
@@ -221,6 +223,14 @@ class ConfidencePenalty(_OfUniform):
     2.222222e-15
     2.352676e-01
     """
+
+    def _pull(self, batch: Batch, wrt: int, factor: Any) -> tuple[Array, Array]:  # noqa: ARG002
+        problem = batch.problem
+        # the derivative of −H, which takes a fifth of the time
+        kernel = dispatch(entropy_and_gradient, problem.xp)
+        scale = in_rows(-1 if factor is None else -factor, batch)
+        _, gradient = kernel(problem.x, problem.order, measure=ENTROPY, scale=scale, **self._kwargs(batch))
+        return self._rows(batch), gradient
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
