@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,14 @@ from renyi_core._kernels.state import Door, Order
 from ._blocks import Walk
 from ._numpy_states import PIECE
 
+# The C library of Linux gives what was freed back to the system, to be faulted in again by the next block, unless an
+# array larger than the temporaries of a block was freed before: one that was never touched will do.
+np.empty(1 << 21)
+
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["divergence", "divergence_and_alpha_gradient", "divergence_and_gradient"]
+__all__ = ["divergence", "divergence_and_alpha_gradient", "divergence_and_gradient", "unless"]
 
 
 class _Rows:
@@ -36,6 +41,11 @@ class _Rows:
 
 def _put(values: Array, index: Any, block: Array) -> None:
     values[index] = block.reshape(np.shape(values[index]))
+
+
+def unless(known: Array, values: Array, others: Callable[[], Array], xp: Any) -> Array:
+    """Overlay renyi_core._kernels.pairs.unless."""
+    return values if known.all() else xp.where(known, values, others())
 
 
 def divergence(x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:

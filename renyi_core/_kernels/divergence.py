@@ -18,6 +18,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from renyi_core._dispatch import dispatch
+
 from .pairs import (
     Axis,
     Pair,
@@ -30,6 +32,7 @@ from .pairs import (
     or_one,
     power_excess,
     total,
+    unless,
 )
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Door, Order, nonzero
@@ -79,7 +82,7 @@ def _finite_order(pair: Pair, order: Order, largest: Array, axis: Axis, xp: Any)
     inner = safe & (u > -0.5)
     u = xp.where(inner, u, 0.0)
     value = mean * log1p_ratio(u, eps=float(xp.finfo(u.dtype).eps), xp=xp)
-    return xp.where(inner, value, _apart(pair, order, axis, xp))
+    return dispatch(unless, xp)(inner, value, lambda: _apart(pair, order, axis, xp), xp)
 
 
 def _apart(pair: Pair, order: Order, axis: Axis, xp: Any) -> Array:

@@ -6,6 +6,7 @@ r is the difference of the logits less log(Σ exp x/Σ exp y), which is formed f
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from math import factorial
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ __all__ = [
     "or_one",
     "power_excess",
     "total",
+    "unless",
 ]
 
 NEAR = 0.5
@@ -190,6 +192,11 @@ def log_tilt(values: Array, pair: Pair, axis: Axis, xp: Any) -> tuple[Array, Arr
     return s - xp.log1p(excess), pair.live & known
 
 
+def unless(known: Array, values: Array, others: Callable[[], Array], xp: Any) -> Array:
+    """Return the values where they are known, else what a function computes, which an adapter may spare itself."""
+    return xp.where(known, values, others())
+
+
 def exponent_limit(like: Array, xp: Any) -> float:
     """Return how large an exponent may be with room to spare."""
     return math.log(float(xp.finfo(like.dtype).max)) * 0.8
@@ -206,6 +213,9 @@ def power_excess(r: Array, order: Order, *, xp: Any) -> Array:
     """Return K(r) = (expm1(α r) − α expm1(r))/t for r whose exponentials do not overflow."""
     alpha, t = order.alpha, order.t
     eps = float(xp.finfo(r.dtype).eps)
+    if order.static and alpha == 2:
+        root = xp.expm1(r)
+        return root * root
     if order.static:
         steep, low = max(1.0, alpha), min(1.0, alpha)
     else:
@@ -221,13 +231,19 @@ def power_excess(r: Array, order: Order, *, xp: Any) -> Array:
         power = power * ratio
         term = term * (steep * small) / k
         series = series + term * geometric
+    if order.static and abs(t) > NEAR:
+        return xp.where(near, series, _far_excess(xp.where(near, 0.0, r), order, xp))
     u = t * r
     middle = ~near & (abs(t) <= NEAR) & (xp.abs(u) <= 1)
     some = xp.where(middle, r, 0.0)
     between = xp.exp(some) * some * expm1_ratio(xp.where(middle, u, 0.0), eps=eps, xp=xp) - xp.expm1(some)
-    other = xp.where(near | middle, 0.0, r)
-    far = (xp.expm1(alpha * other) - alpha * xp.expm1(other)) / nonzero(order, xp=xp)
+    far = _far_excess(xp.where(near | middle, 0.0, r), order, xp)
     return xp.where(near, series, xp.where(middle, between, far))
+
+
+def _far_excess(r: Array, order: Order, xp: Any) -> Array:
+    """Return K(r) where nothing cancels, or 0 of 0."""
+    return (xp.expm1(order.alpha * r) - order.alpha * xp.expm1(r)) / nonzero(order, xp=xp)
 
 
 def bounded_exp(u: Array, xp: Any) -> Array:
