@@ -1,7 +1,7 @@
 """torch: derivatives by ``torch.autograd.Function``, on the CPU NumPy's blocks, on CUDA Triton's kernels."""
 
 from ._choice import center_csiszar, search_choice
-from ._divergence import divergence
+from ._divergence import divergence, divergence_and_alpha_gradient, divergence_and_gradient
 from ._entropy import (
     entropy,
     entropy_and_alpha_gradient,
@@ -23,6 +23,8 @@ __all__ = [
     "TargetEntropyWeight",
     "center_csiszar",
     "divergence",
+    "divergence_and_alpha_gradient",
+    "divergence_and_gradient",
     "entropy",
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",

@@ -26,7 +26,17 @@ Tensor = Any
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["alpha_gradient", "gradient", "gradient_of_state", "product", "state", "value"]
+__all__ = [
+    "alpha_gradient",
+    "array",
+    "blocks",
+    "gradient",
+    "gradient_of_state",
+    "numpy_namespace",
+    "product",
+    "state",
+    "value",
+]
 
 CHUNK = 1 << 18
 """Entries that are taken at a time where they are copied, as bfloat16 is to float32."""
@@ -43,7 +53,7 @@ def _empty(shape: tuple[int, ...], dtype: Any) -> Tensor:
     return torch.from_numpy(np.empty(shape, _DTYPES[dtype]))
 
 
-def _array(tensor: Tensor | None) -> Array:
+def array(tensor: Tensor | None) -> Array:
     """Return a NumPy array that shares the tensor's memory (of bfloat16: a view as int16), or raise."""
     if tensor is None:
         return None
@@ -58,7 +68,7 @@ class _Problem:
         self.order, self.axis = order, axis
         rest = () if order.static else tuple(order)
         self.tensors = (x, where, *others, *rest)
-        self.arrays = [_array(tensor) for tensor in self.tensors]
+        self.arrays = [array(tensor) for tensor in self.tensors]
         self.others = len(others)
         self.copies = x.dtype == torch.bfloat16
         shape = tuple(np.broadcast_shapes(x.shape, *(part.shape for part in rest)))
@@ -98,7 +108,7 @@ class _Problem:
 
     def run(self, kernel: Callable[..., Any], *outs: Tensor) -> None:
         """Call ``kernel(x, order, where, *others, *outs)`` for each piece."""
-        targets = [_array(out) for out in outs]
+        targets = [array(out) for out in outs]
         rounded = [out.dtype == torch.bfloat16 for out in outs]
         for piece in self._pieces():
             x, where, *rest = (

@@ -12,12 +12,13 @@ from array_api_compat import torch as torch_namespace
 from renyi_core._kernels import divergence as agnostic
 from renyi_core._kernels.state import Door, Order
 
-from ._function import differentiable, sum_to
+from . import _blocks as numpy_blocks
+from ._function import differentiable, is_plain, sum_to
 
 Tensor = Any
 Axis = tuple[int, ...]
 
-__all__ = ["divergence"]
+__all__ = ["divergence", "divergence_and_alpha_gradient", "divergence_and_gradient"]
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,42 @@ class _Static:
         order = self.order
         if order is None:
             # the value of t was formed before α was rounded; its derivative is α's
-            order = Order(alpha, t.detach() + (alpha - alpha.detach()), infinite)
+            t = t.detach() + (alpha - alpha.detach()) if isinstance(alpha, torch.Tensor) else t
+            order = Order(alpha, t, infinite)
         return order, {"door": self.door, "where": where, "axis": self.axis, "xp": torch_namespace}
+
+
+def _in_blocks(kernel: str, static: _Static, x: Tensor, y: Tensor, *rest: Tensor, **options: Any) -> Any:
+    """Return what a kernel of NumPy's adapter does, as tensors, or None if NumPy can't see these, or in their dtype."""
+    if numpy_blocks.blocks is None or x.dtype not in {torch.float32, torch.float64} or y.dtype != x.dtype:
+        return None
+    try:
+        one, other, *mine = (numpy_blocks.array(tensor) for tensor in (x, y, *rest))
+        options = {k: numpy_blocks.array(v) if isinstance(v, torch.Tensor) else v for k, v in options.items()}
+    except (RuntimeError, TypeError):
+        # on a GPU, batched by vmap, fake, distributed
+        return None
+    order, kwargs = static.arguments(*mine)
+    found = getattr(numpy_blocks.blocks, kernel)(
+        one, other, order, **(kwargs | {"xp": numpy_blocks.numpy_namespace}), **options
+    )
+    return [torch.from_numpy(values) for values in (found if isinstance(found, tuple) else (found,))]
+
+
+def _fast_value(static: _Static, *tensors: Tensor) -> Tensor:
+    found = _in_blocks("divergence", static, *tensors)
+    return _value(static, *tensors) if found is None else found[0]
+
+
+def _fast_gradient(static: _Static, *tensors: Tensor) -> Tensor:
+    *others, scale = tensors
+    found = _in_blocks("divergence_and_gradient", static, *others, wrt=static.wrt, scale=scale)
+    return _gradient(static, *tensors) if found is None else found[1]
+
+
+def _fast_alpha_slope(static: _Static, *tensors: Tensor) -> Tensor:
+    found = _in_blocks("divergence_and_alpha_gradient", static, *tensors)
+    return _alpha_slope(static, *tensors) if found is None else found[1]
 
 
 def _value(static: _Static, x: Tensor, y: Tensor, *rest: Tensor) -> Tensor:
@@ -54,8 +89,8 @@ def _alpha_slope(static: _Static, x: Tensor, y: Tensor, *rest: Tensor) -> Tensor
     return agnostic.divergence_and_alpha_gradient(x, y, order, **kwargs)[1]
 
 
-_apply_gradient = differentiable(_gradient, _gradient)
-_apply_alpha_slope = differentiable(_alpha_slope, _alpha_slope)
+_apply_gradient = differentiable(_fast_gradient, _gradient)
+_apply_alpha_slope = differentiable(_fast_alpha_slope, _alpha_slope)
 
 
 def _pull_back(static: _Static, tensors: Any, wanted: Any, cotangent: Tensor) -> tuple[Any, ...]:
@@ -88,13 +123,49 @@ def _push_forward(static: _Static, tensors: Any, tangents: Any) -> Tensor:
     return total
 
 
-_apply_value = differentiable(_value, _value, pull_back=_pull_back, push_forward=_push_forward)
+_apply_value = differentiable(_fast_value, _value, pull_back=_pull_back, push_forward=_push_forward)
 
 
 def divergence(x: Tensor, y: Tensor, order: Order, *, door: Door, where: Tensor | None, axis: Axis, xp: Any) -> Tensor:
     """Overlay renyi_core._kernels.divergence.divergence."""
     if torch.compiler.is_compiling():
         return agnostic.divergence(x, y, order, door=door, where=where, axis=axis, xp=xp)
-    static = _Static(order if order.static else None, door, axis)
-    alpha, t, infinite = (None, None, None) if order.static else order
-    return _apply_value(static, x, y, alpha, None if t is None else t.detach(), infinite, where)
+    static, *tensors, t, infinite, where = _plain(x, y, order, where, door, axis)
+    return _apply_value(static, *tensors, None if t is None else t.detach(), infinite, where)
+
+
+def divergence_and_gradient(
+    x: Tensor,
+    y: Tensor,
+    order: Order,
+    *,
+    wrt: int,
+    door: Door,
+    where: Tensor | None,
+    axis: Axis,
+    xp: Any,
+    scale: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """Overlay renyi_core._kernels.divergence.divergence_and_gradient; differentiable by torch's own means."""
+    if is_plain(x, y, order.alpha, scale):
+        found = _in_blocks("divergence_and_gradient", *_plain(x, y, order, where, door, axis), wrt=wrt, scale=scale)
+        if found is not None:
+            return found[0], found[1]
+    return agnostic.divergence_and_gradient(x, y, order, wrt=wrt, door=door, where=where, axis=axis, xp=xp, scale=scale)
+
+
+def divergence_and_alpha_gradient(
+    x: Tensor, y: Tensor, order: Order, *, door: Door, where: Tensor | None, axis: Axis, xp: Any
+) -> tuple[Tensor, Tensor]:
+    """Overlay renyi_core._kernels.divergence.divergence_and_alpha_gradient; differentiable by torch's own means."""
+    if is_plain(x, y, order.alpha):
+        found = _in_blocks("divergence_and_alpha_gradient", *_plain(x, y, order, where, door, axis))
+        if found is not None:
+            return found[0], found[1]
+    return agnostic.divergence_and_alpha_gradient(x, y, order, door=door, where=where, axis=axis, xp=xp)
+
+
+def _plain(x: Tensor, y: Tensor, order: Order, where: Tensor | None, door: Door, axis: Axis) -> tuple[Any, ...]:
+    if order.static:
+        return _Static(order, door, axis), x, y, None, None, None, where
+    return _Static(None, door, axis), x, y, *order, where

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from array_api_compat import torch as torch_namespace
-from torch.autograd import forward_ad
 
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.measures import Measure
@@ -23,7 +22,7 @@ from renyi_core._kernels.state import Door, Order
 
 from . import _blocks as blocks
 from . import _gpu as gpu
-from ._function import differentiable, sum_to
+from ._function import differentiable, is_plain, sum_to
 
 Tensor = Any
 Axis = tuple[int, ...]
@@ -197,17 +196,6 @@ def entropy(
     return _apply_value(static, *_tensors(x, order, where))
 
 
-def _is_plain(*args: Any) -> bool:
-    """Return whether no derivative is asked for by torch's own means."""
-    if torch.compiler.is_compiling():
-        return False
-    tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        return False
-    unpack: Any = forward_ad.unpack_dual
-    return all(unpack(tensor).tangent is None for tensor in tensors)
-
-
 def entropy_and_gradient(
     x: Tensor,
     order: Order,
@@ -221,7 +209,7 @@ def entropy_and_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Overlay renyi_core._kernels.entropy.entropy_and_gradient; differentiable by torch's own means."""
     both = None
-    if _is_plain(x, order.alpha, scale):
+    if is_plain(x, order.alpha, scale):
         both = gpu.gradient(x, order, where, axis, door, measure, scale, full=gpu.keeps_digits(x))
         if both is None:
             both = blocks.gradient(x, order, where, axis, door, measure, scale)
@@ -236,7 +224,7 @@ def entropy_and_alpha_gradient(
     x: Tensor, order: Order, *, door: Door, measure: Measure, where: Tensor | None, axis: Axis, xp: Any
 ) -> tuple[Tensor, Tensor]:
     """Overlay renyi_core._kernels.entropy.entropy_and_alpha_gradient; differentiable by torch's own means."""
-    both = blocks.alpha_gradient(x, order, where, axis, door, measure) if _is_plain(x, order.alpha) else None
+    both = blocks.alpha_gradient(x, order, where, axis, door, measure) if is_plain(x, order.alpha) else None
     if both is None:
         return agnostic.entropy_and_alpha_gradient(x, order, door=door, measure=measure, where=where, axis=axis, xp=xp)
     return both
@@ -255,7 +243,7 @@ def entropy_hvp(
 ) -> Tensor:
     """Overlay renyi_core._kernels.entropy.entropy_hvp; differentiable by torch's own means."""
     result = None
-    if _is_plain(x, vector, order.alpha, scale):
+    if is_plain(x, vector, order.alpha, scale):
         result = blocks.product(x, vector, order, where, axis, measure, scale)
     if result is None:
         return agnostic.entropy_hvp(x, vector, order, measure=measure, where=where, axis=axis, xp=xp, scale=scale)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 Tensor = Any
 
-__all__ = ["differentiable", "pull", "sum_to"]
+__all__ = ["differentiable", "is_plain", "pull", "sum_to"]
 
 
 def differentiable(
@@ -122,3 +123,14 @@ def _push(pure: Callable[..., Tensor], static: Any, tensors: Sequence[Any], tang
 def sum_to(values: Tensor, like: Tensor) -> Tensor:
     """Return the sum over what ``like`` was broadcast along, in its shape and dtype."""
     return values.sum_to_size(like.shape).to(like.dtype)
+
+
+def is_plain(*args: Any) -> bool:
+    """Return whether no derivative is asked for by torch's own means."""
+    if torch.compiler.is_compiling():
+        return False
+    tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        return False
+    unpack: Any = forward_ad.unpack_dual
+    return all(unpack(tensor).tangent is None for tensor in tensors)
