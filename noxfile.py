@@ -29,7 +29,7 @@ INTEGRATIONS = {
     "page": [["transformers", "trl", "lightning", "jax"], ["optax", "flax"], ["tests/test_training_page.py"]],
 }
 EXAMPLES = {
-    "rl": ["torch>=2.6", "stable-baselines3>=2.4"],
+    "rl": [],
     "gan": ["torch>=2.6"],
     "text": ["torch>=2.6"],
     "clustering": ["torch>=2.6"],

@@ -24,6 +24,8 @@ import rl_explore  # noqa: E402
 import rl_grid  # noqa: E402
 import rl_robot  # noqa: E402
 
+import renyi_core as renyi  # noqa: E402
+
 PAGE = (ROOT / "docs" / "rl.md").read_text(encoding="utf-8")
 
 
@@ -34,6 +36,12 @@ def results(part):
 def cell(rows, measure, digits):
     mean, deviation = harness.moments(rows, measure)
     return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+
+
+def percent(rows, measure):
+    mean, deviation = (100 * value for value in harness.moments(rows, measure))
+    digits = 2 if mean < 10 else 0
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f} %"
 
 
 def order(alpha):
@@ -114,6 +122,73 @@ class TestExplore:
             on_page(order(alpha), *(f"{share:.2f}" for share in shares))
         others = [row["far"] for row in rows if row["entropy"] == "actions" or row["beta"] == 0]
         assert max(others) < 0.005  # what the page says of the rest
+
+
+class TestAnswers:
+    @pytest.fixture
+    def small(self, monkeypatch):
+        for name, value in (("TASKS", 2), ("STEPS", 250), ("PRETRAINING", 150)):
+            monkeypatch.setattr(rl_answers, name, value)
+
+    @pytest.mark.usefixtures("small")
+    def test_claim(self):
+        """Order 2 keeps the right answers apart without the leak; 1/2 leaks, and Shannon's bears less weight."""
+        plain, half, shannon, two = (
+            rl_answers.run(3, rl_answers.Setting(500, alpha, beta, 0.0), 100)
+            for alpha, beta in ((1.0, 0.0), (0.5, 0.2), (1.0, 0.3), (2.0, 0.3))
+        )
+        assert plain["distinct"].max() < 20
+        assert two["distinct"].min() > 60
+        assert two["leak"].max() < 0.05
+        assert two["right"].min() > 0.95
+        assert half["leak"].min() > 0.15
+        assert shannon["leak"].min() > 0.4
+
+    @pytest.mark.usefixtures("small")
+    def test_sampled_as_measured(self):
+        """The exact shares are those of the answers sampled, and useless tokens come as often as they should."""
+        generators = [np.random.default_rng(seed) for seed in range(2)]
+        policy = rl_answers.pretrain(generators, 30)
+        exact = rl_answers.measures(policy)
+        probs = np.exp(rl_grid.log_softmax(policy.logits()))
+        rewards, first, whole = [], [], []
+        for _ in range(60):
+            _, tokens, written, right = rl_answers.sample(probs, generators)
+            rewards.append(right.mean(axis=(1, 2)))
+            first.append(tokens[0])
+            whole.append((written & (tokens < rl_answers.DIGITS))[-1].mean(axis=(1, 2)))
+        sigma = 0.5 / math.sqrt(60 * 2 * rl_answers.GROUP)
+        assert np.abs(np.mean(rewards, axis=0) - exact["right"]).max() < 4 * sigma
+        assert np.abs(1 - np.mean(whole, axis=0) - exact["leak"]).max() < 4 * sigma
+        for run in range(2):
+            found = np.bincount(np.concatenate(first, axis=-1)[run, 0], minlength=30) / (60 * rl_answers.GROUP)
+            assert np.abs(found - probs[run, 0]).max() < 4 * 0.5 / math.sqrt(60 * rl_answers.GROUP)
+
+    def test_page(self):
+        rows = results("answers")
+        assert len(rows) == 8 * len(rl_answers.settings(full=True))
+        found = harness.groups(rl_answers.table(rows), rl_answers.Setting._fields)
+        for (vocabulary, alpha, beta, target), same in found.items():
+            weight = f"target {target:g}" if target else f"{beta:g}"
+            name = order(alpha) if beta or target else "–"
+            measures = [cell(same, "right", 3), cell(same, "distinct", 0), percent(same, "leak")]
+            on_page(f"{vocabulary:,}", name, weight, *measures)
+        found = harness.groups(rows, rl_answers.Setting._fields)
+        for alpha in rl_answers.ALPHAS:
+            sweep = [found[rl_answers.VOCABULARY, alpha, beta, 0] for beta in rl_answers.BETAS]
+            on_page(f"leak, α = {order(alpha)}", *(percent(same, "leak") for same in sweep))
+            on_page(f"distinct, α = {order(alpha)}", *(cell(same, "distinct", 0) for same in sweep))
+        plain = found[rl_answers.VOCABULARY, 1, 0, 0]
+        before = [f"{harness.moments(plain, f'{name} before')[0]:.2f}" for name in ("right", "leak")]
+        distinct = f"{harness.moments(plain, 'distinct before')[0]:.0f}"
+        assert f"Before tuning they are {before[0]}, {distinct} and {before[1]}." in PAGE
+
+    @pytest.mark.parametrize("n", [1_000, 100_000])
+    def test_pull_on_the_tail(self, n):
+        logits = np.log(np.concatenate([[0.99], np.full(n, 0.01 / n)]))
+        gradient = renyi.grad(renyi.entropy_from_logits)
+        orders = (0.5, 1.0, 2.0, 4.0, math.inf)
+        on_page(f"{n:,}", *(f"{gradient(logits, alpha)[1:].sum():.4f}" for alpha in orders))
 
 
 class TestCommand:

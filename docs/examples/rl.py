@@ -5,7 +5,6 @@
 robot    a gridworld with 252 shortest paths: how many of them a policy keeps, and what for
 answers  GRPO on answers that a program checks, 10 useful tokens among 1,000: diversity against the leak into the tail
 explore  a room with a near goal that deceives: a bonus on the states that are visited
-control  Soft Actor-Critic through Stable-Baselines3: goals to four sides
 
 Without --part, all of them. Each prints a table and writes its runs, rl_PART.csv, and a figure, rl_PART.png.
 """
@@ -41,7 +40,7 @@ def main(argv=None):
         rows = together(part.run, settings, seeds=options.seeds, workers=options.workers, description=name)
         write_csv(rows, options.output / f"rl_{name}.csv")
         print_table(part.table(rows), by=part.Setting._fields, measures=list(part.MEASURES), digits=part.MEASURES)
-        print(" ".join(part.__doc__.split()))
+        print(f"Mean ± standard deviation over the seeds.\n{part.LEGEND}")
         figure = Figure(figsize=(6.4, 7.2), layout="constrained")
         part.draw(rows, figure)
         figure.savefig(options.output / f"rl_{name}.png", dpi=110)

@@ -21,6 +21,9 @@ ALPHAS = (0.5, 1.0, 2.0, 4.0, math.inf)
 BETAS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 ACTION_BETAS = (0.05, 0.1, 0.2, 0.4)
 MEASURES = {"far": 2, "near": 2}
+LEGEND = """\
+far, near: the share of episodes that end in the far goal, of 1, and in the near one, of 0.5. The entropy is of the
+visits to states or of the actions in them. The β of each order: that which reaches the far goal most often."""
 
 
 class Setting(NamedTuple):
