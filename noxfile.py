@@ -28,6 +28,12 @@ INTEGRATIONS = {
     ],
     "page": [["transformers", "trl", "lightning", "jax"], ["optax", "flax"], ["tests/test_training_page.py"]],
 }
+EXAMPLES = {
+    "rl": [],
+    "gan": ["torch>=2.6"],
+    "text": ["torch>=2.6"],
+    "clustering": ["torch>=2.6"],
+}
 FLOORS = ["numpy==2.1.0", "array-api-compat==1.12.0", "array-api-strict==2.4.1"]
 BARE = """
 import sys, time
@@ -120,6 +126,16 @@ def quickstart(session: nox.Session) -> None:
     """Train a classifier with the entropy bonus and draw what α does."""
     session.install(".[examples]")
     session.run("python", "docs/examples/quickstart.py", *session.posargs)
+
+
+@nox.session(default=False)
+def example(session: nox.Session) -> None:
+    """Run an application and print its table: ``nox -s example -- rl|gan|text|clustering [--full]``."""
+    names, options = session.posargs[:1], session.posargs[1:]
+    if not names or names[0] not in EXAMPLES:
+        session.error(f"which one? nox -s example -- {'|'.join(EXAMPLES)} [--full]")
+    session.install(".[examples]", *EXAMPLES[names[0]])
+    session.run("python", f"docs/examples/{names[0]}.py", *options)
 
 
 @nox.session(default=False)

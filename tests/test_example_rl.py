@@ -1,0 +1,217 @@
+"""The reinforcement-learning application: its claims in small, its page against its results, its command."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BACKENDS = ("numpy",)
+pytestmark = pytest.mark.usefixtures("backend")
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "docs" / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("tqdm")
+import harness  # noqa: E402
+import rl  # noqa: E402
+import rl_answers  # noqa: E402
+import rl_explore  # noqa: E402
+import rl_grid  # noqa: E402
+import rl_robot  # noqa: E402
+
+import renyi_core as renyi  # noqa: E402
+
+PAGE = (ROOT / "docs" / "rl.md").read_text(encoding="utf-8")
+
+
+def results(part):
+    return harness.read_csv(EXAMPLES / "results" / f"rl_{part}.csv")
+
+
+def cell(rows, measure, digits):
+    mean, deviation = harness.moments(rows, measure)
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+
+
+def percent(rows, measure):
+    mean, deviation = (100 * value for value in harness.moments(rows, measure))
+    digits = 2 if mean < 10 else 0
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f} %"
+
+
+def order(alpha):
+    return {0.5: "1/2", math.inf: "∞"}.get(alpha, f"{alpha:g}")
+
+
+def on_page(*cells):
+    line = f"| {' | '.join(cells)} |"
+    assert line in PAGE.splitlines(), line
+
+
+class TestRobot:
+    def test_claim(self):
+        """A bonus keeps many paths, and they serve when one is blocked; a larger order loses less optimality."""
+        plain, half, two = (
+            rl_robot.run(5, rl_robot.Setting(alpha, beta), 100) for alpha, beta in ((1.0, 0.0), (0.5, 0.2), (2.0, 0.3))
+        )
+        assert plain["paths"].max() < 25
+        assert two["paths"].min() > 110
+        assert two["damaged"].min() - plain["damaged"].max() > 0.2
+        assert half["optimal"].mean() < 0.98
+        assert two["optimal"].mean() > 0.985
+
+    def test_paths(self):
+        """The paths are different, stay on the map and end at the goal."""
+        cells, actions = rl_robot.shortest_paths()
+        assert len({tuple(row) for row in actions}) == math.comb(10, 5)
+        reached = rl_robot.OPEN.following[cells, actions]
+        assert (reached[:, :-1] == cells[:, 1:]).all()
+        assert (reached[:, -1] == rl_robot.SIDE**2 - 1).all()
+        assert (cells[:, 0] == 0).all()
+
+    def test_played_as_measured(self):
+        """The exact probabilities are those of the episodes that are played, also past a block."""
+        logits = np.random.default_rng(0).normal(size=(1, 36, 4))
+        logits[..., :2] += 1.5
+        policy = np.exp(rl_grid.log_softmax(logits))
+        blocks = rl_robot.blocked()
+        assert len(blocks) == 23
+        for world in (rl_robot.OPEN, blocks[7]):
+            exact = rl_grid.occupancy(world, policy, rl_grid.HORIZON)[0, 35]
+            played = [rl_grid.play(world, logits, [np.random.default_rng(seed)]) for seed in range(60)]
+            share = np.mean([(reached[:, 0] == 35).any(axis=0) for _, _, reached, _ in played])
+            assert 0.2 < exact < 0.98
+            assert abs(share - exact) < 4 * 0.5 / math.sqrt(60 * rl_grid.EPISODES)
+
+    def test_page(self):
+        rows = results("robot")
+        assert len(rows) == 8 * len(rl_robot.settings(full=True))
+        for level in (0.99, 0.98):
+            chosen = harness.groups(rl_robot.table(rows, level), rl_robot.Setting._fields)
+            assert len(chosen) == 7
+            for (alpha, beta, temperature), same in chosen.items():
+                names = ("–", f"0, temperature {temperature:g}") if beta == 0 else (order(alpha), f"{beta:g}")
+                measures = [cell(same, measure, digits) for measure, digits in rl_robot.MEASURES.items()]
+                on_page(f"{100 * level:.0f} %", *names, *measures)
+        found = harness.groups(rows, rl_robot.Setting._fields)
+        near = [found[1, beta, 1] for beta in (0.125, 0.15, 0.175)]
+        assert [round(harness.moments(same, "paths")[0]) for same in near] == [143, 163, 151]
+        assert all(0.989 <= harness.moments(same, "optimal")[0] < 0.99 for same in near)
+        strong = [f"{harness.moments(found[alpha, 0.7, 1], 'optimal')[0]:.2f}" for alpha in (1, 2, 0.5)]
+        assert strong == ["0.10", "0.01", "0.35"]
+
+
+class TestExplore:
+    def test_claim(self):
+        """Nothing but the entropy of the visits finds the far goal."""
+        for setting in (("states", 1.0, 0.0), ("actions", 1.0, 0.2)):
+            assert rl_explore.run(3, rl_explore.Setting(*setting), 100)["far"].max() < 0.1
+        assert rl_explore.run(3, rl_explore.Setting("states", 2.0, 0.05), 100)["far"].min() > 0.9
+
+    def test_page(self):
+        rows = results("explore")
+        assert len(rows) == 8 * len(rl_explore.settings(full=True))
+        found = harness.groups(rows, rl_explore.Setting._fields)
+        for alpha in rl_explore.ALPHAS:
+            shares = [harness.moments(found["states", alpha, beta], "far")[0] for beta in rl_explore.BETAS]
+            on_page(order(alpha), *(f"{share:.2f}" for share in shares))
+        others = [row["far"] for row in rows if row["entropy"] == "actions" or row["beta"] == 0]
+        assert max(others) < 0.005  # what the page says of the rest
+
+
+class TestAnswers:
+    @pytest.fixture
+    def small(self, monkeypatch):
+        for name, value in (("TASKS", 2), ("STEPS", 250), ("PRETRAINING", 150)):
+            monkeypatch.setattr(rl_answers, name, value)
+
+    @pytest.mark.usefixtures("small")
+    def test_claim(self):
+        """Order 2 keeps the right answers apart without the leak; 1/2 leaks, and Shannon's bears less weight."""
+        plain, half, shannon, two = (
+            rl_answers.run(3, rl_answers.Setting(500, alpha, beta, 0.0), 100)
+            for alpha, beta in ((1.0, 0.0), (0.5, 0.2), (1.0, 0.3), (2.0, 0.3))
+        )
+        assert plain["distinct"].max() < 20
+        assert two["distinct"].min() > 60
+        assert two["leak"].max() < 0.05
+        assert two["right"].min() > 0.95
+        assert half["leak"].min() > 0.15
+        assert shannon["leak"].min() > 0.4
+
+    @pytest.mark.usefixtures("small")
+    def test_sampled_as_measured(self):
+        """The exact shares are those of the answers sampled, and useless tokens come as often as they should."""
+        generators = [np.random.default_rng(seed) for seed in range(2)]
+        policy = rl_answers.pretrain(generators, 30)
+        exact = rl_answers.measures(policy)
+        probs = np.exp(rl_grid.log_softmax(policy.logits()))
+        rewards, first, whole = [], [], []
+        for _ in range(60):
+            _, tokens, written, right = rl_answers.sample(probs, generators)
+            rewards.append(right.mean(axis=(1, 2)))
+            first.append(tokens[0])
+            whole.append((written & (tokens < rl_answers.DIGITS))[-1].mean(axis=(1, 2)))
+        sigma = 0.5 / math.sqrt(60 * 2 * rl_answers.GROUP)
+        assert np.abs(np.mean(rewards, axis=0) - exact["right"]).max() < 4 * sigma
+        assert np.abs(1 - np.mean(whole, axis=0) - exact["leak"]).max() < 4 * sigma
+        for run in range(2):
+            found = np.bincount(np.concatenate(first, axis=-1)[run, 0], minlength=30) / (60 * rl_answers.GROUP)
+            assert np.abs(found - probs[run, 0]).max() < 4 * 0.5 / math.sqrt(60 * rl_answers.GROUP)
+
+    def test_page(self):
+        rows = results("answers")
+        assert len(rows) == 8 * len(rl_answers.settings(full=True))
+        found = harness.groups(rl_answers.table(rows), rl_answers.Setting._fields)
+        for (vocabulary, alpha, beta, target), same in found.items():
+            weight = f"target {target:g}" if target else f"{beta:g}"
+            name = order(alpha) if beta or target else "–"
+            measures = [cell(same, "right", 3), cell(same, "distinct", 0), percent(same, "leak")]
+            on_page(f"{vocabulary:,}", name, weight, *measures)
+        found = harness.groups(rows, rl_answers.Setting._fields)
+        for alpha in rl_answers.ALPHAS:
+            sweep = [found[rl_answers.VOCABULARY, alpha, beta, 0] for beta in rl_answers.BETAS]
+            on_page(f"leak, α = {order(alpha)}", *(percent(same, "leak") for same in sweep))
+            on_page(f"distinct, α = {order(alpha)}", *(cell(same, "distinct", 0) for same in sweep))
+        plain = found[rl_answers.VOCABULARY, 1, 0, 0]
+        before = [f"{harness.moments(plain, f'{name} before')[0]:.2f}" for name in ("right", "leak")]
+        distinct = f"{harness.moments(plain, 'distinct before')[0]:.0f}"
+        assert f"Before tuning they are {before[0]}, {distinct} and {before[1]}." in PAGE
+
+    @pytest.mark.parametrize("n", [1_000, 100_000])
+    def test_pull_on_the_tail(self, n):
+        logits = np.log(np.concatenate([[0.99], np.full(n, 0.01 / n)]))
+        gradient = renyi.grad(renyi.entropy_from_logits)
+        orders = (0.5, 1.0, 2.0, 4.0, math.inf)
+        on_page(f"{n:,}", *(f"{gradient(logits, alpha)[1:].sum():.4f}" for alpha in orders))
+
+
+class TestCommand:
+    @pytest.mark.parametrize("name", rl.PARTS)
+    def test_runs(self, name, tmp_path, monkeypatch, capsys):
+        for module, iterations in ((rl_robot, "ITERATIONS"), (rl_explore, "ITERATIONS"), (rl_answers, "STEPS")):
+            monkeypatch.setattr(module, iterations, 2)
+        monkeypatch.setattr(rl_answers, "TASKS", 1)
+        monkeypatch.setattr(rl_answers, "PRETRAINING", 20)
+        monkeypatch.setattr(rl_answers, "CORRECT", 0.0)
+        monkeypatch.setattr(rl_robot, "OPTIMAL", 0.0)
+        rl.main(["--part", name, "--seeds", "2", "--workers", "1", "--output", str(tmp_path)])
+        part = sys.modules[f"rl_{name}"]
+        rows = harness.read_csv(tmp_path / f"rl_{name}.csv")
+        assert len(rows) == 2 * len(part.settings(full=False))
+        assert (tmp_path / f"rl_{name}.png").read_bytes().startswith(b"\x89PNG")
+        printed = capsys.readouterr().out
+        assert all(measure in printed for measure in part.MEASURES)
+
+    def test_runs_do_not_depend_on_their_neighbours(self, monkeypatch):
+        monkeypatch.setattr(rl_robot, "ITERATIONS", 3)
+        setting = rl_robot.Setting(2.0, 0.3)
+        together = rl.together(rl_robot.run, [setting], seeds=3, workers=1, description="")
+        alone = rl_robot.run(1, setting, 2)
+        assert [row["seed"] for row in together] == [0, 1, 2]
+        assert together[2]["paths"] == pytest.approx(alone["paths"][0], rel=1e-12)
