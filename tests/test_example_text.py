@@ -125,12 +125,15 @@ def test_claim(modules):
 def test_operating_points(modules):
     text = modules[0]
     generator = torch.Generator().manual_seed(0)
-    logits = 4 * torch.randn(2000, 200, generator=generator)
+    logits = 5 * torch.randn(2000, 200, generator=generator)
     targets = torch.multinomial(torch.softmax(logits / 2, dim=1), 1, generator=generator)[:, 0]
     points = text.operating_points((logits, targets), (logits, targets))
     for entropy in text.ENTROPIES:
         assert text.mean_entropy(logits / points[f"entropy {entropy:g}"]) == pytest.approx(entropy, abs=1e-3)
-    assert ("perplexity" in points) == (text.perplexity((logits, targets), points["best"]) < text.PERPLEXITY)
+    assert text.perplexity((logits, targets), points["perplexity"]) == pytest.approx(text.PERPLEXITY, rel=1e-3)
+    assert points["perplexity"] < points["best"]
+    # nowhere as good as that
+    assert "perplexity" not in text.operating_points((logits, targets), (logits, targets.flip(0)))
 
 
 def test_end_to_end(modules, tmp_path, monkeypatch, capsys):
@@ -178,3 +181,56 @@ def test_page(modules):
     assert shown == expected
     (real,) = harness.read_csv(RESULTS / "text_real.csv")
     assert "| " + " | ".join(f"{real[name]:.3f}" for name in text.MEASURES[1:]) + " |" in page
+    plan = text.PLAN
+    words = " ".join(page.split())
+    for part in (
+        f"The vocabulary is the {plan.vocabulary - 2} most",
+        f"GRU of {plan.hidden} units, embeddings of {plan.embedding},",
+        f"{plan.epochs} epochs over the shuffled paragraphs in {plan.batch} rows, windows of {plan.window} words",
+        f"rises to {plan.rate}",
+        f"Of {plan.texts} texts of {plan.length} words",
+    ):
+        assert part in words
+
+
+def test_what_the_page_says(modules):
+    """Seed by seed, or against the deviation over the seeds."""
+    text, _, _, harness = modules
+    rows = harness.read_csv(RESULTS / "text.csv")
+
+    def values(term, point, measure):
+        return np.asarray(
+            [row[measure] for row in text.at(text.only(rows, text.WEIGHTS), point) if row["term"] == term]
+        )
+
+    for term in ("α = 1/2", "Shannon", "α = 2", "smoothing"):
+        # every term does as trained what it is for
+        for measure, sign in (("perplexity", -1), ("distinct bigrams", 1), ("self-BLEU", -1)):
+            difference = values(term, "trained", measure) - values("none", "trained", measure)
+            assert (sign * difference > 0).all(), (term, measure)
+        # and is then no better than without it, once both have their temperature
+        for measure, sign in (("perplexity", -1), ("distinct bigrams", 1), ("self-BLEU", -1)):
+            difference = values(term, "best", measure) - values("none", "best", measure)
+            assert sign * difference.mean() < difference.std(ddof=1), (term, measure)
+    assert (values("smoothing", "best", "perplexity") < values("none", "best", "perplexity")).sum() == 3
+    # at one entropy, and at the diversity of the test text, this is the order of the perplexities
+    order = ("smoothing", "Shannon", "none", "α = 2")
+    means = [values(term, "entropy 2", "perplexity").mean() for term in order]
+    assert means == sorted(means)
+    (real,) = harness.read_csv(RESULTS / "text_real.csv")
+    for measure in ("distinct bigrams", "self-BLEU"):
+        away = {term: abs(values(term, "trained", measure).mean() - real[measure]) for term in text.WEIGHTS}
+        assert min(away, key=away.get) == "none"
+    crossings = []
+    for term in order:
+        x, y = (
+            [values(term, f"entropy {entropy:g}", measure).mean() for entropy in text.ENTROPIES]
+            for measure in ("distinct bigrams", "perplexity")
+        )
+        crossings.append(np.interp(real["distinct bigrams"], x, np.log(y)))
+    assert crossings == sorted(crossings)
+    # the texts of α = 2 are the more diverse ones there, and at one perplexity
+    for point in ("entropy 2", "perplexity"):
+        for measure, sign in (("distinct bigrams", 1), ("self-BLEU", -1)):
+            difference = values("α = 2", point, measure) - values("none", point, measure)
+            assert sign * difference.mean() > difference.std(ddof=1), (point, measure)

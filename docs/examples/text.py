@@ -5,8 +5,9 @@ the documentation topics inside Python's own distribution until it is too sure o
 
     python docs/examples/text.py
 
-Each model is then sampled at several temperatures. It prints tables: as trained; each model at the temperature that is
-best for it on validation text; all models at one entropy of their predictions. It saves the numbers and a figure.
+Each model is then measured and sampled at several temperatures. It prints tables: as trained; each model at the
+temperature that is best for it on validation text; all models at one entropy of their predictions, and at one
+perplexity. It saves the numbers and a figure.
 """
 
 import functools
@@ -31,8 +32,8 @@ TERMS = {
     "α = 2": EntropyBonus(alpha=2.0),
     "smoothing": LabelSmoothing(),
 }
-GRID = (0.1, 0.2)
-WEIGHTS = {"none": 0.0, "α = 1/2": 0.1, "Shannon": 0.2, "α = 2": 0.2, "smoothing": 0.1}  # the best of --full
+GRID = (0.1, 0.2)  # of --full
+WEIGHTS = {"none": 0.0, "α = 1/2": 0.1, "Shannon": 0.2, "α = 2": 0.2, "smoothing": 0.1}
 # every model is sampled where its predictions on the test text have these entropies, and at this perplexity
 ENTROPIES = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 PERPLEXITY = 30.0
