@@ -18,9 +18,9 @@ from tqdm import tqdm
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def parse(description, *, seeds, argv=None):
-    """Read the command line that every application has."""
-    parser = argparse.ArgumentParser(description=description)
+def parse(description, *, seeds, argv=None, parents=()):
+    """Read the command line that every application has; ``parents``: parsers of the options that one has besides."""
+    parser = argparse.ArgumentParser(description=description, parents=parents)
     parser.add_argument("--full", action="store_true", help="the complete sweep, whose results the docs draw")
     parser.add_argument("--seeds", type=int, default=seeds, help=f"runs of each setting (default: {seeds})")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: one a core)")
