@@ -32,7 +32,7 @@ PLAN = network.Plan()
 ALPHAS = (0.5, 1.0, 2.0, 4.0, math.inf)
 WEIGHTS, WEIGHTS_FULL = (0.1, 0.2, 0.5), (0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 MEASURES = ("accuracy", "NMI", "clusters", "balance")
-DIGITS = {"accuracy": 3, "NMI": 3, "clusters": 1, "balance": 2}
+DIGITS = {"accuracy": 3, "NMI": 3, "clusters": 1, "balance": 3}
 USED = 0.01  # the share of the images that makes a cluster count as used
 
 
@@ -44,6 +44,8 @@ class Setting(NamedTuple):
 
 
 NONE, KMEANS = Setting("none", 0.0), Setting("k-means", "–")
+# collapsed, half collapsed, as it should be, and even without a meaning
+GALLERY = (NONE, Setting(1.0, 0.1), Setting(2.0, 0.5), Setting(math.inf, 0.5))
 
 
 def settings(weights):
@@ -119,19 +121,17 @@ def draw_map(axes, rows):
     axes.imshow(values[:1, -1:], aspect="auto", extent=(last - 0.5, last + 0.5, len(alphas) - 0.5, -0.5), **style)
 
     def label(x, y, key):
-        light = accuracy[key] < 0.6
+        light = accuracy[key] < 0.5
         axes.text(x, y - 0.06, f"{accuracy[key]:.2f}", ha="center", va="center", color="white" if light else "black")
         below = f"{clusters[key]:.2g} of 10" if clusters[key] < network.CLUSTERS else "all 10"
-        axes.text(x, y + 0.27, below, ha="center", va="center", size=7, color="white" if light else "black")
+        axes.text(x, y + 0.27, below, ha="center", va="center", size=8, color="white" if light else "black")
 
-    for y, alpha in enumerate(alphas):
-        for x, key in enumerate(keys[y][1:-1], 1):
+    for y, line in enumerate(keys):
+        for x, key in enumerate(line[1:-1], 1):
             label(x, y, key)
-        edge = len(weights) if end[alpha] is None else weights.index(end[alpha])
-        axes.plot([edge - 0.5] * 2, [y - 0.5, y + 0.5], color="#e3342f", lw=3, solid_capstyle="butt")
-        if y:
-            axes.plot([before - 0.5, edge - 0.5], [y - 0.5] * 2, color="#e3342f", lw=3)
-        before = edge
+    edges = [len(weights) if end[alpha] is None else weights.index(end[alpha]) for alpha in alphas]
+    bounds = [y + side for y in range(len(alphas)) for side in (-0.5, 0.5)]
+    axes.plot(np.repeat(edges, 2) - 0.5, bounds, color="#e3342f", lw=3, solid_joinstyle="miter")
     middle = (len(alphas) - 1) / 2
     label(0, middle, tuple(NONE))
     label(last, middle, tuple(KMEANS))
@@ -158,18 +158,15 @@ def draw_clusters(axes, setting, seed, plan, arrays):
     axes.set_title(f"{name}: accuracy {scores(digits, found)['accuracy']:.2f}", loc="left", size=9)
 
 
-def draw(rows, gallery, path, plan, arrays):
-    figure = Figure(figsize=(6.4, 7.2), layout="constrained")
-    grid = figure.add_gridspec(1 + len(gallery), 1, height_ratios=[4.4] + [1] * len(gallery))
+def draw(rows, path, plan=PLAN, arrays="numpy"):
+    figure = Figure(figsize=(6.4, 7.6), layout="constrained")
+    grid = figure.add_gridspec(1 + len(GALLERY), 1, height_ratios=[5.2] + [1] * len(GALLERY))
     axes = figure.add_subplot(grid[0])
     figure.colorbar(draw_map(axes, rows), ax=axes, label="accuracy", location="top", aspect=50, shrink=0.6)
     axes.set_title("Right of the red line no run loses a cluster", loc="left", weight="bold", size=11)
-    for place, setting in enumerate(gallery, 1):
+    for place, setting in enumerate(GALLERY, 1):
         draw_clusters(figure.add_subplot(grid[place]), setting, 0, plan, arrays)
     figure.savefig(path, dpi=130)
-
-
-GALLERY = (NONE, Setting(1.0, 0.1), Setting(4.0, 0.1))
 
 
 def main(argv=None, plan=PLAN, weights=WEIGHTS):
@@ -190,7 +187,7 @@ def main(argv=None, plan=PLAN, weights=WEIGHTS):
             f"α = {show(alpha)}: "
             + (f"no cluster lost from λ = {weight:g} on" if weight else "clusters lost at each λ")
         )
-    draw(rows, GALLERY, options.output / "clustering.png", plan, options.arrays)
+    draw(rows, options.output / "clustering.png", plan, options.arrays)
     print(f"Figure: {options.output / 'clustering.png'}")
 
 

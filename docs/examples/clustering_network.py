@@ -69,16 +69,16 @@ class Adam:
     def __init__(self, parameters, rate):
         xp = array_namespace(*parameters)
         self.parameters, self.rate, self.step = parameters, rate, 0
-        self.moments = [(xp.zeros_like(p), xp.zeros_like(p)) for p in parameters]
+        self.first, self.second = ([xp.zeros_like(p) for p in parameters] for _ in range(2))
 
     def update(self, gradients):
         self.step += 1
         rate = self.rate * math.sqrt(1 - 0.999**self.step) / (1 - 0.9**self.step)
         xp = array_namespace(*gradients)
-        for p, g, (first, second) in zip(self.parameters, gradients, self.moments, strict=True):
-            first += 0.1 * (g - first)
-            second += 0.001 * (g * g - second)
-            p -= rate * first / (xp.sqrt(second) + 1e-8)
+        for i, g in enumerate(gradients):
+            self.first[i] += 0.1 * (g - self.first[i])
+            self.second[i] += 0.001 * (g * g - self.second[i])
+            self.parameters[i] -= rate * self.first[i] / (xp.sqrt(self.second[i]) + 1e-8)
 
 
 def distort(images, plan, rng, asarray):
