@@ -183,10 +183,8 @@ def main(argv=None, plan=PLAN, weights=WEIGHTS):
         f"clusters: those with at least {USED:.0%} of the images. balance: exp(H_1) of the clusters' sizes, over 10."
     )
     for alpha, weight in ends(rows).items():
-        print(
-            f"α = {show(alpha)}: "
-            + (f"no cluster lost from λ = {weight:g} on" if weight else "clusters lost at each λ")
-        )
+        where = f"no cluster lost from λ = {weight:g} on" if weight else "clusters lost at the largest λ, too"
+        print(f"α = {show(alpha)}: {where}")
     draw(rows, options.output / "clustering.png", plan, options.arrays)
     print(f"Figure: {options.output / 'clustering.png'}")
 

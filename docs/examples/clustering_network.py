@@ -41,7 +41,7 @@ class Network:
     """Logits of the clusters, ``relu(x @ w1 + b1) @ w2 + b2``, and the gradients of its parameters."""
 
     def __init__(self, hidden, middle, rng, asarray):
-        # three times and half of the usual size: pixels vary by 0.2 on average, and no cluster should lead at first
+        # three times and half of the usual size: pixels vary by less than 1, and no cluster should lead at first
         w1 = rng.normal(size=(SIDE * SIDE, hidden)) * 3 * math.sqrt(2 / SIDE**2)
         w2 = rng.normal(size=(hidden, CLUSTERS)) * 0.5 * math.sqrt(2 / hidden)
         # the hidden units see the images about their mean
@@ -100,10 +100,8 @@ def distort(images, plan, rng, asarray):
     padded = xp.reshape(images, (n, SIDE, SIDE))
     padded = xp.concat([xp.zeros_like(padded[:, :1, :]), padded, xp.zeros_like(padded[:, :1, :])], axis=1)
     padded = xp.concat([xp.zeros_like(padded[:, :, :1]), padded, xp.zeros_like(padded[:, :, :1])], axis=2)
-    flat, result = (
-        xp.reshape(padded, (-1,)),
-        plan.noise * asarray(rng.standard_normal((n, SIDE * SIDE), dtype=np.float32)),
-    )
+    flat = xp.reshape(padded, (-1,))
+    result = plan.noise * asarray(rng.standard_normal((n, SIDE * SIDE), dtype=np.float32))
     first = ((SIDE + 2) * top + left).astype(np.int64) + (SIDE + 2) ** 2 * np.arange(n)[:, None]
     for down in (0, 1):
         for right in (0, 1):
@@ -127,7 +125,7 @@ def step(network, images, distorted, balance, plan):
 
 
 def train(images, alpha, weight, seed, *, plan, xp):
-    """Return the cluster of each image, a NumPy array of rows of pixels with values from 0 to 1."""
+    """Return the cluster of each image, an array of ``xp``; the images are rows of pixels from 0 to 1, in NumPy."""
     rng = np.random.default_rng(seed)
 
     def asarray(values):
