@@ -155,7 +155,7 @@ def draw_clusters(axes, setting, seed, plan, arrays):
     axes.imshow(tiles, cmap="gray_r", vmin=0, vmax=1)
     axes.set_axis_off()
     name = "λ = 0" if setting == NONE else f"α = {show(setting.alpha)}, λ = {setting.weight:g}"
-    axes.set_title(f"{name}: accuracy {scores(digits, found)['accuracy']:.2f}", loc="left", size=9)
+    axes.set_title(f"{name}, seed {seed}: accuracy {scores(digits, found)['accuracy']:.2f}", loc="left", size=9)
 
 
 def draw(rows, path, plan=PLAN, arrays="numpy"):
