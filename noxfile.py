@@ -32,7 +32,7 @@ EXAMPLES = {
     "rl": [],
     "gan": ["torch>=2.6"],
     "text": ["torch>=2.6"],
-    "clustering": ["torch>=2.6"],
+    "clustering": [],
 }
 FLOORS = ["numpy==2.1.0", "array-api-compat==1.12.0", "array-api-strict==2.4.1"]
 BARE = """
