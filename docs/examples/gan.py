@@ -6,10 +6,11 @@ which grows as samples move apart. Run it with
 
     python docs/examples/gan.py
 
-It prints modes covered and the share of good samples of the ring, and draws the samples. ``--full`` repeats what
-docs/gan.md shows, with the grid.
+It prints modes covered and the share of good samples, and draws the samples. ``--full`` repeats what docs/gan.md shows.
 """
 
+import functools
+import itertools
 import math
 from typing import NamedTuple
 
@@ -25,7 +26,6 @@ from renyi_core.schedules import Piecewise
 ORDERS = {"1/2": 0.5, "1": 1.0, "2": 2.0, "4": 4.0}
 LATENT, WIDTH, BATCH, LEARNING_RATE = 2, 128, 128, 1e-3
 SAMPLES = 2500  # that the measures are taken of
-FEW = 5  # runs of the settings other than the ring's main ones
 
 
 class Mixture(NamedTuple):
@@ -54,8 +54,10 @@ class Setting(NamedTuple):
     sigma: float
 
 
-RING = [Setting("ring", alpha, beta, 0.25) for alpha, beta in (("none", 0.0), ("1", 0.1), ("2", 0.1))]
-GRID = [Setting("grid", alpha, beta, 0.6) for alpha, beta in (("none", 0.0), ("1", 1.0), ("2", 1.0))]
+MAIN = [
+    *(Setting("ring", alpha, beta, 0.25) for alpha, beta in (("none", 0.0), ("1", 0.1), ("2", 0.1))),
+    *(Setting("grid", alpha, beta, 0.6) for alpha, beta in (("none", 0.0), ("1", 1.0), ("2", 1.0))),
+]
 FURTHER = [
     *(Setting("ring", alpha, 0.1, 0.25) for alpha in ("1/2", "4")),
     Setting("ring", "2", 0.03, 0.25),
@@ -71,45 +73,60 @@ COLOURS = {"none": "#e08a3c", "1": "#8a8f98", "2": "#0b5d8a"}
 MEASURES = ("modes", "quality", "effective")
 
 
-def network(outputs):
-    inner = [torch.nn.Linear(2, WIDTH), torch.nn.ReLU(), torch.nn.Linear(WIDTH, WIDTH), torch.nn.ReLU()]
-    return torch.nn.Sequential(*inner, torch.nn.Linear(WIDTH, outputs))
+def uniform(inputs, shape):
+    return torch.empty(shape).uniform_(-(inputs**-0.5), inputs**-0.5)
 
 
-def draw(mixture, number):
+class Networks(torch.nn.Module):
+    """Networks of two hidden layers, one for each run, that share nothing: their matrices are multiplied as a batch."""
+
+    def __init__(self, runs, outputs):
+        super().__init__()
+        sizes = list(itertools.pairwise((LATENT, WIDTH, WIDTH, outputs)))
+        # as torch.nn.Linear begins
+        self.matrices = torch.nn.ParameterList(uniform(n, (runs, n, m)) for n, m in sizes)
+        self.shifts = torch.nn.ParameterList(uniform(n, (runs, 1, m)) for n, m in sizes)
+
+    def forward(self, x):
+        for layer, (shift, matrix) in enumerate(zip(self.shifts, self.matrices, strict=True)):
+            x = torch.baddbmm(shift, x if layer == 0 else x.relu(), matrix)
+        return x
+
+
+def draw(mixture, *shape):
     """Return samples of the data."""
-    centres = mixture.centres[torch.randint(len(mixture.centres), (number,))]
-    return centres + mixture.deviation * torch.randn(number, 2)
+    centres = mixture.centres[torch.randint(len(mixture.centres), shape)]
+    return centres + mixture.deviation * torch.randn(*shape, 2)
 
 
-def descend(optimizer, loss):
+def descend(optimizer, losses):
+    """Take a step for every run; the losses, of shape (runs, batch), are means over the batch."""
     optimizer.zero_grad()
-    loss.backward(inputs=optimizer.param_groups[0]["params"])
+    losses.mean(dim=1).sum().backward(inputs=optimizer.param_groups[0]["params"])
     optimizer.step()
 
 
-def train(setting, seed, steps=None):
-    """Return samples of the generator after training."""
-    torch.manual_seed(seed)
+def train(setting, runs, steps):
+    """Return samples of each run's generator after training, shape (runs, samples, 2)."""
     mixture = MIXTURES[setting.data]
-    steps = steps or mixture.steps
-    generator, discriminator = network(2), network(1)
+    generator, discriminator = Networks(runs, 2), Networks(runs, 1)
     optimizer, opponent = (
-        torch.optim.Adam(model.parameters(), LEARNING_RATE, fused=True) for model in (generator, discriminator)
+        torch.optim.Adam(networks.parameters(), LEARNING_RATE, fused=True) for networks in (generator, discriminator)
     )
-    term = DiversityTerm(alpha=ORDERS.get(setting.alpha, 2.0), bandwidth=setting.sigma / mixture.unit)
+    order, width = ORDERS.get(setting.alpha, 2.0), setting.sigma / mixture.unit
+    term = DiversityTerm(alpha=order, bandwidth=width, reduction="none")  # one value a batch
     rate = Piecewise([(steps / 2, LEARNING_RATE), (steps, LEARNING_RATE / 20)], interpolation="linear")
     weight = Piecewise([(steps / 2, setting.beta), (steps, 0.0)], interpolation="linear")
 
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = opponent.param_groups[0]["lr"] = rate(step)
-        real, fake = draw(mixture, BATCH) / mixture.unit, generator(torch.randn(BATCH, LATENT))
-        judged_real, judged_fake = discriminator(torch.cat([real, fake.detach()])).chunk(2)
-        descend(opponent, softplus(-judged_real).mean() + softplus(judged_fake).mean())
-        # The second term is all that keeps the modes: -weight * S_alpha of the batch's kernel matrix.
-        descend(optimizer, softplus(-discriminator(fake)).mean() + term(fake, weight=weight(step)))
+        real, fake = draw(mixture, runs, BATCH) / mixture.unit, generator(torch.randn(runs, BATCH, LATENT))
+        on_real, on_fake = discriminator(torch.cat([real, fake.detach()], dim=1)).chunk(2, dim=1)
+        descend(opponent, softplus(-on_real) + softplus(on_fake))
+        # The second term is all that keeps the modes: -weight * S_alpha of the kernel matrix of each run's batch.
+        descend(optimizer, softplus(-discriminator(fake)) + term(fake, weight=weight(step))[:, None, None])
     with torch.no_grad():
-        return mixture.unit * generator(torch.randn(SAMPLES, LATENT))
+        return mixture.unit * generator(torch.randn(runs, SAMPLES, LATENT))
 
 
 def measure(samples, mixture):
@@ -128,9 +145,12 @@ def measure(samples, mixture):
     }
 
 
-def run(setting, seed, steps=None):
-    samples = train(setting, seed, steps)
-    return {**measure(samples, MIXTURES[setting.data]), "samples": samples.numpy()}
+def run(setting, seed, runs, steps=None):
+    """Train a GAN ``runs`` times, all at once."""
+    torch.manual_seed(seed)
+    mixture = MIXTURES[setting.data]
+    samples = train(setting, runs, steps or mixture.steps)
+    return {"runs": [{"run": i, **measure(x, mixture), "samples": x.numpy()} for i, x in enumerate(samples)]}
 
 
 def setting_of(row):
@@ -188,12 +208,12 @@ def draw_runs(axes, rows, data):
 
 def plot(rows, path):
     """Draw the samples of the first run of each main setting, and all its runs as points."""
-    parts = {data: [row for row in rows if setting_of(row) in main] for data, main in (("ring", RING), ("grid", GRID))}
-    parts = {data: part for data, part in parts.items() if part}
+    main = [row for row in rows if setting_of(row) in MAIN]
+    parts = {data: [row for row in main if row["data"] == data] for data in MIXTURES}
     figure = Figure(figsize=(6.4, 2.5 * len(parts) + 2.6), layout="constrained")
     grid = figure.add_gridspec(len(parts) + 1, 3 * len(parts))
     for i, (data, part) in enumerate(parts.items()):
-        for j, row in enumerate(row for row in part if row["seed"] == 0):
+        for j, row in enumerate(row for row in part if row["run"] == 0):
             columns = slice(j * len(parts), (j + 1) * len(parts))
             draw_samples(figure.add_subplot(grid[i, columns]), row, MIXTURES[data])
         draw_runs(figure.add_subplot(grid[-1, 3 * i : 3 * (i + 1)]), part, data)
@@ -202,10 +222,11 @@ def plot(rows, path):
 
 def main(argv=None):
     options = parse(__doc__.partition("\n")[0], seeds=8, argv=argv)
-    few = min(options.seeds, FEW)
-    rows = []
-    for settings, seeds in ((RING, options.seeds), *((GRID, few), (FURTHER, few)) * options.full):
-        rows += study(run, settings, seeds=seeds, workers=options.workers, description=settings[-1].data)
+    settings = [*MAIN, *FURTHER] if options.full else MAIN
+    trained = study(
+        functools.partial(run, runs=options.seeds), settings, seeds=1, workers=options.workers, description="settings"
+    )
+    rows = [{**{name: row[name] for name in Setting._fields}, **one} for row in trained for one in row["runs"]]
     plot(rows, options.output / "gan.png")
     for row in rows:
         del row["samples"]
