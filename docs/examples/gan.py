@@ -56,12 +56,13 @@ class Setting(NamedTuple):
 
 MAIN = [
     *(Setting("ring", alpha, beta, 0.25) for alpha, beta in (("none", 0.0), ("1", 0.1), ("2", 0.1))),
-    *(Setting("grid", alpha, beta, 0.6) for alpha, beta in (("none", 0.0), ("1", 1.0), ("2", 1.0))),
+    *(Setting("grid", alpha, beta, 0.6) for alpha, beta in (("none", 0.0), ("2", 1.0))),
 ]
 FURTHER = [
+    Setting("grid", "1", 1.0, 0.6),
     *(Setting("ring", alpha, 0.1, 0.25) for alpha in ("1/2", "4")),
-    Setting("ring", "2", 0.03, 0.25),
-    *(Setting("ring", "2", 0.1, sigma) for sigma in (0.1, 1.0)),
+    *(Setting("ring", "2", beta, 0.25) for beta in (0.03, 0.3)),
+    *(Setting("ring", "2", 0.1, sigma) for sigma in (0.1, 0.5, 1.0)),
 ]
 # modes covered and good samples in %: A. Srivastava et al., "VEEGAN: reducing mode collapse in GANs using implicit
 # variational learning", NIPS 2017, table 1
@@ -210,13 +211,14 @@ def plot(rows, path):
     """Draw the samples of the first run of each main setting, and all its runs as points."""
     main = [row for row in rows if setting_of(row) in MAIN]
     parts = {data: [row for row in main if row["data"] == data] for data in MIXTURES}
-    figure = Figure(figsize=(6.4, 2.5 * len(parts) + 2.6), layout="constrained")
-    grid = figure.add_gridspec(len(parts) + 1, 3 * len(parts))
+    figure = Figure(figsize=(6.4, 9), layout="constrained")
+    grid = figure.add_gridspec(3, 6, height_ratios=[2.2, 3, 2.4])
     for i, (data, part) in enumerate(parts.items()):
-        for j, row in enumerate(row for row in part if row["run"] == 0):
-            columns = slice(j * len(parts), (j + 1) * len(parts))
-            draw_samples(figure.add_subplot(grid[i, columns]), row, MIXTURES[data])
-        draw_runs(figure.add_subplot(grid[-1, 3 * i : 3 * (i + 1)]), part, data)
+        first = [row for row in part if row["run"] == 0]
+        columns = 6 // len(first)
+        for j, row in enumerate(first):
+            draw_samples(figure.add_subplot(grid[i, j * columns : (j + 1) * columns]), row, MIXTURES[data])
+        draw_runs(figure.add_subplot(grid[2, 3 * i : 3 * (i + 1)]), part, data)
     figure.savefig(path, dpi=150)
 
 
