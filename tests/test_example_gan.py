@@ -106,12 +106,15 @@ def test_page(gan):
 
 
 def test_what_the_page_reads_from_it(gan):
-    from harness import groups, read_csv
+    from harness import groups, moments, read_csv
 
     rows = groups(read_csv(DOCS / "examples" / "results" / "gan.csv"), ("data", "alpha", "beta", "sigma"))
     without, ring = rows["ring", "none", 0, 0.25], [rows["ring", a, 0.1, 0.25] for a in (1, 2, 4)]
     assert {row["modes"] for row in without} >= {0, 8}
     assert max(row["effective"] for row in without) < 6
+    assert f"{moments(without, 'effective')[0]:.1f} in effect" in " ".join(PAGE.split())
+    modes, quality = (moments(rows["ring", 2, 0.1, 1], measure)[0] for measure in ("modes", "quality"))
+    assert f"{modes:.1f} modes and {quality:.1f} % in the mean" in " ".join(PAGE.split())
     for same in ring:
         assert all(row["modes"] == 8 and row["quality"] > 75 and row["effective"] > 7 for row in same)
     assert sorted(row["modes"] for row in rows["grid", 2, 1, 0.6]) == [24, *7 * [25]]
