@@ -109,7 +109,7 @@ def test_what_the_page_reads_from_it(gan):
     from harness import groups, moments, read_csv
 
     rows = groups(read_csv(DOCS / "examples" / "results" / "gan.csv"), ("data", "alpha", "beta", "sigma"))
-    without, ring = rows["ring", "none", 0, 0.25], [rows["ring", a, 0.1, 0.25] for a in (1, 2, 4)]
+    without, ring = rows["ring", "none", 0, 0.25], [rows["ring", a, 0.1, 0.25] for a in ("1/2", 1, 2, 4)]
     assert {row["modes"] for row in without} >= {0, 8}
     assert max(row["effective"] for row in without) < 6
     assert f"{moments(without, 'effective')[0]:.1f} in effect" in " ".join(PAGE.split())

@@ -58,7 +58,7 @@ MAIN = [
     *(Setting("ring", alpha, beta, 0.25) for alpha, beta in (("none", 0.0), ("1", 0.1), ("2", 0.1))),
     *(Setting("grid", alpha, beta, 0.6) for alpha, beta in (("none", 0.0), ("2", 1.0))),
 ]
-FURTHER = [Setting("ring", "4", 0.1, 0.25), Setting("ring", "2", 0.1, 1.0)]
+FURTHER = [*(Setting("ring", alpha, 0.1, 0.25) for alpha in ("1/2", "4")), Setting("ring", "2", 0.1, 1.0)]
 # modes covered and good samples in %: A. Srivastava et al., "VEEGAN: reducing mode collapse in GANs using implicit
 # variational learning", NIPS 2017, table 1
 PUBLISHED = {
