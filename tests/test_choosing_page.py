@@ -114,5 +114,17 @@ def test_numbers():
         assert found == wanted, title
 
 
+def test_numbers_of_the_readme():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    grid = mean("gan", "modes", data="grid", alpha=2, beta=1)
+    by_pixels = mean("clustering", "accuracy", alpha="k-means")
+    for claim in (
+        f"keeps {robot(2):.0f} of 252 shortest paths where it kept {robot(None):.0f};",
+        f"all {mean('gan', 'modes', data='ring', alpha=2, sigma=0.25):.0f} modes of the ring, {grid:.1f} of the 25",
+        f"{best_clusters(1):.2f} right where k-means has {by_pixels:.2f};",
+    ):
+        assert claim in text, claim
+
+
 def test_examples_run():
     assert doctest.testfile(str(PAGE), module_relative=False).failed == 0

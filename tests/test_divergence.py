@@ -203,6 +203,23 @@ def test_nearly_proportional_weights(backend):
                 assert oracle.error(got[some], [wanted[i] for i in some], 2.0**-52) <= bound, (k, alpha)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_weights_that_are_hardly_there(backend, dtype):
+    """The largest of Q stands where P has next to nothing, subnormal, or what Q has beside an unused outcome is."""
+    if dtype not in backend.dtypes:
+        pytest.skip(f"no {dtype} on {backend}")
+    faint = {"float64": 1e-315, "float32": 1e-42}[dtype]
+    pairs = [([1.0, faint], [1e-3, 1.0], -math.log(1e-3 / 1.001))]
+    if backend.library not in {"jax", "dask"}:
+        # there subnormal weights may be 0
+        pairs.append(([1.0, 0.0], [faint, 1.0], -math.log(float(np.asarray(faint, dtype)))))
+    for p, q, wanted in pairs:
+        x, y = (backend.asarray(np.asarray([row]), dtype) for row in (p, q))
+        for alpha in (0.5, 2.0)[: 1 if backend.slow else 2]:
+            got = backend.numpy(renyi.divergence(x, y, alpha))
+            assert got[0] == pytest.approx(wanted, rel=1e-6), (p, q, alpha)
+
+
 def test_shapes_axes_masks_and_bases(backend):
     if backend.compiles:
         pytest.skip("each shape is a compilation of the formulas of the grid")

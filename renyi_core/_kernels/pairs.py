@@ -114,7 +114,11 @@ def _difference(
         middle = xp.where(middle == -math.inf, 0.0, middle)
         offset, over = _gap(*peaks)
         return xp.where(live, (gap - middle) + rest, 0.0), (offset - middle) + over
-    beside, largest = or_one(xp.max(xp.where(at, x, 0.0), axis=axis, keepdims=True), xp), or_one(largest, xp)
+    # not if that is so far below the peak that the others would overflow next to it: then none is near another
+    least = math.sqrt(float(xp.finfo(x.dtype).smallest_normal))
+    beside = xp.max(xp.where(at, x, 0.0), axis=axis, keepdims=True)
+    beside = or_one(xp.where(beside > least * peaks[0], beside, peaks[0]), xp)
+    largest = or_one(xp.where(largest > least * peaks[1], largest, peaks[1]), xp)
     (a, b), (c, d) = _unit(beside, xp), _unit(largest, xp)
     p, q = xp.where(live, x, beside) * a * b, xp.where(live, y, largest) * c * d
     # p − ratio q to all its digits: no product of two halves is rounded, no difference of them but the last
