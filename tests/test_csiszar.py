@@ -113,7 +113,7 @@ def exact(name, dtype, alpha):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_grid(backend, dtype):
     if backend.slow and dtype == "float32":
-        pytest.skip("the same formulas")
+        pytest.skip("compiled, or built as a graph, case by case: the formulas of the grid, which run there")
     eps = float(np.finfo(dtype).eps)
     known = {name: oracle_joint.joints(dtype)[name] for name in NAMES}
     joint = backend.asarray(np.stack(list(known.values())), dtype)
@@ -226,14 +226,14 @@ def test_automatic_differentiation(backend):
         along = renyi.grad(information)(joint, 2.0, **CSISZAR)
         found = [jax.jit(jax.grad(lambda x: information(x, 2.0, **CSISZAR).sum()))(backend.asarray(joint))]
     else:
-        pytest.skip("has none")
+        pytest.skip("a library without automatic differentiation")
     for got, want in zip(found, (along, slope), strict=False):
         np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-12)
 
 
 def test_joints_that_are_none_are_nan_alone(backend):
     if backend.compiles:
-        pytest.skip("the same formulas")
+        pytest.skip("compiled, or built as a graph, case by case: the formulas of the grid, which run there")
     joint = np.full((5, 3, 2), 0.25)
     joint[1, 2, 0], joint[2], joint[3, 0, 1] = -0.25, 0, np.nan
     got, gradient = renyi.value_and_grad(information)(backend.asarray(joint), 2.0, **CSISZAR)
@@ -245,7 +245,7 @@ def test_joints_that_are_none_are_nan_alone(backend):
 def test_wide_joints(backend):
     """No overflow, no warning, and nearer than the mean outputs, however unlike the rows are."""
     if backend.library != "numpy":
-        pytest.skip("the same formulas")
+        pytest.skip("compiled, or built as a graph, case by case: the formulas of the grid, which run there")
     rng = np.random.default_rng(12)
     for k in range(9):
         joint = np.exp(rng.normal(size=(4, 5)) * (5, 20, 60)[k % 3]) * (rng.random((4, 5)) > 0.2)
@@ -265,7 +265,7 @@ def test_wide_joints(backend):
 def test_steps_that_lead_out_of_range(backend, seed, width):
     """Weights over a hundred orders of magnitude, some of them 0, for which steps of Newton's method overflow."""
     if backend.library != "numpy":
-        pytest.skip("the same formulas")
+        pytest.skip("compiled, or built as a graph, case by case: the formulas of the grid, which run there")
     rng = np.random.default_rng(seed)
     joint = np.exp(rng.normal(size=(4, 5)) * width) * (rng.random((4, 5)) > 0.2)
     joint = np.minimum(joint, 1e100) / 1e100
@@ -279,7 +279,7 @@ def test_steps_that_lead_out_of_range(backend, seed, width):
 def test_rows_far_apart(backend, alpha):
     """Where the first steps of Newton's method go astray: what thousands of steps of the fixed point come to."""
     if backend.library != "numpy":
-        pytest.skip("the same formulas")
+        pytest.skip("compiled, or built as a graph, case by case: the formulas of the grid, which run there")
     rng = np.random.default_rng(1)
     for _ in range(10):
         joint = np.exp(12 * rng.normal(size=(5, 6)))
