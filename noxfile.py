@@ -93,8 +93,9 @@ def kernels(session: nox.Session) -> None:
     compilers = ["triton", "cupy-cuda12x>=13.4", "cuda-pathfinder", "nvidia-cuda-nvrtc-cu12"]
     session.install(".[test]", "torch>=2.6", *compilers)
     cuda = ["tests/test_cuda_plan.py", "tests/test_cuda_source.py", "tests/test_cuda_compile.py"]
-    session.run("pytest", "--backends=numpy", *cuda, *session.posargs)
-    session.run("pytest", "--backends=torch", "tests/test_triton.py", *session.posargs)
+    every = {"RENYI_ALL_VARIANTS": "1"}
+    session.run("pytest", "--backends=numpy", *cuda, *session.posargs, env=every)
+    session.run("pytest", "--backends=torch", "tests/test_triton.py", *session.posargs, env=every)
 
 
 @nox.session(default=False)

@@ -74,7 +74,8 @@ class Backend:
             import dask
 
             with dask.config.set(scheduler="synchronous"):
-                return np.asarray(x.compute())
+                # graphs of a few tasks: to optimize them takes longer than to run them
+                return np.asarray(x.compute(optimize_graph=False))
         if self.library == "torch":
             return x.detach().numpy()
         return np.asarray(x)

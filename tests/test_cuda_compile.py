@@ -1,6 +1,6 @@
 """The CUDA kernels compile for the GPUs of today, in registers alone, with the loads that they should have.
 
-Every variant for one of sm_80, sm_90 and sm_100, or for all of them with RENYI_ALL_ARCHITECTURES=1. No GPU is needed.
+Every variant for one of sm_80, sm_90 and sm_100, or for all of them with RENYI_ALL_VARIANTS=1. No GPU is needed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ VARIANTS = _variants()
 def _cases():
     for i, variant in enumerate(VARIANTS):
         # 14 variants of a dtype: each class meets another architecture in each dtype
-        every = "RENYI_ALL_ARCHITECTURES" in os.environ
+        every = "RENYI_ALL_VARIANTS" in os.environ
         for architecture in ARCHITECTURES if every else (ARCHITECTURES[i % 3],):
             yield pytest.param(variant, architecture, id=f"{'-'.join(map(str, variant))}-sm_{architecture}")
 

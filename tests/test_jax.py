@@ -26,7 +26,7 @@ def make(backend, f, shape=(3, 5)):
 
 @pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
 def test_check_grads(backend, f):
-    """Forward and reverse mode, against finite differences, to the third order."""
+    """Forward and reverse mode, against finite differences; to the second order through the logits."""
     if backend.variant == "x32":
         pytest.skip("finite differences need float64")
     x = make(backend, f)
@@ -36,11 +36,10 @@ def test_check_grads(backend, f):
         return f(*map(jax.numpy.asarray, (x, alpha)))
 
     check_grads(lambda x: call(x, math.inf), (x,), order=1)
+    check_grads(jax.jit(call), (x, backend.asarray(np.asarray([0.5, 1.0, 2.0]))), order=1)
     # the higher ones are derivatives of one rule, whose measures differ to the first order
-    second = 2 if f is renyi.entropy else 1
-    check_grads(jax.jit(call), (x, backend.asarray(np.asarray([0.5, 1.0, 2.0]))), order=second)
     if f is renyi.entropy_from_logits:
-        check_grads(jax.jit(lambda x: f(jax.numpy.asarray(x), 1.3)), (x,), order=3)
+        check_grads(jax.jit(lambda x: f(jax.numpy.asarray(x), 1.3)), (x,), order=2)
 
 
 @pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
@@ -111,7 +110,7 @@ def test_sharded_over_devices():
         specs = (P("batch", None), P(None, "categories"), P("batch", "categories"))
         for mesh, spec in [(mesh, spec) for mesh in meshes for spec in specs]:
             z = jax.device_put(x, NamedSharding(mesh, spec))
-            for alpha in (0.5, 1.0, 1.1, 2.0):
+            for alpha in (0.5, 1.0, 1.1, 2.0) if mesh is meshes[0] else (1.1,):
                 f = jax.jit(jax.value_and_grad(lambda z, a=alpha: renyi.entropy_from_logits(z, a).sum()))
                 compiled = f.lower(z).compile().as_text()
                 for line in compiled.splitlines():
