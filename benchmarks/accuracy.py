@@ -29,6 +29,7 @@ TEXTBOOK = "textbook"
 BRANCH = "textbook with a branch"
 NEAR = tuple(10.0**-k for k in range(1, 16))
 WIDE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.9, 1.1, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 300.0, 1000.0)
+CERTAIN_ORDERS = (0.7, 1 - 1e-6, 1.0, 2.0)
 GAPS = (5, 10, 20, 30, 40, 60, 80)
 
 
@@ -210,7 +211,7 @@ def _of_method(method, dtype, every):
                 yield _row(part, dtype, method, name, alpha, doors[method.door])
     for gap in () if method.near_only else GAPS:
         row = certain(gap, dtype)[method.door]
-        for alpha in (1.0,) if method.shannon_only else (1.0, 2.0):
+        for alpha in (1.0,) if method.shannon_only else CERTAIN_ORDERS:
             yield _row("nearly certain", dtype, method, f"exp(-{gap})", alpha, row)
 
 

@@ -105,7 +105,7 @@ def markdown(rows, masks):
     some = [row for row in rows if row["part"] == "nearly certain" and row["dtype"] == "float64"]
     gaps = sorted({int(row["distribution"][len("exp(-") : -1]) for row in some})
     body = []
-    for alpha in (1.0, 2.0):
+    for alpha in sorted({row["alpha"] for row in some}):
         for name in names:
             errors = {
                 row["distribution"]: row["error"] for row in some if (row["method"], row["alpha"]) == (name, alpha)
