@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BACKENDS = ("numpy", "torch", "jax:x32", "dask")
 TUTORIALS = Path(__file__).parent.parent / "docs" / "tutorials"
 # the library of each page, and of those sections that are of another
@@ -73,3 +75,19 @@ def on_four_devices(texts, path):
         command = [sys.executable, "-m", "doctest", str(file)]
         result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_figure_of_orders(tmp_path):
+    """What the figure shows is what the text beside it says; and it can be drawn."""
+    sys.path.insert(0, str(TUTORIALS.parent / "examples"))
+    import orders
+
+    dominant, common, rare = orders.pushes(orders.ORDERS)
+    assert (dominant < 0).all()
+    assert (rare[orders.ORDERS < 0.77] > common[orders.ORDERS < 0.77]).all()
+    assert (rare[orders.ORDERS > 0.83] < common[orders.ORDERS > 0.83]).all()
+    pytest.importorskip("matplotlib")
+    orders.draw(tmp_path / "orders.png")
+    committed = (TUTORIALS.parent / "examples" / "results" / "orders.png").read_bytes()
+    assert (tmp_path / "orders.png").read_bytes()[:4] == committed[:4] == b"\x89PNG"
+    assert len(committed) <= 150_000
