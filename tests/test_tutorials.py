@@ -82,6 +82,11 @@ def test_figure_of_orders(tmp_path):
     sys.path.insert(0, str(TUTORIALS.parent / "examples"))
     import orders
 
+    page, script = (
+        (TUTORIALS.parent / name).read_text(encoding="utf-8") for name in ("tutorials/orders.md", "examples/orders.py")
+    )
+    for text in (page, script):
+        assert "[0.7] + 3 * [0.09] + 30 * [0.001]" in text
     dominant, common, rare = orders.pushes(orders.ORDERS)
     assert (dominant < 0).all()
     assert (rare[orders.ORDERS < 0.77] > common[orders.ORDERS < 0.77]).all()
