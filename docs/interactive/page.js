@@ -11,16 +11,23 @@
   let state = State.decode(location.hash);
   const stale = new Set();
   let frame = 0;
+  let pause = 0;
 
-  /** Draw these again: "outcomes", "triple", "choice", or all of them, as α moves. */
+  /** Draw these parts again, since the reader moved something. */
   function change(...parts) {
     parts.forEach((part) => stale.add(part));
     frame ||= requestAnimationFrame(draw);
-    clearTimeout(change.later);
-    change.later = setTimeout(settle, 350, parts);
+    clearTimeout(pause);
+    pause = setTimeout(settle, 350, parts);
   }
 
-  const all = () => change("dial", "outcomes", "triple", "choice");
+  const ALL = ["dial", "outcomes", "triple", "choice"];
+
+  /** Draw all again, where nothing was set by hand. */
+  function redraw() {
+    ALL.forEach((part) => stale.add(part));
+    frame ||= requestAnimationFrame(draw);
+  }
 
   function draw() {
     frame = 0;
@@ -34,9 +41,9 @@
     const hash = `#${State.encode(state)}`;
     if (hash !== location.hash) history.replaceState(null, "", hash);
     const words = { outcomes: "spectrum-words", triple: "simplex-words", choice: "choice-words" };
-    const said = parts.length > 1 ? "spectrum-words" : words[parts[0]];
-    const prefix = parts.length > 1 ? `α = ${State.formatOrder(state.alpha)}: ${State.nameOf(state.alpha)}. ` : "";
-    at("spoken").textContent = prefix + at(said).textContent;
+    const heard = parts.map((part) => words[part]).filter((id) => id !== undefined).map((id) => at(id).textContent);
+    if (parts.length > 1) heard.unshift(`Order ${state.alpha === Infinity ? "infinity" : state.alpha}, ${State.nameOf(state.alpha)}.`);
+    at("spoken").textContent = heard.join(" ");
   }
 
   function show(id, value, digits = 3) {
@@ -44,13 +51,15 @@
     at(id).textContent = number(value, digits);
   }
 
-  const small = (x) => (x !== 0 && Math.abs(x) < 0.0005 ? x.toExponential(1).replace("-", "−").replace("e−", "e−") : number(x));
+  const small = (x) => (x !== 0 && Math.abs(x) < 0.0005 ? x.toExponential(1).replace("-", "−") : number(x));
+
+  const percent = (x) => (x > 0 && x < 0.0005 ? "under 0.1 %" : `${number(100 * x, 1)} %`);
 
   /* The dial. */
 
   function setAlpha(alpha) {
     state.alpha = alpha;
-    all();
+    change(...ALL);
   }
 
   State.STOPS.forEach((alpha) => {
@@ -58,6 +67,12 @@
     button.type = "button";
     button.style.left = `${100 * State.placeOf(alpha)}%`;
     button.append(alpha === 0.5 ? "½" : State.formatOrder(alpha));
+    if (alpha !== 0.5) {
+      const name = document.createElement("span");
+      name.className = "name";
+      name.textContent = ` ${State.nameOf(alpha).replace(/[ -]entropy/, "")}`;
+      button.append(name);
+    }
     button.setAttribute("aria-label", `α = ${alpha === Infinity ? "infinity" : alpha}, ${State.nameOf(alpha)}`);
     button.dataset.alpha = String(alpha);
     button.addEventListener("click", () => setAlpha(alpha));
@@ -186,8 +201,8 @@
     const rare = p.reduce((best, x, i) => (x > 0 && (best < 0 || x < p[best]) ? i : best), -1);
     Pictures.pairs(at("escort"), { p, q, label: "Bars of p and of its escort distribution q" });
     at("escort-words").textContent =
-      `The likeliest outcome, ${common + 1}, has ${number(100 * p[common], 1)} % of p and ${number(100 * q[common], 1)} % of q; ` +
-      `the rarest, ${rare + 1}, ${number(100 * p[rare], 1)} % and ${number(100 * q[rare], 1)} %.`;
+      `The likeliest outcome, ${common + 1}, has ${percent(p[common])} of p and ${percent(q[common])} of q; ` +
+      `the rarest, ${rare + 1}, ${percent(p[rare])} and ${percent(q[rare])}.`;
 
     const g = Renyi.gradient(weights, alpha);
     Pictures.pushes(at("push"), { g, names: g.map((_, i) => String(i + 1)), height: 220, label: "Bars of the push on each logit" });
@@ -270,7 +285,7 @@
     show("triple-entropy", Renyi.entropy(triple, alpha));
     show("triple-hill", hill, 2);
     const g = Renyi.gradient(triple, alpha);
-    Pictures.pushes(at("triple-push"), { g, names: ["A", "B", "C"], height: 170, label: "Bars of the push on the logits of A, B and C" });
+    Pictures.pushes(at("triple-push"), { g, names: ["A", "B", "C"], height: 210, label: "Bars of the push on the logits of A, B and C" });
     at("simplex-words").textContent = `${number(hill, 2)} outcomes in effect. ${pushWords(g, (i) => "ABC"[i])}`;
   }
 
@@ -342,17 +357,17 @@
 
   at("reset").addEventListener("click", () => {
     state = State.fresh();
-    all();
+    change(...ALL);
   });
   window.addEventListener("hashchange", () => {
     state = State.decode(location.hash);
-    all();
+    redraw();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
-  let width = window.innerWidth;
-  window.addEventListener("resize", () => {
-    if (window.innerWidth !== width) all();
-    width = window.innerWidth;
-  });
-  all();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  let width = 0;
+  new ResizeObserver(([{ contentRect }]) => {
+    if (contentRect.width !== width) redraw();
+    width = contentRect.width;
+  }).observe(at("chapters"));
+  redraw();
 }

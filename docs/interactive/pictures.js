@@ -28,8 +28,8 @@ const Pictures = (() => {
 
   /** H_α over all orders; α is at α/(1 + α), as on the dial. */
   function spectrum(place, { alphas, values, alpha, value, n, label }) {
-    frame(place, 250, label, (width) => {
-      const [left, right, top, bottom] = [34, width - 44, 14, 200];
+    frame(place, 260, label, (width) => {
+      const [left, right, top, bottom] = [34, width - 34, 34, 206];
       const high = Math.log(n);
       const x = (order) => left + (right - left) * State.placeOf(order);
       const y = (h) => bottom - (bottom - top) * (h / high);
@@ -40,7 +40,8 @@ const Pictures = (() => {
       const ticks = Array.from({ length: Math.floor(high / step) + 1 }, (_, k) => k * step);
       const names = [[0, "Hartley"], [0.5, ""], [1, "Shannon"], [2, "collision"], [Infinity, "min"]];
       return [
-        text(left - 6, top - 4, "nats", { "text-anchor": "end" }),
+        text(0, top - 20, "nats"),
+        text(width, top - 20, "outcomes", { "text-anchor": "end" }),
         ...ticks.map((h) => text(left - 6, y(h) + 4, String(h), { "text-anchor": "end" })),
         ...counts.flatMap((count) => [
           line(left, y(Math.log(count)), right, y(Math.log(count)), "grid"),
@@ -57,10 +58,10 @@ const Pictures = (() => {
           const digit = order === 0.5 ? "½" : State.formatOrder(order);
           return [
             text(x(order) + (i === 0 ? -4 : order === Infinity ? 5 : 0), bottom + 18, digit, { ...anchor, class: "strong" }),
-            text(x(order) + shift, bottom + 34, name, anchor),
+            text(x(order) + shift, bottom + (order === 2 && width < 380 ? 48 : 34), name, anchor),
           ];
         }),
-        text(right + 40, bottom + 18, "α", { "text-anchor": "end", class: "now" }),
+        text(width, bottom + 18, "α", { "text-anchor": "end", class: "now" }),
         element("circle", { cx: x(alpha), cy: y(value), r: 6.5, class: "now-dot" }),
       ];
     });
@@ -171,7 +172,8 @@ const Pictures = (() => {
       p = State.ontoSimplex(p.map((x, i) => x + (0.005 * rate[i]) / size));
       way.push(p);
     }
-    return way;
+    // means of neighbours: at α = ∞ the way along a tie goes to and fro
+    return [start, ...way.slice(1).map((next, k) => next.map((x, i) => (x + way[k][i]) / 2))];
   }
 
   function arrow(x, y, dx, dy, head) {
@@ -208,19 +210,22 @@ const Pictures = (() => {
     const at = (triple) => [0, 1].map((axis) => triple.reduce((total, x, i) => total + x * CORNERS[i][axis] * side * (axis ? TALL : 1), axis ? top : margin));
     const scale = ([a, b, c]) => [side * (a * 0.5 + c), side * TALL * (b + c)];
 
+    const levels = alpha === 0 ? [] : COUNTS.map((count) => levelOf(alpha, count).map(at));
+    // on the way from the centre to C, where there is room
+    const labels = [];
+    if (alpha > 0)
+      [2.5, 2, 1.5].forEach((count) => {
+        const [left, down] = levels[COUNTS.indexOf(count)][4 * RAYS + 2];
+        const before = labels.at(-1) ?? [-Infinity];
+        if (left - before[0] > 20 && left < margin + side - 24) labels.push([left, down, String(count)]);
+      });
+    const clear = ([left, down]) => labels.every(([lx, ly]) => Math.hypot(left - lx, down - ly) > 17);
     const pushed = LATTICE.map((triple) => ({ from: at(triple), by: scale(Renyi.motion(triple, alpha)) }));
     const fastest = Math.max(...pushed.map(({ by }) => speed(by)));
     const longest = (side / 11) * 0.72;
     const sized = (by) => by.map((x) => (speed(by) > 0 ? (x / speed(by)) * longest * Math.sqrt(Math.min(speed(by) / fastest, 1.5)) : 0));
-    const arrows = fastest > 0 ? pushed.map(({ from, by }) => [...from, ...sized(by)]).filter(([, , dx, dy]) => Math.hypot(dx, dy) > 1.5) : [];
+    const arrows = fastest > 0 ? pushed.map(({ from, by }) => [...from, ...sized(by)]).filter((each) => Math.hypot(each[2], each[3]) > 3 && clear(each)) : [];
 
-    const levels = alpha === 0 ? [] : COUNTS.map((count) => levelOf(alpha, count).map(at));
-    const labels = [1.5, 2, 2.5].flatMap((count) => {
-      if (alpha === 0) return [];
-      const level = levels[COUNTS.indexOf(count)];
-      const [x, y] = level[2 * RAYS + 2 * RAYS + 2];
-      return [[x, y, String(count)]];
-    });
     const corners = CORNERS.map((_, i) => at([0, 1, 2].map((j) => (i === j ? 1 : 0))));
     const [x, y] = at(p);
     const own = scale(Renyi.motion(p, alpha));
@@ -238,6 +243,7 @@ const Pictures = (() => {
       ...labels.map(([lx, ly, content]) => text(lx, ly + 4, content, { "text-anchor": "middle", class: "now halo" })),
       element("path", { d: pathOf(wayFrom(p, alpha).map(at)), class: "way" }),
       element("path", { d: speed(ownSize) > 0 ? arrow(x + ownSize[0] / 2, y + ownSize[1] / 2, ...ownSize, 10) : "", class: "own" }),
+      ...(alpha === 0 ? [text(corners[0][0], top + side * TALL * 0.68, "3 outcomes, everywhere inside", { "text-anchor": "middle", class: "now" })] : []),
       text(corners[0][0], corners[0][1] - 12, `A ${percent(p[0])}`, { "text-anchor": "middle", class: "big" }),
       text(corners[1][0], corners[1][1] + 24, `B ${percent(p[1])}`, { "text-anchor": "start", class: "big" }),
       text(corners[2][0], corners[2][1] + 24, `C ${percent(p[2])}`, { "text-anchor": "end", class: "big" }),
@@ -256,8 +262,8 @@ const Pictures = (() => {
 
   /** Shares of the options for each order, one upon the other. */
   function stack(place, { alphas, rows, alpha, names, label }) {
-    frame(place, 300, label, (width) => {
-      const [left, right, top, bottom] = [4, width - 4, 10, 272];
+    frame(place, 264, label, (width) => {
+      const [left, right, top, bottom] = [4, width - 4, 10, 236];
       const x = (order) => left + (right - left) * State.placeOf(order);
       const y = (share) => top + (bottom - top) * share;
       const colours = getComputedStyle(document.documentElement).getPropertyValue("--layers").split(",");
@@ -267,6 +273,12 @@ const Pictures = (() => {
           const upper = alphas.map((order, k) => [x(order), y(before(rows[k], i))]);
           const lower = alphas.map((order, k) => [x(order), y(before(rows[k], i + 1))]).reverse();
           return element("path", { d: pathOf([...upper, ...lower], true), class: "layer", fill: colours[i % colours.length].trim() });
+        }),
+        ...names.flatMap((name, i) => {
+          const [best] = rows.map((_, k) => k).sort((a, b) => rows[b][i] - rows[a][i]);
+          const middle = before(rows[best], i) + rows[best][i] / 2;
+          const place = Math.min(Math.max(x(alphas[best]), left + 12), right - 12);
+          return (bottom - top) * rows[best][i] > 18 ? [text(place, y(middle) + 4, name, { "text-anchor": "middle", class: "in-layer" })] : [];
         }),
         line(x(alpha), top - 6, x(alpha), bottom + 4, "now-line"),
         ...[0, 0.5, 1, 2, Infinity].map((order) =>
