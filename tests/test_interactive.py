@@ -43,14 +43,14 @@ SCORES = [
     ([1, 2, 3], 1e-300),
 ]
 PROGRAM = """
-const [file] = process.argv.slice(1);
-const table = require(file);
+const table = require(process.argv[1]);
+const isFloat = (value) => value !== null && typeof value === "object" && "float" in value;
+const read = (key, value) => (isFloat(value) ? Number(value.float) : value);
+const write = (key, value) => (typeof value === "number" ? { float: String(value) } : value);
+const of = ([name, ...rest]) => (typeof table[name] === "function" ? table[name](...rest) : table[name]);
 let given = "";
 process.stdin.on("data", (part) => (given += part)).on("end", () => {
-  const read = (key, value) => (value !== null && typeof value === "object" && "float" in value ? Number(value.float) : value);
-  const write = (key, value) => (typeof value === "number" ? { float: Object.is(value, -0) ? "-0" : String(value) } : value);
-  const results = JSON.parse(given, read).map(([name, ...rest]) => (typeof table[name] === "function" ? table[name](...rest) : table[name]));
-  console.log(JSON.stringify(results, write));
+  console.log(JSON.stringify(JSON.parse(given, read).map(of), write));
 });
 """
 
@@ -151,7 +151,14 @@ def test_largest_of_several_maxima():
 
 
 def test_no_sense_gives_nan():
-    bad = [([0.5, -0.1], 1), ([0.0, 0.0], 1), ([math.nan, 1.0], 2), ([math.inf, 1.0], 2), ([0.5, 0.5], -1), ([1.0], math.nan)]
+    bad = [
+        ([0.5, -0.1], 1),
+        ([0.0, 0.0], 1),
+        ([math.nan, 1.0], 2),
+        ([math.inf, 1.0], 2),
+        ([0.5, 0.5], -1),
+        ([1.0], math.nan),
+    ]
     scalars = [(name, *case) for name in ("entropy", "hillNumber") for case in bad]
     rows = [(name, *case) for name in ("escort", "gradient", "motion") for case in bad]
     choices = [([1, math.nan], 2, 1), ([1, math.inf], 2, 1), ([-math.inf], 2, 1), ([1, 2], -1, 1), ([1, 2], 2, 0)]

@@ -33,14 +33,16 @@ class Browser:
 
     def __init__(self, driver):
         self.driver = driver
+        self.loads = 0
 
     def open(self, fragment="", width=1200, **media):
         features = [{"name": f"prefers-{name.replace('_', '-')}", "value": value} for name, value in media.items()]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        self.driver.get("about:blank")
-        self.driver.get(PAGE.as_uri() + fragment)
+        # a query of its own, or another fragment would not load the page again
+        self.loads += 1
+        self.driver.get(f"{PAGE.as_uri()}?{self.loads}{fragment}")
         self.drawn()
 
     def drawn(self):
@@ -62,20 +64,21 @@ class Browser:
     def put(self, selector, value):
         """Set a slider or a field, as a pointer or a paste does."""
         event = "change" if self.find(selector).tag_name == "select" else "input"
-        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event(arguments[2], {bubbles: true}))"
+        script = """
+        const [control, value, event] = arguments;
+        control.value = value;
+        control.dispatchEvent(new Event(event, { bubbles: true }));
+        """
         self.run(script, self.find(selector), value, event)
         self.drawn()
 
-    def number(self, selector):
-        """Return the value in full, which what is shown rounds."""
-        element = self.find(selector)
-        value = float(self.run("return arguments[0].value", element))
-        shown = element.text
-        assert shown == f"{value:.{len(shown.partition('.')[2])}f}".replace("-", "−")
-        return value
-
     def values(self, selector):
-        return [float(x) for x in self.run("return [...document.querySelectorAll(arguments[0])].map((e) => e.value)", selector)]
+        return self.run("return [...document.querySelectorAll(arguments[0])].map((e) => Number(e.value))", selector)
+
+    def box(self, selector):
+        """Return the left edge, the top, the width and the height."""
+        script = "const b = arguments[0].getBoundingClientRect(); return [b.x, b.y, b.width, b.height]"
+        return self.run(script, self.find(selector))
 
 
 @pytest.fixture(scope="module")
@@ -103,25 +106,36 @@ def page(browser):
     assert browser.driver.get_log("browser") == []
 
 
+SHOWN = """
+const all = (selector) => [...document.querySelectorAll(selector)];
+const numbers = (selector) => all(selector).map((e) => Number(e.value));
+return {
+  weights: numbers("#bars input"),
+  triple: numbers("#shares input"),
+  scores: numbers("#options input"),
+  temperature: numbers("#temperature-value")[0],
+  figures: all("#entropy, #hill, #triple-entropy, #triple-hill").map((e) => [Number(e.value), e.textContent]),
+  shares: all("#options output").map((e) => [Number(e.dataset.value), e.textContent]),
+};
+"""
+
+
 def expect(page, alpha):
-    """Hold what the page shows to the library at an order."""
-    weights = np.asarray(page.values("#bars input"))
-    triple = np.asarray(page.values("#shares input"))
-    for selector, function, p in (
-        ("#entropy", renyi.entropy, weights),
-        ("#hill", renyi.hill_number, weights),
-        ("#triple-entropy", renyi.entropy, triple),
-        ("#triple-hill", renyi.hill_number, triple),
-    ):
-        assert math.isclose(page.number(selector), function(p, alpha), rel_tol=1e-12, abs_tol=1e-15), (selector, alpha)
-    scores = np.asarray(page.values("#options input"))
-    (temperature,) = page.values("#temperature-value")
-    shares = page.run("return [...document.querySelectorAll('#options output')].map((e) => Number(e.dataset.value))")
-    want = renyi.regularized_argmax(scores, alpha, temperature)
-    np.testing.assert_allclose(shares, want, rtol=1e-12, atol=0)
-    shown = [element.text for element in page.all("#options output")]
-    assert [text == "0" for text in shown] == list(want == 0)
-    assert all("e" in text or math.isclose(float(text), share, abs_tol=6e-4) for text, share in zip(shown, want, strict=True))
+    """Hold all numbers that the page shows to the library at an order: in full, and as they are rounded."""
+    shown = page.run(SHOWN)
+    wanted = [
+        f(np.asarray(shown[p], dtype=float), alpha)
+        for p in ("weights", "triple")
+        for f in (renyi.entropy, renyi.hill_number)
+    ]
+    for (value, text), want in zip(shown["figures"], wanted, strict=True):
+        assert math.isclose(value, want, rel_tol=1e-12, abs_tol=1e-15), (alpha, shown)
+        assert text == f"{value:.{len(text.partition('.')[2])}f}".replace("-", "−")
+    choice = renyi.regularized_argmax(np.asarray(shown["scores"], dtype=float), alpha, float(shown["temperature"]))
+    for (value, text), want in zip(shown["shares"], choice, strict=True):
+        assert math.isclose(value, want, rel_tol=1e-12), (alpha, shown)
+        assert (text == "0") == (want == 0)
+        assert "e" in text or math.isclose(float(text), want, abs_tol=6e-4)
 
 
 def test_every_value_follows_the_dial(page):
@@ -157,7 +171,7 @@ def test_every_control_changes_what_is_shown(page):
     for bar in (1, 2):
         page.put(f".bar:nth-child({bar}) input", 0)
     expect(page, 2)  # one outcome stays possible
-    page.put("#shares label:nth-child(2) input", 0.5)
+    page.put("#shares .line:nth-child(2) input", 0.5)
     assert page.values("#shares input") == [0.449, 0.5, 0.051]
     page.put("#options .option:nth-child(6) input", 2.5)
     page.put("#temperature", -20)
@@ -172,21 +186,20 @@ def test_keyboard(page):
     """Each control is reached by Tab, named, visibly focused, and moves by its keys."""
     keys = webdriver.Keys
     controls = page.all("a, button, input, select, .handle")
+    page.run("""
+    window.seen = [];
+    document.addEventListener("focusin", ({ target }) => {
+      const ring = target.querySelector(".ring");
+      const outlined = parseFloat(getComputedStyle(target).outlineWidth) >= 2;
+      seen.push([target, ring ? getComputedStyle(ring).stroke !== "none" : outlined]);
+    });
+    """)
+    page.find("body").send_keys(keys.TAB * len(controls))
+    seen = page.run("return seen")
+    assert [element for element, _ in seen] == controls
+    assert all(drawn for _, drawn in seen)
     for control in controls:
         assert control.accessible_name.strip(), control.get_attribute("outerHTML")
-    page.find("body").send_keys(keys.TAB)
-    reached = []
-    for _ in controls:
-        focused = page.driver.switch_to.active_element
-        reached.append(focused)
-        style = page.run(
-            "const e = arguments[0], ring = e.querySelector('.ring');"
-            "return ring ? getComputedStyle(ring).stroke !== 'none' : parseFloat(getComputedStyle(e).outlineWidth) >= 2",
-            focused,
-        )
-        assert style, focused.get_attribute("outerHTML")
-        focused.send_keys(keys.TAB)
-    assert set(reached) == set(controls)
     page.press(page.find("#alpha"), keys.HOME, *[keys.ARROW_RIGHT] * 3)
     expect(page, float(f"{3 / 237:.3g}"))
     weight = page.find(".bar input")
@@ -222,16 +235,26 @@ def test_point_of_the_triangle_by_keys(page):
 def test_point_of_the_triangle_by_pointer(page):
     """It goes where it is dragged to: from A's side to the middle of the side BC, and beyond, where it stays inside."""
     page.run("document.querySelector('#simplex').scrollIntoView({block: 'center', behavior: 'instant'})")
-    box = page.run("const b = document.querySelector('.triangle').getBoundingClientRect(); return [b.x, b.y, b.width, b.height]")
-    left, top, width, height = box
-    actions = webdriver.ActionChains(page.driver, duration=0).move_to_element(page.find(".handle")).click_and_hold()
-    actions.perform()
-    for x, y, point in ((0.5, 1, [0, 0.5, 0.5]), (0.5, 2 / 3, [1 / 3] * 3), (0.5, -0.1, [1, 0, 0]), (1.1, 1.1, [0, 0, 1])):
-        actions.w3c_actions.pointer_action.move_to_location(round(left + x * width), round(top + y * height))
-        actions.perform()
+    left, top, width, height = page.box(".triangle")
+    knob = page.box(".knob")
+
+    def mouse(kind, x, y):
+        event = {"type": f"mouse{kind}", "x": round(x), "y": round(y), "button": "left", "clickCount": 1}
+        page.driver.execute_cdp_cmd("Input.dispatchMouseEvent", event | {"buttons": int(kind != "Released")})
         page.drawn()
+
+    mouse("Pressed", knob[0] + 9, knob[1] + 9)
+    for x, y, point in (
+        (0.5, 1, [0, 0.5, 0.5]),
+        (0.5, 2 / 3, [1 / 3] * 3),
+        (0.5, -0.1, [1, 0, 0]),
+        (1.1, 1.1, [0, 0, 1]),
+    ):
+        mouse("Moved", left + x * width, top + y * height)
         assert page.values("#shares input") == pytest.approx(point, abs=0.01)
-    actions.release().perform()
+    mouse("Released", left, top)
+    mouse("Moved", left + 0.5 * width, top + 0.5 * height)
+    assert page.values("#shares input") == pytest.approx([0, 0, 1], abs=0.01)
     expect(page, 2)
 
 
@@ -245,7 +268,8 @@ def test_pictures_show_the_library(page):
     place = (points[:, 0] - points[0, 0]) / np.ptp(points[:, 0])
     with np.errstate(divide="ignore"):
         values = renyi.entropy_spectrum(p, list(place / (1 - place)))
-    np.testing.assert_allclose((points[0, 1] - points[:, 1]) / np.ptp(points[:, 1]), (values - values[0]) / np.ptp(values), atol=0.01)
+    drop = (points[:, 1] - points[0, 1]) / np.ptp(points[:, 1])
+    np.testing.assert_allclose(drop, (values[0] - values) / np.ptp(values), atol=0.01)
 
     def heights(selector):
         return np.asarray([float(bar.get_attribute("height")) for bar in page.all(selector)])
@@ -264,13 +288,11 @@ def test_pictures_show_the_library(page):
 def test_field_of_the_triangle(page):
     """The arrow at the point follows the gradient, and the levels are of equal entropy."""
     page.put("#alpha", 160)
-    numbers = page.run(
-        "return [...document.querySelectorAll('.level, .own, .triangle')].map((e) => [e.getAttribute('class'), e.getAttribute('d')])"
-    )
+    script = "return [...document.querySelectorAll('.level, .own, .triangle')].map((e) => [e.getAttribute('class'), e])"
     paths = {}
-    for kind, path in numbers:
-        points = [[float(x) for x in point.split(",")] for piece in path.strip("MZ").split("M") for point in piece.split("L")]
-        paths.setdefault(kind, []).append(np.asarray(points))
+    for kind, element in page.run(script):
+        pieces = element.get_attribute("d").strip("MZ").replace("M", "L").split("L")
+        paths.setdefault(kind, []).append(np.asarray([[float(x) for x in point.split(",")] for point in pieces]))
     corners = paths["triangle"][0]
     inverse = np.linalg.inv(np.vstack([corners.T, np.ones(3)]))
 
@@ -292,7 +314,7 @@ def test_field_of_the_triangle(page):
 
 def test_address(page):
     page.put("#alpha-text", "1.7")
-    page.put("#shares label:nth-child(1) input", 0.4)
+    page.put("#shares .line:nth-child(1) input", 0.4)
     page.put(".bar:nth-child(2) input", 1)
     page.put("#temperature", 13)
     page.driver.execute_async_script("setTimeout(arguments[0], 500)")
@@ -324,14 +346,15 @@ def test_fits_every_width(page, width):
         """
         assert page.run(script) == [0, []]
         overlaps = """
-        const clashes = [];
-        for (const svg of document.querySelectorAll(".picture svg")) {
-          const boxes = [...svg.querySelectorAll("text")].map((e) => [e.textContent, e.getBoundingClientRect()]);
-          for (const [i, [a, p]] of boxes.entries()) for (const [b, q] of boxes.slice(i + 1))
-            if (Math.min(p.right, q.right) - Math.max(p.left, q.left) > 1 && Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top) > 4)
-              clashes.push(`${a} on ${b}`);
-        }
-        return clashes;
+        const common = (p, q, low, high) => Math.min(p[high], q[high]) - Math.max(p[low], q[low]);
+        const clash = (p, q) => common(p, q, "left", "right") > 1 && common(p, q, "top", "bottom") > 4;
+        return [...document.querySelectorAll(".picture svg")].flatMap((svg) => {
+          const texts = [...svg.querySelectorAll("text")];
+          const boxes = texts.map((e) => e.getBoundingClientRect());
+          const pairs = texts.flatMap((a, i) => texts.slice(i + 1).map((b, j) => [i, i + 1 + j]));
+          const words = ([i, j]) => `${texts[i].textContent} on ${texts[j].textContent}`;
+          return pairs.filter(([i, j]) => clash(boxes[i], boxes[j])).map(words);
+        });
         """
         assert page.run(overlaps) == []
 
@@ -341,7 +364,11 @@ def test_motion_is_a_choice(page):
     page.put("#alpha", 236)
     page.find("#play").click()
     assert page.find("#play").get_attribute("aria-pressed") == "true"
-    wait = "const go = () => document.querySelector('#alpha').value === '240' ? arguments[0]() : setTimeout(go, 20); go()"
+    wait = """
+    const [done] = arguments;
+    const look = () => (document.querySelector("#alpha").value === "240" ? done() : setTimeout(look, 20));
+    look();
+    """
     page.driver.execute_async_script(wait)
     page.drawn()
     expect(page, math.inf)

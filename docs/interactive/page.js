@@ -226,7 +226,7 @@
   }
 
   const shares = ["A", "B", "C"].map((name, i) => {
-    const row = document.createElement("label");
+    const row = document.createElement("div");
     row.className = "line";
     const title = document.createElement("b");
     title.textContent = name;
@@ -247,7 +247,8 @@
   };
 
   at("simplex").addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
+    // a finger beside the point scrolls the page, and a tap moves it
+    if (event.button !== 0 || (event.pointerType === "touch" && event.target.closest(".handle") === null)) return;
     event.preventDefault();
     at("simplex").setPointerCapture(event.pointerId);
     at("simplex").querySelector(".handle").focus({ preventScroll: true, focusVisible: false });
@@ -255,6 +256,10 @@
   });
   at("simplex").addEventListener("pointermove", (event) => {
     if (at("simplex").hasPointerCapture(event.pointerId)) drag(event);
+  });
+
+  at("simplex").addEventListener("click", (event) => {
+    if (event.pointerType === "touch") drag(event);
   });
 
   /* Arrow keys, in barycentric steps: up to A, down from it, left to B, right to C. */
@@ -337,6 +342,7 @@
       output.classList.toggle("none", p[i] === 0);
     });
     at("temperature").valueAsNumber = State.temperatureStepOf(temperature);
+    at("temperature").setAttribute("aria-valuetext", String(temperature));
     at("temperature-value").value = temperature;
 
     const zeros = p.filter((x) => x === 0).length;
