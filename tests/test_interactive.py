@@ -246,3 +246,31 @@ def test_contrast():
             for ink, ground in pairs:
                 high, low = sorted((luminance(colour[ink]), luminance(colour[ground])), reverse=True)
                 assert (high + 0.05) / (low + 0.05) >= least, (ink, ground)
+
+
+def test_words():
+    """They tell of what is shown, at the ends of the range too."""
+    even, sure, tail = [0.25] * 4, [0, 1, 0], [0.6, 0.3, 0.0, 0.1]
+    calls = [
+        ("spectrum", tail, 2),
+        ("spectrum", even, math.inf),
+        ("escort", tail, [0.8, 0.19, 0, 0.0001]),
+        ("escort", [0.5, 0, 0.5], [0.5, 0, 0.5]),
+        ("choice", [0.6, 0.4, 0], [1, 0.5, -1], 1),
+        ("choice", even, [-1, -1, -1, -1], 0.5),
+        ("number", -0.63456),
+        ("small", -0.00012),
+    ]
+    entropy = f"{float(renyi.entropy(np.asarray(tail), 2)):.3f}"
+    assert javascript("words.js", calls) == [
+        f"Order 2 looks more at the common outcomes: {entropy} nats, as uncertain as 2.17 equally likely outcomes. "
+        "Over all orders it is from 3 down to 1.67.",
+        "Order ∞ sees the likeliest outcome alone: 1.386 nats, as uncertain as 4.00 equally likely outcomes. "
+        "All orders agree.",
+        "The likeliest outcome, 1, has 60.0 % of p and 80.0 % of q; the rarest, 4, 10.0 % and under 0.1 %.",
+        "All possible outcomes are alike: q is p at every order.",
+        "1 of 3 options has exactly 0. Expected score 0.80; 1.96 options in effect at this order.",
+        "No option is left out. Expected score −1.00; 4.00 options in effect at this order.",
+        "−0.635",
+        "−1.2e−4",
+    ]

@@ -63,14 +63,14 @@ class Browser:
 
     def put(self, selector, value):
         """Set a slider or a field, as a pointer or a paste does."""
-        event = "change" if self.find(selector).tag_name == "select" else "input"
         script = """
-        const [control, value, event] = arguments;
+        const [selector, value, done] = arguments;
+        const control = document.querySelector(selector);
         control.value = value;
-        control.dispatchEvent(new Event(event, { bubbles: true }));
+        control.dispatchEvent(new Event(control.tagName === "SELECT" ? "change" : "input", { bubbles: true }));
+        requestAnimationFrame(() => requestAnimationFrame(() => done()));
         """
-        self.run(script, self.find(selector), value, event)
-        self.drawn()
+        self.driver.execute_async_script(script, selector, value)
 
     def values(self, selector):
         return self.run("return [...document.querySelectorAll(arguments[0])].map((e) => Number(e.value))", selector)
@@ -381,3 +381,16 @@ def test_motion_is_a_choice(page):
 def test_nothing_is_fetched(page):
     names = page.run("return performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert all(name.startswith(("file:", "data:")) for name in names), json.dumps(names)
+
+
+def test_words_of_the_push(page):
+    for fragment, words in (
+        ("#a=2", "1.84 outcomes in effect. Presses most on A (−0.399), lifts most B (+0.262)."),
+        ("#a=0", "3.00 outcomes in effect. Order 0 counts outcomes: no small change of p moves it."),
+        ("#a=2&p=0,1,0", "1.00 outcomes in effect. One outcome is certain: what has probability 0 stays out."),
+        ("#a=2&p=0.5,0,0.5", "2.00 outcomes in effect. All possible outcomes are alike: nothing is left to gain."),
+    ):
+        page.run("location.hash = arguments[0]", fragment)
+        page.drawn()
+        page.drawn()
+        assert page.find("#simplex-words").text == words

@@ -3,7 +3,7 @@
 /* The controls and the words: what is set goes into `state`, and all that shows it is drawn anew in the next frame. */
 {
   const at = (id) => document.getElementById(id);
-  const { number } = Pictures;
+  const { number, small } = Words;
   const LETTERS = ["A", "B", "C", "D", "E", "F"];
   const SPECTRUM = Array.from({ length: State.STEPS / 2 + 1 }, (_, k) => State.orderOf(2 * k));
   const ORDERS = Array.from({ length: 61 }, (_, k) => State.orderOf(4 * k));
@@ -32,7 +32,9 @@
   function draw() {
     frame = 0;
     const drawn = { dial: drawDial, outcomes: drawOutcomes, triple: drawTriple, choice: drawChoice };
-    Object.keys(drawn).filter((part) => stale.has(part)).forEach((part) => drawn[part]());
+    Object.keys(drawn)
+      .filter((part) => stale.has(part))
+      .forEach((part) => drawn[part]());
     stale.clear();
   }
 
@@ -41,8 +43,12 @@
     const hash = `#${State.encode(state)}`;
     if (hash !== location.hash) history.replaceState(null, "", hash);
     const words = { outcomes: "spectrum-words", triple: "simplex-words", choice: "choice-words" };
-    const heard = parts.map((part) => words[part]).filter((id) => id !== undefined).map((id) => at(id).textContent);
-    if (parts.length > 1) heard.unshift(`Order ${state.alpha === Infinity ? "infinity" : state.alpha}, ${State.nameOf(state.alpha)}.`);
+    const heard = parts
+      .map((part) => words[part])
+      .filter((id) => id !== undefined)
+      .map((id) => at(id).textContent);
+    if (parts.length > 1)
+      heard.unshift(`Order ${state.alpha === Infinity ? "infinity" : state.alpha}, ${State.nameOf(state.alpha)}.`);
     at("spoken").textContent = heard.join(" ");
   }
 
@@ -50,10 +56,6 @@
     at(id).value = String(value);
     at(id).textContent = number(value, digits);
   }
-
-  const small = (x) => (x !== 0 && Math.abs(x) < 0.0005 ? x.toExponential(1).replace("-", "−") : number(x));
-
-  const percent = (x) => (x > 0 && x < 0.0005 ? "under 0.1 %" : `${number(100 * x, 1)} %`);
 
   /* The dial. */
 
@@ -117,8 +119,9 @@
     }
     at("alpha-name").textContent = State.nameOf(alpha);
     at("alpha-look").textContent = State.lookOf(alpha);
-    at("stops").querySelectorAll("button").forEach((button) =>
-      button.setAttribute("aria-pressed", String(Number(button.dataset.alpha) === alpha)));
+    at("stops")
+      .querySelectorAll("button")
+      .forEach((button) => button.setAttribute("aria-pressed", String(Number(button.dataset.alpha) === alpha)));
   }
 
   /* Many outcomes: weights, spectrum, escort distribution, push. */
@@ -139,16 +142,18 @@
   }
 
   function layBars() {
-    at("bars").replaceChildren(...state.weights.map((_, i) => {
-      const bar = document.createElement("div");
-      bar.className = "bar";
-      const input = rangeInput(`Outcome ${i + 1}`, [0, 1, 0.001]);
-      input.addEventListener("input", () => setWeight(i, input.valueAsNumber));
-      const name = document.createElement("span");
-      name.className = "name";
-      bar.append(input, name);
-      return bar;
-    }));
+    at("bars").replaceChildren(
+      ...state.weights.map((_, i) => {
+        const bar = document.createElement("div");
+        bar.className = "bar";
+        const input = rangeInput(`Outcome ${i + 1}`, [0, 1, 0.001]);
+        input.addEventListener("input", () => setWeight(i, input.valueAsNumber));
+        const name = document.createElement("span");
+        name.className = "name";
+        bar.append(input, name);
+        return bar;
+      }),
+    );
   }
 
   at("preset").addEventListener("change", (event) => {
@@ -164,11 +169,6 @@
     if (state.weights.every((w) => w === 0)) state.weights[0] = 0.001;
     change("outcomes");
   });
-
-  function extremes(values) {
-    const order = values.map((_, i) => i).sort((a, b) => values[a] - values[b]);
-    return [order[0], order.at(-1)];
-  }
 
   function drawOutcomes() {
     const { alpha, weights } = state;
@@ -192,28 +192,20 @@
     const values = Renyi.spectrum(weights, SPECTRUM);
     const label = `Entropy spectrum, falling from ${number(values[0])} nats at order 0 to ${number(values.at(-1))} at order infinity`;
     Pictures.spectrum(at("spectrum"), { alphas: SPECTRUM, values, alpha, value: entropy, n, label });
-    at("spectrum-words").textContent =
-      `Order ${State.formatOrder(alpha)} ${State.lookOf(alpha)}: ${number(entropy)} nats, as uncertain as ${number(hill, 2)} ` +
-      `equally likely outcomes. Over all orders it is from ${number(Math.exp(values[0]), 0)} down to ${number(Math.exp(values.at(-1)), 2)}.`;
+    at("spectrum-words").textContent = Words.spectrum(weights, alpha);
 
     const q = Renyi.escort(weights, alpha);
-    const [, common] = extremes(p);
-    const rare = p.reduce((best, x, i) => (x > 0 && (best < 0 || x < p[best]) ? i : best), -1);
     Pictures.pairs(at("escort"), { p, q, label: "Bars of p and of its escort distribution q" });
-    at("escort-words").textContent =
-      `The likeliest outcome, ${common + 1}, has ${percent(p[common])} of p and ${percent(q[common])} of q; ` +
-      `the rarest, ${rare + 1}, ${percent(p[rare])} and ${percent(q[rare])}.`;
+    at("escort-words").textContent = Words.escort(p, q);
 
     const g = Renyi.gradient(weights, alpha);
-    Pictures.pushes(at("push"), { g, names: g.map((_, i) => String(i + 1)), height: 220, label: "Bars of the push on each logit" });
-    at("push-words").textContent = pushWords(g, (i) => `outcome ${i + 1}`);
-  }
-
-  function pushWords(g, name) {
-    const size = Math.max(...g.map(Math.abs));
-    if (size < 1e-12) return state.alpha === 0 ? "Order 0 counts outcomes: no small change of p moves it." : "All alike: nothing is left to gain.";
-    const [lowest, highest] = extremes(g);
-    return `Presses most on ${name(lowest)} (${small(g[lowest])}), lifts most ${name(highest)} (+${small(g[highest])}).`;
+    Pictures.pushes(at("push"), {
+      g,
+      names: g.map((_, i) => String(i + 1)),
+      height: 220,
+      label: "Bars of the push on each logit",
+    });
+    at("push-words").textContent = Words.push(p, g, alpha, (i) => `outcome ${i + 1}`);
   }
 
   /* Three outcomes: the triangle. */
@@ -290,8 +282,14 @@
     show("triple-entropy", Renyi.entropy(triple, alpha));
     show("triple-hill", hill, 2);
     const g = Renyi.gradient(triple, alpha);
-    Pictures.pushes(at("triple-push"), { g, names: ["A", "B", "C"], height: 210, label: "Bars of the push on the logits of A, B and C" });
-    at("simplex-words").textContent = `${number(hill, 2)} outcomes in effect. ${pushWords(g, (i) => "ABC"[i])}`;
+    Pictures.pushes(at("triple-push"), {
+      g,
+      names: ["A", "B", "C"],
+      height: 210,
+      label: "Bars of the push on the logits of A, B and C",
+    });
+    at("simplex-words").textContent =
+      `${number(hill, 2)} outcomes in effect. ${Words.push(triple, g, alpha, (i) => "ABC"[i])}`;
   }
 
   /* Options with scores: the regularized choice. */
@@ -345,18 +343,20 @@
     at("temperature").setAttribute("aria-valuetext", String(temperature));
     at("temperature-value").value = temperature;
 
-    const zeros = p.filter((x) => x === 0).length;
-    const mean = p.reduce((total, x, i) => total + x * scores[i], 0);
-    const left = zeros === 0 ? "No option is left out" : `${zeros} of ${p.length} options ${zeros === 1 ? "has" : "have"} exactly 0`;
-    at("choice-words").textContent =
-      `${left}. Expected score ${number(mean, 2)}; ${number(Renyi.hillNumber(p, alpha), 2)} options in effect at this order.`;
+    at("choice-words").textContent = Words.choice(p, scores, alpha);
 
     const key = `${scores} ${temperature}`;
     if (stacked.key !== key) {
       stacked.key = key;
       stacked.rows = ORDERS.map((order) => Renyi.regularizedArgmax(scores, order, temperature));
     }
-    Pictures.stack(at("stack"), { alphas: ORDERS, rows: stacked.rows, alpha, names: LETTERS, label: "Shares of the options at every order" });
+    Pictures.stack(at("stack"), {
+      alphas: ORDERS,
+      rows: stacked.rows,
+      alpha,
+      names: LETTERS,
+      label: "Shares of the options at every order",
+    });
   }
 
   /* The page as a whole. */

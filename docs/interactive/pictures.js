@@ -14,7 +14,8 @@ const Pictures = (() => {
   const text = (x, y, content, attributes = {}) => element("text", { x, y, ...attributes }, content);
   const line = (x1, y1, x2, y2, kind) => element("line", { x1, y1, x2, y2, class: kind });
   const near = (x) => x.toFixed(2);
-  const pathOf = (points, closed = false) => `M${points.map(([x, y]) => `${near(x)},${near(y)}`).join("L")}${closed ? "Z" : ""}`;
+  const pathOf = (points, closed = false) =>
+    `M${points.map(([x, y]) => `${near(x)},${near(y)}`).join("L")}${closed ? "Z" : ""}`;
 
   function frame(place, height, label, children) {
     const width = Math.max(place.clientWidth, 200);
@@ -24,7 +25,7 @@ const Pictures = (() => {
     return svg;
   }
 
-  const number = (x, digits = 3) => x.toFixed(digits).replace("-", "−");
+  const { number } = Words;
 
   /** H_α over all orders; α is at α/(1 + α), as on the dial. */
   function spectrum(place, { alphas, values, alpha, value, n, label }) {
@@ -38,7 +39,13 @@ const Pictures = (() => {
       if (counts.at(-1) < n && n / counts.at(-1) > 1.3) counts.push(n);
       const step = high > 1.2 ? 0.5 : 0.25;
       const ticks = Array.from({ length: Math.floor(high / step) + 1 }, (_, k) => k * step);
-      const names = [[0, "Hartley"], [0.5, ""], [1, "Shannon"], [2, "collision"], [Infinity, "min"]];
+      const names = [
+        [0, "Hartley"],
+        [0.5, ""],
+        [1, "Shannon"],
+        [2, "collision"],
+        [Infinity, "min"],
+      ];
       return [
         text(0, top - 20, "nats"),
         text(width, top - 20, "outcomes", { "text-anchor": "end" }),
@@ -50,14 +57,20 @@ const Pictures = (() => {
         element("path", { d: pathOf([[left, bottom], ...points, [right, bottom]], true), class: "under" }),
         line(x(alpha), top, x(alpha), bottom, "now-line"),
         element("path", { d: pathOf(points), class: "curve" }),
-        ...names.filter(([order, name]) => name !== "").map(([order]) =>
-          element("circle", { cx: x(order), cy: y(values[alphas.indexOf(order)]), r: 4, class: "named-dot" })),
+        ...names
+          .filter(([, name]) => name !== "")
+          .map(([order]) =>
+            element("circle", { cx: x(order), cy: y(values[alphas.indexOf(order)]), r: 4, class: "named-dot" }),
+          ),
         ...names.flatMap(([order, name], i) => {
           const anchor = { "text-anchor": i === 0 ? "start" : order === Infinity ? "end" : "middle" };
           const shift = i === 0 ? -8 : order === Infinity ? 8 : 0;
           const digit = order === 0.5 ? "½" : State.formatOrder(order);
           return [
-            text(x(order) + (i === 0 ? -4 : order === Infinity ? 5 : 0), bottom + 18, digit, { ...anchor, class: "strong" }),
+            text(x(order) + (i === 0 ? -4 : order === Infinity ? 5 : 0), bottom + 18, digit, {
+              ...anchor,
+              class: "strong",
+            }),
             text(x(order) + shift, bottom + (order === 2 && width < 380 ? 48 : 34), name, anchor),
           ];
         }),
@@ -86,9 +99,25 @@ const Pictures = (() => {
           const middle = left + slot * (i + 0.5);
           const gap = Math.min(2, bar / 8);
           return [
-            element("rect", { x: middle - bar - gap / 2, y: y(share), width: bar, height: bottom - y(share), rx: 2, class: "bar-p" }),
-            element("rect", { x: middle + gap / 2, y: y(q[i]), width: bar, height: bottom - y(q[i]), rx: 2, class: "bar-q" }),
-            text(middle, bottom + 16, String(i + 1), { "text-anchor": "middle" }),
+            element("rect", {
+              x: middle - bar - gap / 2,
+              y: y(share),
+              width: bar,
+              height: bottom - y(share),
+              rx: 2,
+              class: "bar-p",
+            }),
+            element("rect", {
+              x: middle + gap / 2,
+              y: y(q[i]),
+              width: bar,
+              height: bottom - y(q[i]),
+              rx: 2,
+              class: "bar-q",
+            }),
+            ...(slot > 19 || i % 2 === 0
+              ? [text(middle, bottom + 16, String(i + 1), { "text-anchor": "middle" })]
+              : []),
           ];
         }),
       ];
@@ -113,11 +142,29 @@ const Pictures = (() => {
           const middle = left + slot * (i + 0.5);
           const size = Math.abs(push) * scale;
           const up = push > 0;
-          const shown = slot > 40 || push === above || push === -below;
+          const shown = push !== 0 && (slot > 38 || push === above || push === -below);
           return [
-            element("rect", { x: middle - bar / 2, y: up ? zero - size : zero, width: bar, height: size, rx: 2, class: up ? "bar-up" : "bar-down" }),
-            ...(shown && !flat ? [text(middle, up ? zero - size - 5 : zero + size + 13, `${up ? "+" : ""}${number(push, slot > 44 ? 3 : 2)}`, { "text-anchor": "middle" })] : []),
-            text(middle, height - 4, names[i], { "text-anchor": "middle", class: "strong" }),
+            element("rect", {
+              x: middle - bar / 2,
+              y: up ? zero - size : zero,
+              width: bar,
+              height: size,
+              rx: 2,
+              class: up ? "bar-up" : "bar-down",
+            }),
+            ...(shown && !flat
+              ? [
+                  text(
+                    middle,
+                    up ? zero - size - 5 : zero + size + 13,
+                    `${up ? "+" : ""}${number(push, slot > 50 ? 3 : 2)}`,
+                    { "text-anchor": "middle" },
+                  ),
+                ]
+              : []),
+            ...(slot > 19 || i % 2 === 0
+              ? [text(middle, height - 4, names[i], { "text-anchor": "middle", class: "strong" })]
+              : []),
           ];
         }),
         ...(flat ? [text(width / 2, zero - 10, "no push at all", { "text-anchor": "middle", class: "strong" })] : []),
@@ -126,7 +173,11 @@ const Pictures = (() => {
   }
 
   /* The triangle: A at the top, B and C at the bottom. */
-  const CORNERS = [[0.5, 0], [0, 1], [1, 1]];
+  const CORNERS = [
+    [0.5, 0],
+    [0, 1],
+    [1, 1],
+  ];
   const TALL = Math.sqrt(3) / 2;
   const COUNTS = [1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75];
   const RAYS = 20; // in a sixth of the triangle: the others are its mirror images
@@ -147,7 +198,13 @@ const Pictures = (() => {
       }
       return at(low);
     });
-    const third = [...sixth, ...sixth.slice(0, -1).reverse().map(([a, b, c]) => [b, a, c])];
+    const third = [
+      ...sixth,
+      ...sixth
+        .slice(0, -1)
+        .reverse()
+        .map(([a, b, c]) => [b, a, c]),
+    ];
     return [third, third.map(([a, b, c]) => [c, a, b]), third.map(([a, b, c]) => [b, c, a])].flat();
   }
 
@@ -192,7 +249,14 @@ const Pictures = (() => {
       element("g", { class: "ground", "aria-hidden": "true" }),
       element(
         "g",
-        { class: "handle", tabindex: 0, role: "slider", "aria-label": "Distribution of A, B and C; arrow keys move it", "aria-valuemin": 0, "aria-valuemax": 100 },
+        {
+          class: "handle",
+          tabindex: 0,
+          role: "slider",
+          "aria-label": "Distribution of A, B and C; arrow keys move it",
+          "aria-valuemin": 0,
+          "aria-valuemax": 100,
+        },
         element("circle", { r: 24, class: "touch" }),
         element("circle", { r: 15, class: "ring" }),
         element("circle", { r: 10, class: "knob" }),
@@ -207,7 +271,10 @@ const Pictures = (() => {
     const width = Math.max(place.clientWidth, 200);
     const side = Math.min(width - 44, 560);
     const [margin, top] = [(width - side) / 2, 30];
-    const at = (triple) => [0, 1].map((axis) => triple.reduce((total, x, i) => total + x * CORNERS[i][axis] * side * (axis ? TALL : 1), axis ? top : margin));
+    const at = (triple) =>
+      [0, 1].map((axis) =>
+        triple.reduce((total, x, i) => total + x * CORNERS[i][axis] * side * (axis ? TALL : 1), axis ? top : margin),
+      );
     const scale = ([a, b, c]) => [side * (a * 0.5 + c), side * TALL * (b + c)];
 
     const levels = alpha === 0 ? [] : COUNTS.map((count) => levelOf(alpha, count).map(at));
@@ -223,13 +290,22 @@ const Pictures = (() => {
     const pushed = LATTICE.map((triple) => ({ from: at(triple), by: scale(Renyi.motion(triple, alpha)) }));
     const fastest = Math.max(...pushed.map(({ by }) => speed(by)));
     const longest = (side / 11) * 0.72;
-    const sized = (by) => by.map((x) => (speed(by) > 0 ? (x / speed(by)) * longest * Math.sqrt(Math.min(speed(by) / fastest, 1.5)) : 0));
-    const arrows = fastest > 0 ? pushed.map(({ from, by }) => [...from, ...sized(by)]).filter((each) => Math.hypot(each[2], each[3]) > 3 && clear(each)) : [];
+    const sized = (by) =>
+      by.map((x) => (speed(by) > 0 ? (x / speed(by)) * longest * Math.sqrt(Math.min(speed(by) / fastest, 1.5)) : 0));
+    const arrows =
+      fastest > 0
+        ? pushed
+            .map(({ from, by }) => [...from, ...sized(by)])
+            .filter((each) => Math.hypot(each[2], each[3]) > 3 && clear(each))
+        : [];
 
     const corners = CORNERS.map((_, i) => at([0, 1, 2].map((j) => (i === j ? 1 : 0))));
     const [x, y] = at(p);
     const own = scale(Renyi.motion(p, alpha));
-    const ownSize = fastest > 0 && speed(own) > 0 ? own.map((d) => (d / speed(own)) * Math.max(26, 2.2 * longest * Math.sqrt(speed(own) / fastest))) : [0, 0];
+    const ownSize =
+      fastest > 0 && speed(own) > 0
+        ? own.map((d) => (d / speed(own)) * Math.max(26, 2.2 * longest * Math.sqrt(speed(own) / fastest)))
+        : [0, 0];
     const percent = (share) => `${number(100 * share, 1)} %`;
     const svg = place.querySelector("svg") ?? empty(place);
     const height = near(top + side * TALL + 44);
@@ -242,8 +318,18 @@ const Pictures = (() => {
       element("path", { d: arrows.map((each) => arrow(...each, 6)).join(""), class: "arrows" }),
       ...labels.map(([lx, ly, content]) => text(lx, ly + 4, content, { "text-anchor": "middle", class: "now halo" })),
       element("path", { d: pathOf(wayFrom(p, alpha).map(at)), class: "way" }),
-      element("path", { d: speed(ownSize) > 0 ? arrow(x + ownSize[0] / 2, y + ownSize[1] / 2, ...ownSize, 10) : "", class: "own" }),
-      ...(alpha === 0 ? [text(corners[0][0], top + side * TALL * 0.68, "3 outcomes, everywhere inside", { "text-anchor": "middle", class: "now" })] : []),
+      element("path", {
+        d: speed(ownSize) > 0 ? arrow(x + ownSize[0] / 2, y + ownSize[1] / 2, ...ownSize, 10) : "",
+        class: "own",
+      }),
+      ...(alpha === 0
+        ? [
+            text(corners[0][0], top + side * TALL * 0.68, "3 outcomes, everywhere inside", {
+              "text-anchor": "middle",
+              class: "now",
+            }),
+          ]
+        : []),
       text(corners[0][0], corners[0][1] - 12, `A ${percent(p[0])}`, { "text-anchor": "middle", class: "big" }),
       text(corners[1][0], corners[1][1] + 24, `B ${percent(p[1])}`, { "text-anchor": "start", class: "big" }),
       text(corners[2][0], corners[2][1] + 24, `C ${percent(p[2])}`, { "text-anchor": "end", class: "big" }),
@@ -251,7 +337,10 @@ const Pictures = (() => {
     const handle = svg.querySelector(".handle");
     handle.setAttribute("transform", `translate(${near(x)} ${near(y)})`);
     handle.setAttribute("aria-valuenow", near(100 * p[0]));
-    handle.setAttribute("aria-valuetext", p.map((share, i) => `${"ABC"[i]} ${number(100 * share, 1)} percent`).join(", "));
+    handle.setAttribute(
+      "aria-valuetext",
+      p.map((share, i) => `${"ABC"[i]} ${number(100 * share, 1)} percent`).join(", "),
+    );
     const tripleAt = (left, down) => {
       const c1 = (down - top) / (side * TALL); // B + C
       const c = (left - margin) / side - (1 - c1) / 2;
@@ -272,23 +361,30 @@ const Pictures = (() => {
         ...names.map((_, i) => {
           const upper = alphas.map((order, k) => [x(order), y(before(rows[k], i))]);
           const lower = alphas.map((order, k) => [x(order), y(before(rows[k], i + 1))]).reverse();
-          return element("path", { d: pathOf([...upper, ...lower], true), class: "layer", fill: colours[i % colours.length].trim() });
+          return element("path", {
+            d: pathOf([...upper, ...lower], true),
+            class: "layer",
+            fill: colours[i % colours.length].trim(),
+          });
         }),
         ...names.flatMap((name, i) => {
           const [best] = rows.map((_, k) => k).sort((a, b) => rows[b][i] - rows[a][i]);
           const middle = before(rows[best], i) + rows[best][i] / 2;
-          const place = Math.min(Math.max(x(alphas[best]), left + 12), right - 12);
-          return (bottom - top) * rows[best][i] > 18 ? [text(place, y(middle) + 4, name, { "text-anchor": "middle", class: "in-layer" })] : [];
+          const across = Math.min(Math.max(x(alphas[best]), left + 12), right - 12);
+          return (bottom - top) * rows[best][i] > 18
+            ? [text(across, y(middle) + 4, name, { "text-anchor": "middle", class: "in-layer" })]
+            : [];
         }),
         line(x(alpha), top - 6, x(alpha), bottom + 4, "now-line"),
         ...[0, 0.5, 1, 2, Infinity].map((order) =>
           text(x(order), bottom + 18, order === 0.5 ? "½" : State.formatOrder(order), {
             "text-anchor": order === 0 ? "start" : order === Infinity ? "end" : "middle",
             class: "strong",
-          })),
+          }),
+        ),
       ];
     });
   }
 
-  return { spectrum, pairs, pushes, simplex, stack, number };
+  return { spectrum, pairs, pushes, simplex, stack };
 })();

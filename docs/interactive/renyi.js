@@ -233,7 +233,9 @@ const Renyi = (() => {
     const live = scores.filter((s) => s > -Infinity).length;
     const held = Math.max(alpha, 2 ** -982); // 1/α has room
     const cap = ((Number.MAX_VALUE / 64) * Math.min(held, 1)) / live; // beyond it c g would overflow
-    const gaps = scores.map((s) => (s === -Infinity ? Infinity : Math.min((peak / 2 - s / 2) / (temperature * 0.5), cap)));
+    const gaps = scores.map((s) =>
+      s === -Infinity ? Infinity : Math.min((peak / 2 - s / 2) / (temperature * 0.5), cap),
+    );
     if (alpha === Infinity) return flat(gaps);
     if (alpha === 0) {
       const ties = gaps.filter((gap) => gap === 0).length;

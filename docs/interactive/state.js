@@ -138,9 +138,28 @@ const State = (() => {
   }
 
   return {
-    STEPS, STOPS, OUTCOMES, OPTIONS, TEMPERATURES, PRESETS: Object.keys(PRESETS),
-    orderOf, placeOf, stepOf, parseOrder, formatOrder, nameOf, lookOf,
-    preset, fresh, temperatureOf, temperatureStepOf, encode, decode, onGrid, withShare, ontoSimplex,
+    STEPS,
+    STOPS,
+    OUTCOMES,
+    OPTIONS,
+    TEMPERATURES,
+    PRESETS: Object.keys(PRESETS),
+    orderOf,
+    placeOf,
+    stepOf,
+    parseOrder,
+    formatOrder,
+    nameOf,
+    lookOf,
+    preset,
+    fresh,
+    temperatureOf,
+    temperatureStepOf,
+    encode,
+    decode,
+    onGrid,
+    withShare,
+    ontoSimplex,
   };
 })();
 
