@@ -250,7 +250,7 @@ def test_contrast():
 
 def test_words():
     """They tell of what is shown, at the ends of the range too."""
-    even, sure, tail = [0.25] * 4, [0, 1, 0], [0.6, 0.3, 0.0, 0.1]
+    even, tail = [0.25] * 4, [0.6, 0.3, 0.0, 0.1]
     calls = [
         ("spectrum", tail, 2),
         ("spectrum", even, math.inf),
@@ -262,11 +262,11 @@ def test_words():
         ("small", -0.00012),
     ]
     entropy = f"{float(renyi.entropy(np.asarray(tail), 2)):.3f}"
+    at_2 = f"Order 2 looks more at the common outcomes: {entropy} nats, as uncertain as 2.17 equally likely outcomes."
+    at_most = "Order ∞ sees the likeliest outcome alone: 1.386 nats, as uncertain as 4.00 equally likely outcomes."
     assert javascript("words.js", calls) == [
-        f"Order 2 looks more at the common outcomes: {entropy} nats, as uncertain as 2.17 equally likely outcomes. "
-        "Over all orders it is from 3 down to 1.67.",
-        "Order ∞ sees the likeliest outcome alone: 1.386 nats, as uncertain as 4.00 equally likely outcomes. "
-        "All orders agree.",
+        f"{at_2} Over all orders it is from 3 down to 1.67.",
+        f"{at_most} All orders agree.",
         "The likeliest outcome, 1, has 60.0 % of p and 80.0 % of q; the rarest, 4, 10.0 % and under 0.1 %.",
         "All possible outcomes are alike: q is p at every order.",
         "1 of 3 options has exactly 0. Expected score 0.80; 1.96 options in effect at this order.",

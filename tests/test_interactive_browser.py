@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -288,10 +289,10 @@ def test_pictures_show_the_library(page):
 def test_field_of_the_triangle(page):
     """The arrow at the point follows the gradient, and the levels are of equal entropy."""
     page.put("#alpha", 160)
-    script = "return [...document.querySelectorAll('.level, .own, .triangle')].map((e) => [e.getAttribute('class'), e])"
+    script = "return [...document.querySelectorAll('.level, .own, .triangle, .arrows')].map((e) => [e.classList[0], e])"
     paths = {}
     for kind, element in page.run(script):
-        pieces = element.get_attribute("d").strip("MZ").replace("M", "L").split("L")
+        pieces = re.findall(r"[-\d.]+,[-\d.]+", element.get_attribute("d"))
         paths.setdefault(kind, []).append(np.asarray([[float(x) for x in point.split(",")] for point in pieces]))
     corners = paths["triangle"][0]
     inverse = np.linalg.inv(np.vstack([corners.T, np.ones(3)]))
@@ -299,11 +300,22 @@ def test_field_of_the_triangle(page):
     def shares(points):
         return np.hstack([points, np.ones((len(points), 1))]) @ inverse.T
 
-    g = renyi.grad(renyi.entropy_from_logits)(np.log(TRIPLE), 2)
-    motion = TRIPLE * (g - TRIPLE @ g)
+    def motion(p):
+        g = renyi.grad(renyi.entropy_from_logits)(np.log(p), 2)
+        return p * (g - np.sum(p * g, axis=-1, keepdims=True))
+
+    # each arrow is its shaft and then a barb, the tip and a barb
+    arrows = shares(paths["arrows"][0]).reshape(-1, 5, 3)
+    assert len(arrows) > 40
+    rate = motion((arrows[:, 0] + arrows[:, 1]) / 2)
+    step = arrows[:, 1] - arrows[:, 0]
+    lengths, rates = np.linalg.norm(step, axis=1), np.linalg.norm(rate, axis=1)
+    np.testing.assert_allclose(step / lengths[:, None], rate / rates[:, None], atol=0.01)
+    np.testing.assert_allclose(lengths / np.max(lengths), np.sqrt(rates / np.max(rates)), atol=0.01)
     start, end = shares(paths["own"][0][:2])
     np.testing.assert_allclose(start, TRIPLE, atol=1e-3)
-    np.testing.assert_allclose((end - start) / np.linalg.norm(end - start), motion / np.linalg.norm(motion), atol=0.01)
+    rate = motion(TRIPLE)
+    np.testing.assert_allclose((end - start) / np.linalg.norm(end - start), rate / np.linalg.norm(rate), atol=0.01)
     counts = (1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75)
     for level, count in zip(paths["level"], counts, strict=True):
         inside = np.abs(shares(level))

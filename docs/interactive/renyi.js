@@ -13,12 +13,8 @@ const Renyi = (() => {
   const expm1Ratio = (u) => (u === 0 ? 1 : Math.expm1(u) / u);
   const log1pRatio = (u) => (u === 0 ? 1 : Math.log1p(u) / u);
 
-  /** e^α of e = p/max p < 1 and d = log e: near α = 1, t = α − 1 carries less rounding than α. */
-  function power(e, d, alpha) {
-    const t = alpha - 1;
-    if (Math.abs(t) <= 0.5) return e * e ** t;
-    return alpha <= 2 ? e ** alpha : Math.exp(alpha * d);
-  }
+  /** e^α of e = p/max p and d = log e: above 2 a power would magnify the rounding of e. */
+  const power = (e, d, alpha) => (alpha <= 2 ? e ** alpha : Math.exp(alpha * d));
 
   /** What all quantities of p are made of: d = log(p/max p), e = p/max p, w = e^α, sums, and c = H_∞ − H_α. */
   function stateOf(weights, alpha) {
@@ -175,7 +171,7 @@ const Renyi = (() => {
       return [low, high];
     };
     const middleOf = ([low, high]) => (low + high) / 2;
-    if (curve.alpha <= 1) return middleOf(bisect([0, curve.span], 48));
+    if (curve.alpha <= 1) return middleOf(bisect([0, curve.span], 52));
     const best = (cells, count) =>
       cells
         .map((cell) => ({ cell, bound: boundOf(cell, curve) }))
@@ -193,22 +189,7 @@ const Renyi = (() => {
       return { ends, f: preferred(at(middleOf(ends)).f, cell) };
     });
     const winner = finalists.reduce((first, next) => (next.f > first.f ? next : first));
-    return middleOf(bisect(winner.ends, 26));
-  }
-
-  /** The point of largest objective, after a step of Newton's method. */
-  function solve(curve) {
-    if (curve.t === 0) return pointAt(curve, 0);
-    const point = pointAt(curve, search(curve));
-    const live = point.entries.filter(({ e }) => e > 0);
-    const size = sum(live.map(({ p, w }) => p / w));
-    const mean = sum(live.map(({ p, w, y }) => (p / w / size) * y));
-    const x = sum(live.map(({ p, w }) => (p / w / size) * w));
-    const variance = sum(live.map(({ p, w, y }) => (p / w / size) * (y - mean) ** 2));
-    const curvature = x * x - curve.t * variance;
-    const step = ((point.v - point.m) * point.r * x * x) / curvature;
-    const regular = curvature > Math.sqrt(EPS) * x * x && Math.abs(step) <= curve.span / 64;
-    return regular ? pointAt(curve, point.v - step) : point;
+    return middleOf(bisect(winner.ends, 30));
   }
 
   /** Equal on the largest scores, for the best number of them: α = ∞. */
@@ -242,7 +223,7 @@ const Renyi = (() => {
       return gaps.map((gap) => (gap === 0 ? 1 / ties : 0));
     }
     const curve = { gaps, alpha: held, t: alpha - 1, span: Math.log(live) * Math.min(1 / held, 1) };
-    return solve(curve).entries.map(({ p }) => p);
+    return pointAt(curve, curve.t === 0 ? 0 : search(curve)).entries.map(({ p }) => p);
   }
 
   return { entropy, hillNumber, spectrum, normalized, escort, gradient, motion, regularizedArgmax };
