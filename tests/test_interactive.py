@@ -150,6 +150,16 @@ def test_largest_of_several_maxima():
         assert close(np.asarray(value), renyi.regularized_argmax(*case), 64), case
 
 
+def test_equal_maxima():
+    """At a temperature where two maxima are equal, and next to it, the choice is the library's."""
+    scores = np.asarray([1.8, 1.14, 0.77, 0.28, -0.33, -0.41, -0.52, -2.44])
+    temperatures = [0.3755946604868097 * (1 + k * r) for k in (-1, 1) for r in (1e-4, 1e-8, 1e-10, 1e-12)]
+    values = np.asarray(javascript("renyi.js", [("regularizedArgmax", scores, 2.5, t) for t in temperatures]))
+    want = np.stack([renyi.regularized_argmax(scores, 2.5, t) for t in temperatures])
+    np.testing.assert_allclose(values, want, rtol=1e-9, atol=0)
+    assert np.all(np.abs(want[:4] - want[4:]).max(axis=1) > 0.02)
+
+
 def test_no_sense_gives_nan():
     bad = [
         ([0.5, -0.1], 1),

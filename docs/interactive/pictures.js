@@ -142,7 +142,8 @@ const Pictures = (() => {
           const middle = left + slot * (i + 0.5);
           const size = Math.abs(push) * scale;
           const up = push > 0;
-          const shown = push !== 0 && (slot > 38 || push === above || push === -below);
+          const digits = number(push, slot > 50 ? 3 : 2);
+          const shown = /[1-9]/.test(digits) && (slot > 38 || push === above || push === -below);
           return [
             element("rect", {
               x: middle - bar / 2,
@@ -157,7 +158,7 @@ const Pictures = (() => {
                   text(
                     middle,
                     up ? zero - size - 5 : zero + size + 13,
-                    `${up ? "+" : ""}${number(push, slot > 50 ? 3 : 2)}`,
+                    `${up ? "+" : ""}${digits}`,
                     { "text-anchor": "middle" },
                   ),
                 ]
@@ -180,7 +181,7 @@ const Pictures = (() => {
   ];
   const TALL = Math.sqrt(3) / 2;
   const COUNTS = [1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75];
-  const RAYS = 20; // in a sixth of the triangle: the others are its mirror images
+  const RAYS = 30; // in a sixth of the triangle: the others are its mirror images
 
   /** Where H_α = log(count) on the rays from the centre, around; H_α falls along each of them. */
   function levelOf(alpha, count) {
