@@ -201,7 +201,7 @@ const Renyi = (() => {
     finite.forEach((gap, k) => {
       total += gap;
       const objective = Math.log(k + 1) - total / (k + 1);
-      if (objective > best || (objective === best && gap > last)) [best, last] = [objective, gap];
+      if (objective > best) [best, last] = [objective, gap];
     });
     return gaps.map((gap) => (gap <= last ? 1 / finite.filter((other) => other <= last).length : 0));
   }
