@@ -309,7 +309,7 @@ const Pictures = (() => {
         : [0, 0];
     const percent = (share) => `${number(100 * share, 1)} %`;
     const svg = place.querySelector("svg") ?? empty(place);
-    const height = near(top + side * TALL + 44);
+    const height = near(top + side * TALL + 32);
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.setAttribute("height", height);
     svg.querySelector(".ground").replaceChildren(
