@@ -108,6 +108,14 @@ def integrations(session: nox.Session, framework: str) -> None:
 
 
 @nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Operate the interactive page in the Chromium on PATH, with its chromedriver, and its numerics in Node."""
+    session.install(".[test]", "selenium>=4.20")
+    files = ["tests/test_interactive.py", "tests/test_interactive_browser.py"]
+    session.run("pytest", "--backends=numpy", *files, *session.posargs)
+
+
+@nox.session(default=False)
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
     session.install("ruff>=0.9")
