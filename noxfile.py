@@ -131,6 +131,13 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Build the site, with no warning and no broken link: open build/html/index.html."""
+    session.install(".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-d", "build/doctrees", "docs", "build/html", *session.posargs)
+
+
+@nox.session(default=False)
 def quickstart(session: nox.Session) -> None:
     """Train a classifier with the entropy bonus and draw what α does."""
     session.install(".[examples]")

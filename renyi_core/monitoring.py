@@ -157,7 +157,7 @@ def plot_spectrum(
     Parameters
     ----------
     spectrum : array of shape (k,) or (curves, k)
-        Entropies in nats, as of :func:`entropy_spectrum`. They are read one by one.
+        Entropies in nats, as of :func:`renyi_core.entropy_spectrum`. They are read one by one.
     alphas : sequence of k floats
         Their orders, increasing; :func:`spectrum_orders` gives those of a smooth curve.
     outcomes : int, optional

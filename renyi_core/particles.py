@@ -64,10 +64,10 @@ def particle_entropy(samples: Array, /, alpha: Any, *, k: int = 3, base: float |
     light tails. The bias falls slowly in many dimensions: benchmarks/results has measured biases and deviations.
 
     Within 8 units in the last place of the dtype (64 in float32 on JAX and Dask) of the sum of the magnitudes that are
-    added up, log(N − 1), log V_d, log C_k and the largest d·|log ρ|, at every order, 1 ± 1e-12 included; the gradient
-    within 64, of its largest entry. The derivative in α is a difference of two terms and has their rounding. Distances
-    neither overflow nor vanish, but those under 1e-154 (in float32 1e-19) of the largest sample of a set may be taken
-    for 0. Samples beyond 1/4d of the largest number of the dtype count as not finite.
+    added up, log(N − 1), log V_d, log C_k and the largest d·log ρ by size, at every order, 1 ± 1e-12 included; the
+    gradient within 64, of its largest entry. The derivative in α is a difference of two terms and has their rounding.
+    Distances neither overflow nor vanish, but those under 1e-154 (in float32 1e-19) of the largest sample of a set may
+    be taken for 0. Samples beyond 1/4d of the largest number of the dtype count as not finite.
 
     All pairs are compared, in blocks, N² d operations; on NumPy with SciPy installed (the extra ``neighbors``) a k-d
     tree takes their place up to 15 dimensions.

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 from typing import Any
 
+import capabilities
 import hypothesis
 import numpy as np
 import pytest
@@ -145,6 +146,42 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if not wanted(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if wanted(item)]
+
+
+SHOWN: dict[tuple[str, str], bool] = {}
+"""Of the tests that docs/capabilities.md names, on the libraries it names: whether one passed."""
+MISSING = ("could not import", "not in this build", "no NVRTC", "no CUDA device")
+"""Reasons to skip that lie in the machine."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    report = yield
+    if report.skipped and any(reason in str(report.longrepr) for reason in MISSING):
+        return report
+    if report.when == "call" or report.skipped:
+        case = getattr(item, "callspec", None)
+        backend = case.params.get("backend") if case else None
+        library = (backend or getattr(item.module, "BACKENDS", ("",))[0]).partition(":")[0]
+        parameters = set(case.id.split("-")) if case else set()
+        test = f"{item.path.stem}::{getattr(item, 'originalname', None)}"
+        for name in capabilities.shown_by(test, library, parameters):
+            SHOWN[name, library] = SHOWN.get((name, library), False) or not report.skipped
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for test, library in _hollow():
+        terminalreporter.write_line(f"docs/capabilities.md names {test} for {library}: it was skipped", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _hollow() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _hollow() -> list[tuple[str, str]]:
+    return sorted(claim for claim, shown in SHOWN.items() if not shown)
 
 
 @pytest.fixture(scope="session")
