@@ -1,0 +1,97 @@
+"""Soft Actor-Critic in a corridor with two exits: its claims in small, and its command."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+BACKENDS = ("torch",)
+pytestmark = pytest.mark.usefixtures("backend")
+sys.path.insert(0, str(Path(__file__).parent.parent / "docs" / "examples"))
+
+torch = pytest.importorskip("torch")
+for name in ("stable_baselines3", "matplotlib", "tqdm"):
+    pytest.importorskip(name)
+import harness  # noqa: E402
+import rl_control  # noqa: E402
+
+import renyi_core as renyi  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def models():
+    """A policy without a bonus and one with that of order 2, both after a third of the training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rl_control, "STEPS", 500)
+        settings = {"none": ("SAC", 1.0, 0.0), "two": ("RenyiSAC", 2.0, 0.4)}
+        return {name: rl_control.train(rl_control.Setting(*setting), 0) for name, setting in settings.items()}
+
+
+def test_claim(models):
+    """Without a bonus one exit is used, with it both, and the other is found when one is closed."""
+    found = {}
+    for name, (model, trace) in models.items():
+        assert bool(trace) == (name == "two")
+        _, ends, taken = rl_control.play(model, 0)
+        rarer = min((ends == side).mean() for side in (-1, 1))
+        side = 1 if (ends == 1).mean() > 0.5 else -1
+        found[name] = rarer, taken.mean(), (rl_control.play(model, 1, closed=side)[1] == -side).mean()
+    assert found["none"][0] < 0.05
+    assert found["none"][1] < 5
+    assert found["none"][2] < 0.05
+    assert found["two"][0] > 0.15
+    assert found["two"][2] > 0.15
+
+
+def test_noise(models):
+    """One sample for each state is far noisier than the quadrature, which varies from batch to batch alone."""
+    noise = rl_control.noise(models["two"][0], 1.0)
+    assert noise["entropy by sample"] > 1.5 * noise["entropy by quadrature"] > 0
+    assert noise["gradient by sample"] > 1.1 * noise["gradient by quadrature"] > 0
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, math.inf])
+def test_target(alpha):
+    entropy = renyi.tanh_gaussian_entropy(torch.zeros(1), torch.full((1,), 0.2), alpha, axis=-1)
+    assert rl_control.target(alpha, 0.2) == pytest.approx(entropy.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("force", "closed"), [(0.9, 0), (-0.6, 0), (0.9, 1), (0.1, 0)])
+def test_played_as_measured(force, closed):
+    """The episodes are those of the environment."""
+    model = SimpleNamespace(actor=lambda states: torch.full_like(states, force))
+    places, ends, taken = rl_control.play(model, 3, closed=closed)
+    corridor = rl_control.Corridor()
+    for episode in range(5):
+        corridor.reset(seed=0)
+        corridor.place = places[:1, episode]
+        rewards, done = [], False
+        while not done:
+            seen, reward, there, over, _ = corridor.step(np.asarray([force], dtype=np.float32))
+            done = there or over
+            assert seen.item() == pytest.approx(places[len(rewards) + 1, episode] / rl_control.HALF, abs=1e-6)
+            rewards.append(reward)
+            if there and closed:
+                break
+        assert len(rewards) <= taken[episode]
+        assert ends[episode] == (np.sign(force) if there and not closed else 0)
+        if not closed:
+            assert len(rewards) == taken[episode]
+            distance = abs(places[-1, episode]) - abs(places[0, episode])
+            assert sum(rewards) == pytest.approx(distance - rl_control.COST * taken[episode], abs=1e-5)
+
+
+def test_runs(tmp_path, monkeypatch, capsys):
+    for name, value in (("STEPS", 210), ("EPISODES", 20), ("BATCHES", 2), ("ALPHAS", (2.0,))):
+        monkeypatch.setattr(rl_control, name, value)
+    rl_control.main(["--seeds", "2", "--workers", "1", "--output", str(tmp_path)])
+    rows = harness.read_csv(tmp_path / "rl_control.csv")
+    assert len(rows) == 2 * len(rl_control.settings(full=False))
+    assert (tmp_path / "rl_control.png").read_bytes().startswith(b"\x89PNG")
+    printed = capsys.readouterr().out
+    assert all(measure in printed for measure in rl_control.MEASURES)
