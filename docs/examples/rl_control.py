@@ -25,12 +25,14 @@ import renyi_core as renyi
 HALF, EXIT, HORIZON, COST = 4.0, 3.5, 20, 0.5
 STEPS, EPISODES, BATCH, BATCHES = 1_000, 500, 64, 20
 ALPHAS = (0.5, 1.0, 2.0, math.inf)
-WIDTHS = (0.1, 0.2, 0.3)
+WIDTHS = (0.1, 0.15, 0.2, 0.3)
+LEVELS = (5.0, 5.5, 6.0)  # steps
 MEASURES = {"exits": 2, "steps": 2, "return": 2, "closed": 2, "beta": 3}
 LEGEND = """\
 exits: in use in effect, exp of Shannon's entropy of their shares; steps: to an exit; closed: the share of episodes that
 leave by the other exit when the one used more is closed. The target of β: the entropy of a policy of mean 0 and scale
-width before squashing; width 0: β = 0. SAC: one sample of the entropy for each state, RenyiSAC: quadrature."""
+width before squashing; width 0: β = 0. SAC: one sample of the entropy for each state, RenyiSAC: quadrature. Below,
+exits in use at equal steps, between the widths by linear interpolation."""
 
 
 class Setting(NamedTuple):
@@ -39,15 +41,21 @@ class Setting(NamedTuple):
     width: float  # the target of β is the entropy of a policy of mean 0 and this scale; 0: β = 0
 
 
-SHOWN = {"β = 0": Setting("SAC", 1.0, 0.0)} | {
-    f"α = {alpha:g}": Setting("RenyiSAC", alpha, 0.2) for alpha in (1.0, 2.0)
+SHOWN = {  # panels of the figure
+    "β = 0": Setting("SAC", 1.0, 0.0),
+    "α = 1/2": Setting("RenyiSAC", 0.5, 0.2),
+    "α = 2": Setting("RenyiSAC", 2.0, 0.2),
 }
 
 
 def settings(full):
-    widths = WIDTHS if full else (0.2,)
-    kinds = [("SAC", 1.0), *(("RenyiSAC", alpha) for alpha in ALPHAS)]
-    return [Setting("SAC", 1.0, 0.0), *(Setting(*kind, width) for kind in kinds for width in widths)]
+    found = [Setting("SAC", 1.0, 0.0)]
+    for kind in [("SAC", 1.0), *(("RenyiSAC", alpha) for alpha in ALPHAS)]:
+        widths = WIDTHS if full else (0.2,)
+        if full and kind[1] < 1:
+            widths = (*WIDTHS, 0.4)  # it takes fewer steps at the same width
+        found += [Setting(*kind, width) for width in widths]
+    return found
 
 
 def target(alpha, width):
@@ -142,10 +150,10 @@ def noise(model, alpha):
             entropies[k].append(entropy.item())
     found = {}
     for name, values, vectors in zip(("quadrature", "sample"), entropies, map(np.asarray, gradients), strict=True):
+        mean = np.linalg.norm(vectors.mean(axis=0))  # 0 where all actions are saturated
+        spread = math.sqrt(vectors.var(axis=0, ddof=1).sum())
         found[f"entropy by {name}"] = float(np.std(values, ddof=1))
-        found[f"gradient by {name}"] = float(
-            math.sqrt(vectors.var(axis=0, ddof=1).sum()) / np.linalg.norm(vectors.mean(axis=0))
-        )
+        found[f"gradient by {name}"] = float(spread / mean) if mean else math.inf
     return found
 
 
@@ -170,14 +178,26 @@ def run(setting, seed):
     }
 
 
+def at_equal_steps(rows):
+    """Return a row for each kind and seed: its exits in use where it takes the same number of steps, interpolated."""
+    found = []
+    for (algorithm, alpha, seed), same in groups(rows, ("algorithm", "alpha", "seed")).items():
+        plain = [row for row in rows if row["width"] == 0 and row["seed"] == seed]
+        points = sorted((row["steps"], row["exits"]) for row in {id(row): row for row in plain + same}.values())
+        exits = np.interp(LEVELS, *zip(*points, strict=True))
+        names = [f"at {level:g}" for level in LEVELS]
+        found.append({"algorithm": algorithm, "alpha": alpha, **dict(zip(names, exits.tolist(), strict=True))})
+    return found
+
+
 def draw(rows, figure):
     """Draw the exits in use against the steps for each order, and above it where three policies go."""
     upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.6))
     panels = upper.subplots(1, len(SHOWN), sharey=True)
     for axes, (name, setting) in zip(panels, SHOWN.items(), strict=True):
-        places, ends, _ = play(train(setting, 1)[0], 0)
+        places, ends, _ = play(train(setting, 0)[0], 0)
         for side, color in ((-1, "#0072b2"), (1, "#e69f00")):
-            axes.plot(places[:9, ends == side][:, :80], color=color, lw=0.6, alpha=0.35)
+            axes.plot(places[:9, ends == side][:, :40], color=color, lw=0.7, alpha=0.4)
         axes.axhline(EXIT, color="0.6", lw=1, ls=":")
         axes.axhline(-EXIT, color="0.6", lw=1, ls=":")
         axes.set(xlim=(0, 8), ylim=(-HALF, HALF), xticks=(0, 4, 8), yticks=(-EXIT, 0, EXIT))
@@ -214,10 +234,11 @@ def main(argv=None):
     rows = study(run, settings(options.full), seeds=options.seeds, workers=options.workers)
     write_csv(rows, options.output / "rl_control.csv")
     print_table(rows, by=Setting._fields, measures=list(MEASURES), digits=MEASURES)
+    print_table(at_equal_steps(rows), by=("algorithm", "alpha"), measures=[f"at {level:g}" for level in LEVELS])
     print(f"Mean ± standard deviation over the seeds.\n{LEGEND}")
     figure = Figure(figsize=(6.4, 7.2), layout="constrained")
     draw(rows, figure)
-    figure.savefig(options.output / "rl_control.png", dpi=110)
+    figure.savefig(options.output / "rl_control.png", dpi=100)
     print(f"Runs and figure: {options.output / 'rl_control.csv'}, {options.output / 'rl_control.png'}")
 
 
