@@ -93,6 +93,47 @@ def test_played_as_measured(force, closed):
             assert sum(rewards) == pytest.approx(distance - rl_control.COST * taken[episode], abs=1e-5)
 
 
+def test_measures(monkeypatch):
+    """Of a policy that goes on at full force to where it is: its starts say what it does."""
+    model = SimpleNamespace(
+        actor=lambda states: torch.where(states + 0.02 > 0, 1.0, -1.0), ep_info_buffer=[{"l": 4}, {"l": 6}]
+    )
+    trace = [0.0, 0.0, *(0.3 + 0.1 * step for step in range(3))]
+    monkeypatch.setattr(rl_control, "train", lambda *_: (model, trace))
+    monkeypatch.setattr(rl_control, "noise", lambda *_: {})
+    found = rl_control.run(rl_control.Setting("SAC", 1.0, 0.2), 5)
+    starts, again = (np.random.default_rng(seed).normal(0, 0.1, rl_control.EPISODES) for seed in (1005, 2005))
+    right = (starts > -0.08).mean()
+    entropy = -right * math.log(right) - (1 - right) * math.log(1 - right)
+    assert 0.7 < right < 0.85
+    assert found["exits"] == pytest.approx(math.exp(entropy), rel=1e-12)
+    assert found["closed"] == pytest.approx((again <= -0.08).mean(), rel=1e-12)
+    assert found["steps"] == pytest.approx(4, abs=0.01)
+    assert found["return"] == pytest.approx(
+        (4 - np.where(starts > -0.08, -starts, starts) - abs(starts)).mean() - 2, abs=0.1
+    )
+    assert (found["reached"], found["training"]) == (1.0, 5.0)
+    assert found["beta"] == pytest.approx(math.exp(0.5))
+    assert found["wander"] == pytest.approx(0, abs=1e-12)
+
+
+def test_equal_steps():
+    """Between the runs of a seed and the one without a bonus; beyond the last, the last."""
+    rows = [
+        {"algorithm": name, "alpha": alpha, "width": width, "seed": seed, "steps": steps + seed, "exits": exits}
+        for seed in (0, 1)
+        for name, alpha, width, steps, exits in (
+            ("SAC", 1, 0, 4, 1.0),
+            ("SAC", 1, 0.2, 5.25, 1.5),
+            ("B", 2, 0.1, 5.5, 1.9),
+        )
+    ]
+    sac, other, later, _ = rl_control.at_equal_steps(rows)
+    assert [sac["at 5"], sac["at 5.5"]] == pytest.approx([1.4, 1.5])
+    assert [later["at 5"], later["at 6"]] == pytest.approx([1.0, 1.4])
+    assert [other["at 5"], other["at 6"]] == pytest.approx([1.6, 1.9])
+
+
 def test_runs(tmp_path, monkeypatch, capsys):
     for name, value in (("STEPS", 210), ("EPISODES", 20), ("BATCHES", 2), ("ALPHAS", (2.0,))):
         monkeypatch.setattr(rl_control, name, value)

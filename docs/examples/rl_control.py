@@ -181,9 +181,10 @@ def run(setting, seed):
 def at_equal_steps(rows):
     """Return a row for each kind and seed: its exits in use where it takes the same number of steps, interpolated."""
     found = []
-    for (algorithm, alpha, seed), same in groups(rows, ("algorithm", "alpha", "seed")).items():
-        plain = [row for row in rows if row["width"] == 0 and row["seed"] == seed]
-        points = sorted((row["steps"], row["exits"]) for row in {id(row): row for row in plain + same}.values())
+    for algorithm, alpha, seed in groups(rows, ("algorithm", "alpha", "seed")):
+        of_seed = [row for row in rows if row["seed"] == seed]
+        same = [row for row in of_seed if row["width"] == 0 or (row["algorithm"], row["alpha"]) == (algorithm, alpha)]
+        points = sorted((row["steps"], row["exits"]) for row in same)
         exits = np.interp(LEVELS, *zip(*points, strict=True))
         names = [f"at {level:g}" for level in LEVELS]
         found.append({"algorithm": algorithm, "alpha": alpha, **dict(zip(names, exits.tolist(), strict=True))})
