@@ -134,12 +134,14 @@ def test_equal_steps():
     assert [other["at 5"], other["at 6"]] == pytest.approx([1.6, 1.9])
 
 
-def test_runs(tmp_path, monkeypatch, capsys):
-    for name, value in (("STEPS", 210), ("EPISODES", 20), ("BATCHES", 2), ("ALPHAS", (2.0,))):
+@pytest.mark.parametrize("full", [False, True])
+def test_runs(tmp_path, monkeypatch, capsys, full):
+    for name, value in (("STEPS", 210), ("EPISODES", 20), ("BATCHES", 2), ("ALPHAS", (2.0,)), ("WIDTHS", (0.2,))):
         monkeypatch.setattr(rl_control, name, value)
-    rl_control.main(["--seeds", "2", "--workers", "1", "--output", str(tmp_path)])
+    rl_control.main(["--seeds", "2", "--workers", "1", "--output", str(tmp_path), *(["--full"] if full else [])])
     rows = harness.read_csv(tmp_path / "rl_control.csv")
-    assert len(rows) == 2 * len(rl_control.settings(full=False))
+    assert len(rows) == 2 * len(rl_control.settings(full=full))
     assert (tmp_path / "rl_control.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     assert all(measure in printed for measure in rl_control.MEASURES)
+    assert ("at 5.5" in printed) == full

@@ -31,8 +31,8 @@ MEASURES = {"exits": 2, "steps": 2, "return": 2, "closed": 2, "beta": 3}
 LEGEND = """\
 exits: in use in effect, exp of Shannon's entropy of their shares; steps: to an exit; closed: the share of episodes that
 leave by the other exit when the one used more is closed. The target of β: the entropy of a policy of mean 0 and scale
-width before squashing; width 0: β = 0. SAC: one sample of the entropy for each state, RenyiSAC: quadrature. Below,
-exits in use at equal steps, between the widths by linear interpolation."""
+width before squashing; width 0: β = 0. SAC: one sample of the entropy for each state, RenyiSAC: quadrature.
+One width is no comparison of orders: they pay different prices for it. --full compares them at equal steps."""
 
 
 class Setting(NamedTuple):
@@ -235,8 +235,11 @@ def main(argv=None):
     rows = study(run, settings(options.full), seeds=options.seeds, workers=options.workers)
     write_csv(rows, options.output / "rl_control.csv")
     print_table(rows, by=Setting._fields, measures=list(MEASURES), digits=MEASURES)
-    print_table(at_equal_steps(rows), by=("algorithm", "alpha"), measures=[f"at {level:g}" for level in LEVELS])
     print(f"Mean ± standard deviation over the seeds.\n{LEGEND}")
+    if options.full:
+        names = [f"at {level:g}" for level in LEVELS]
+        print_table(at_equal_steps(rows), by=("algorithm", "alpha"), measures=names)
+        print("Exits in use at equal steps, between the widths by linear interpolation.")
     figure = Figure(figsize=(6.4, 7.2), layout="constrained")
     draw(rows, figure)
     figure.savefig(options.output / "rl_control.png", dpi=100)
