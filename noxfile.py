@@ -20,7 +20,15 @@ BACKENDS = {
     "dask": ["dask[array]>=2025.1", "distributed"],
 }
 INTEGRATIONS = {
-    "sb3": [["sb3"], [], ["tests/test_stable_baselines3.py", "tests/test_stable_baselines3_entropies.py"]],
+    "sb3": [
+        ["sb3", "examples"],
+        [],
+        [
+            "tests/test_stable_baselines3.py",
+            "tests/test_stable_baselines3_entropies.py",
+            "tests/test_example_rl_control.py",
+        ],
+    ],
     "huggingface": [
         ["transformers", "trl"],
         ["tokenizers", "datasets"],
@@ -30,6 +38,7 @@ INTEGRATIONS = {
 }
 EXAMPLES = {
     "rl": [],
+    "rl_control": ["torch>=2.6", "stable-baselines3>=2.4"],
     "gan": ["torch>=2.6"],
     "text": ["torch>=2.6"],
     "clustering": [],
@@ -146,7 +155,7 @@ def quickstart(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def example(session: nox.Session) -> None:
-    """Run an application and print its table: ``nox -s example -- rl|gan|text|clustering [--full]``."""
+    """Run an application and print its table: ``nox -s example -- rl|rl_control|gan|text|clustering [--full]``."""
     names, options = session.posargs[:1], session.posargs[1:]
     if not names or names[0] not in EXAMPLES:
         session.error(f"which one? nox -s example -- {'|'.join(EXAMPLES)} [--full]")

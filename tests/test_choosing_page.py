@@ -6,6 +6,7 @@ import doctest
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BACKENDS = ("numpy",)
@@ -58,6 +59,19 @@ def explored(alpha):
     return mean("rl_explore", "far", entropy="states", **setting)
 
 
+def exits(alpha):
+    """Return the exits in use at 6 steps, between the runs that were made."""
+    rows = harness.read_csv(EXAMPLES / "results" / "rl_control.csv")
+    if alpha is None:
+        return mean("rl_control", "exits", width=0)
+    found = []
+    for same in harness.groups(rows, ("seed",)).values():
+        runs = [row for row in same if row["width"] == 0 or (row["algorithm"], row["alpha"]) == ("RenyiSAC", alpha)]
+        found.append(np.interp(6, *zip(*sorted((row["steps"], row["exits"]) for row in runs), strict=True)))
+    assert len(found) >= 5
+    return np.mean(found)
+
+
 def modes(alpha):
     setting = {"beta": 0} if alpha is None else {"beta": 0.1, "alpha": "1/2" if alpha == 0.5 else alpha}
     return mean("gan", "effective", data="ring", sigma=0.25, **setting)
@@ -94,6 +108,7 @@ ROWS = {
     "useless token, β = 0.2": (answers("leak", 0.2), "{:.2g} %"),
     "useless token, β = 0.3": (answers("leak", 0.3), "{:.2g} %"),
     "far goal reached": (explored, "{:.2f}"),
+    "exits in use": (exits, "{:.2f}"),
     "used in effect": (modes, "{:.1f}"),
     "at its best temperature": (perplexity("best"), "{:.1f}"),
     "at an entropy of 2 nats": (perplexity("entropy 2"), "{:.1f}"),

@@ -191,6 +191,96 @@ class TestAnswers:
         on_page(f"{n:,}", *(f"{gradient(logits, alpha)[1:].sum():.4f}" for alpha in orders))
 
 
+def exits_at(levels, algorithm, alpha):
+    """Return, for each seed, the exits in use at equal steps, between the runs that were made."""
+    found = []
+    for same in harness.groups(results("control"), ("seed",)).values():
+        points = [row for row in same if row["width"] == 0 or (row["algorithm"], row["alpha"]) == (algorithm, alpha)]
+        points.sort(key=lambda row: row["steps"])
+        found.append(np.interp(levels, [row["steps"] for row in points], [row["exits"] for row in points]))
+    return np.asarray(found)
+
+
+class TestControl:
+    """The page alone: what needs Stable-Baselines3 is in test_example_rl_control.py."""
+
+    KINDS = (("SAC", 1), ("RenyiSAC", 0.5), ("RenyiSAC", 1), ("RenyiSAC", 2), ("RenyiSAC", math.inf))
+
+    @staticmethod
+    def name(algorithm, alpha):
+        return "1, one sample (SAC)" if algorithm == "SAC" else order(alpha)
+
+    def test_page(self):
+        found = harness.groups(results("control"), ("algorithm", "alpha", "width"))
+        widths = (0.1, 0.15, 0.2, 0.3)
+        kinds = [(*kind, width) for kind in self.KINDS for width in widths]
+        assert set(found) == {("SAC", 1, 0), ("RenyiSAC", 0.5, 0.4), *kinds}
+        assert {len(same) for same in found.values()} == {8}
+        for (algorithm, alpha, width), same in found.items():
+            measures = [cell(same, measure, 2) for measure in ("exits", "steps", "closed", "beta")]
+            on_page(*((self.name(algorithm, alpha), f"{width:g}") if width else ("–", "β = 0")), *measures)
+        for kind in self.KINDS:
+            exits = exits_at((5, 5.5, 6), *kind)
+            cells = zip(exits.mean(axis=0), exits.std(axis=0, ddof=1), strict=True)
+            on_page(self.name(*kind), *(f"{mean:.2f} ± {deviation:.2f}" for mean, deviation in cells))
+        for width in widths:
+            sample, quadrature = (found[algorithm, 1, width] for algorithm in ("SAC", "RenyiSAC"))
+            on_page(
+                f"{width:g}",
+                *(cell(quadrature, f"entropy by {name}", 2) for name in ("sample", "quadrature")),
+                *(cell(quadrature, f"gradient by {name}", 2) for name in ("sample", "quadrature")),
+                *(cell(same, "wander", 3) for same in (sample, quadrature)),
+                *(cell(same, "training", 2) for same in (sample, quadrature)),
+            )
+
+    def test_differences(self):
+        """What the page says of them, seed by seed, with standard errors."""
+        shannon = exits_at((5, 5.5, 6), "RenyiSAC", 1)
+        for kind in self.KINDS:
+            difference = exits_at((5, 5.5, 6), *kind) - shannon
+            error = difference.std(axis=0, ddof=1) / math.sqrt(len(difference))
+            mean = difference.mean(axis=0)
+            if kind != ("RenyiSAC", 0.5):
+                assert (abs(mean) <= 1.5 * error).all()
+                assert abs(mean).max() < 0.12
+                if kind == ("RenyiSAC", 2):
+                    assert f"{mean[1]:.2f} more with a standard error of {error[1]:.2f}" in PAGE
+                continue
+            less, errors = ([f"{value:.2f}" for value in values[1:]] for values in (-mean, error))
+            assert f"{less[0]} less than α = 1 at 5.5 steps and {less[1]} at 6" in PAGE
+            assert f"standard errors of {errors[0]} and {errors[1]}" in PAGE
+            assert (difference[:, 1:] < 0).sum(axis=0).tolist() == [7, 7]
+
+    def test_noise(self):
+        found = harness.groups(results("control"), ("algorithm", "alpha", "width"))
+        ratios = {"entropy": [], "gradient": []}
+        for width in (0.1, 0.15, 0.2, 0.3):
+            sample, quadrature = (found[algorithm, 1, width] for algorithm in ("SAC", "RenyiSAC"))
+            for measure, values in ratios.items():
+                means = [harness.moments(quadrature, f"{measure} by {name}")[0] for name in ("sample", "quadrature")]
+                values.append(means[0] / means[1])
+            lengths = [harness.moments(same, "training")[0] for same in (sample, quadrature)]
+            assert 0 < lengths[1] - lengths[0] < 0.11
+        assert [f"{value(ratios['gradient']):.1f}" for value in (min, max)] == ["1.2", "1.7"]
+        assert 2.5 < min(ratios["entropy"]) < max(ratios["entropy"]) < 4.5
+
+    def test_both_ways_or_one(self):
+        """What the best policy of mean 0 has over the best of one side, where the reward of a step is |a|."""
+        means, scales = np.linspace(0, 6, 91)[:, None], np.geomspace(0.2, 20, 121)
+        nodes = np.linspace(-5, 5, 301)
+        density = np.exp(-(nodes**2) / 2) / np.exp(-(nodes**2) / 2).sum()
+        force = sum(p * np.abs(np.tanh(means + scales * z)) for p, z in zip(density, nodes, strict=True))
+        one_side = means >= 1.2816 * scales  # at least 90 % of the normal distribution
+        parameters = [np.broadcast_to(value, force.shape)[..., None] for value in (means, scales)]
+        for alpha in (0.5, 1, 2, math.inf):
+            entropy = renyi.tanh_gaussian_entropy(*parameters, alpha, axis=-1)
+            values = [force + beta * entropy for beta in (0.05, 0.1, 0.15, 0.2)]
+            margins = [value[0].max() - value[one_side].max() for value in values]
+            on_page(
+                order(alpha), *(f"{margin + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−") for margin in margins)
+            )
+
+
 class TestCommand:
     @pytest.mark.parametrize("name", rl.PARTS)
     def test_runs(self, name, tmp_path, monkeypatch, capsys):
