@@ -20,10 +20,12 @@ def quiet(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def quietly(*args: P.args, **kwargs: P.kwargs) -> R:
         for x in args:
-            xp = namespace(x) if hasattr(x, "dtype") else None
-            if xp is not None and hasattr(xp, "errstate"):
-                with xp.errstate(all="ignore"):
-                    return function(*args, **kwargs)
+            if hasattr(x, "dtype"):
+                errstate = getattr(namespace(x), "errstate", None)
+                if errstate is not None:
+                    with errstate(all="ignore"):
+                        return function(*args, **kwargs)
+                break
         return function(*args, **kwargs)
 
     return quietly

@@ -77,8 +77,8 @@ def value_and_grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., t
         msg = f"`wrt` must be one of {', '.join(map(repr, rule.wrt))} for `{name_of(f)}`, got {wrt!r}"
         raise ValueError(msg)
 
-    doc = f"Return the value of ``{name_of(f)}`` and its gradient with respect to {wrt!r}."
-    return _bound(_value_and_gradient, f, wrt, doc=doc)
+    # no closure, so that it can be pickled
+    return functools.partial(_value_and_gradient, f, wrt)
 
 
 def grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., Any]:
@@ -94,8 +94,7 @@ def grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., Any]:
     -0.060057
     """
     value_and_grad(f, wrt)
-    doc = f"Return the gradient of ``{name_of(f)}`` with respect to {wrt!r}."
-    return _bound(_gradient, f, wrt, doc=doc)
+    return functools.partial(_gradient, f, wrt)
 
 
 def hvp(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -132,7 +131,7 @@ def hvp(f: Callable[..., Any]) -> Callable[..., Any]:
     if rule.hvp is None:
         msg = f"`f` must be a function of logits for `hvp`, got `{name_of(f)}`"
         raise TypeError(msg)
-    return _bound(_product, f, doc=f"Return the Hessian of ``{name_of(f)}`` times ``vector``.")
+    return functools.partial(_product, f)
 
 
 @quiet
@@ -151,11 +150,3 @@ def _product(f: Callable[..., Any], /, *args: Any, vector: Any, **kwargs: Any) -
     product = rule_of(f, "hvp").hvp
     assert product is not None  # noqa: S101  hvp() has looked
     return product(vector, *args, **kwargs)
-
-
-def _bound(function: Callable[..., Any], f: Callable[..., Any], *wrt: int | str, doc: str) -> Callable[..., Any]:
-    """Return the function for ``f``, by its name; no closure, so that it can be pickled."""
-    bound = functools.partial(function, f, *wrt)
-    functools.update_wrapper(bound, f, assigned=("__module__", "__name__", "__qualname__"), updated=())
-    bound.__doc__ = doc
-    return bound
