@@ -92,6 +92,10 @@ def test_limits_and_what_is_no_scale(backend, f):
     value, gradient = renyi.value_and_grad(f)(x, 2.0)
     for got in (value, gradient, renyi.grad(f, "alpha")(x, 2.0)):
         np.testing.assert_array_equal(np.isnan(backend.numpy(got)), [0, 1, 1, 1, 1])
+    widest = float(np.finfo(backend.dtypes[-1]).max)
+    want = math.log(widest) + {renyi.laplace_entropy: math.log(2) + 1, renyi.exponential_entropy: 1}.get(f, 0.0)
+    got = backend.numpy(f(backend.asarray(np.asarray([widest])), 1.0))[0]
+    assert abs(got - want) <= 2 * float(np.finfo(backend.dtypes[-1]).eps) * want
     one = backend.asarray(np.asarray([1.0]))
     assert float(backend.numpy(f(one, 0.0))[0]) == (0.0 if f is renyi.uniform_entropy else math.inf)
     if backend.library != "strict":
