@@ -22,8 +22,8 @@ def scale_entropy(scale: Array, order: Order, *, factor: float, shape: float, xp
     sound = (scale > 0) & (scale < math.inf)
     # a product with the factor may overflow
     large = sound & (scale > 1)
-    product = xp.where(large, scale, factor * xp.where(sound & ~large, scale, 1.0))
-    value = xp.where(sound, xp.log(product) + xp.where(large, math.log(factor), 0.0), math.nan)
+    value = xp.log(xp.where(large, scale, factor * xp.where(sound & ~large, scale, 1.0)))
+    value = xp.where(sound, xp.where(large, value + math.log(factor), value), math.nan)
     return value + _along(order, shape, order_ratio, xp)
 
 
