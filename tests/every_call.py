@@ -91,7 +91,7 @@ def inputs(content, dtype="float64", shape=(6, 7), seed=0):
     found = {"logits": logits, "other_logits": other_logits, "probs": probs, "other_probs": other_probs}
     found |= {"scale": scale, "scores": scores, "points": scores, "mean": scores[0]}
     found |= {"covariance": matrix @ matrix.T + np.eye(len(matrix)), "other_covariance": np.eye(len(matrix)) * scale[0]}
-    found |= {"counts": np.floor(10 * np.abs(rng.normal(size=shape)))}
+    found["counts"] = probs if content in {"tiny", "huge"} else np.floor(10 * np.abs(rng.normal(size=shape)))
     return {name: values.astype(dtype) for name, values in found.items()}
 
 
@@ -149,7 +149,7 @@ def of_training(arrays):
     for alpha in (0.5, 1.0, 2.0):
         reward = regularizers.state_entropy_reward
         yield f"state_entropy_reward {alpha}", functools.partial(reward, arrays["counts"], alpha)
-    yield "dual_ascent", functools.partial(dual_ascent, 0.0, arrays["logits"], target=1.0)
+    yield "dual_ascent", functools.partial(dual_ascent, 0.0, arrays["logits"], target=1.0, rate=100.0)
     for schedule in (renyi.schedules.Exponential(1e-300, 1e300, 10), renyi.schedules.Harmonic(1, math.inf, 10)):
         yield repr(schedule), functools.partial(schedule, np.abs(arrays["scores"]))
 
