@@ -63,6 +63,13 @@ def test_an_error_leaves_the_callers_state_as_it_was():
             np.exp(np.asarray(1e3))
 
 
+@pytest.mark.usefixtures("strict_caller")
+def test_more_outcomes_than_the_dtype_can_count():
+    found = renyi.summary(np.zeros(70_000, np.float16), [1.0, math.inf])
+    assert list(found.effective_number) == [math.inf] * 2
+    assert found.top_mass > 0
+
+
 def test_results_are_what_they_are_under_any_error_state():
     """The state decides about warnings alone: overflow is +inf, a row without meaning NaN, all others as ever."""
     arrays = every_call.inputs("masked")

@@ -125,10 +125,10 @@ def test_agnostic_only_entered_and_left_by_many_threads_is_left(backend):
         for _ in range(2000):
             with renyi.agnostic_only(), renyi.agnostic_only():
                 pass
+        return _dispatch._here.depth
 
-    together([work] * THREADS)
+    assert together([work] * THREADS) == [0] * THREADS
     assert not _dispatch._blocks
-    assert _dispatch._here.depth == 0
 
 
 def test_an_adapter_registered_during_the_first_use_stays(backend, monkeypatch):
