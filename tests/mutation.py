@@ -40,11 +40,21 @@ source_paths = ["renyi_core"]
 only_mutate = ["renyi_core/_kernels/{kernel}.py"]
 pytest_add_cli_args = ["--backends=numpy", "-q", "-p", "no:cacheprovider", "-k", "{keep}"]
 pytest_add_cli_args_test_selection = [{tests}]
-timeout_multiplier = 4.0
-timeout_constant = 5.0
+timeout_multiplier = 15.0
+timeout_constant = 20.0
 use_git_change_detection = false
 use_setproctitle = false
 """
+SHRINK_NOTHING = """
+hypothesis.settings.register_profile(
+    "suite",
+    deadline=None,
+    max_examples=40,
+    derandomize=True,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
+"""
+"""For the end of conftest.py: that a property fails is enough."""
 NAMES = """
 import json, sys
 from mutmut.mutation.file_mutation import mutate_file_contents
@@ -54,6 +64,7 @@ path = Path(sys.argv[1])
 print(json.dumps([get_mutant_name(path, name) for name in mutate_file_contents(path, path.read_text()).mutant_names]))
 """
 KILLED, SURVIVED = {1, 3, 24, 36, 152, -24, 255}, {0}
+"""Exit codes; those of a mutant that runs without end count as killed."""
 
 
 def prepare(kernel: str, work: Path) -> tuple[Path, dict[str, str]]:
@@ -66,6 +77,8 @@ def prepare(kernel: str, work: Path) -> tuple[Path, dict[str, str]]:
     tests = ", ".join(f'"tests/{name}"' for name in files)
     configuration = CONFIGURATION.format(kernel=kernel, tests=tests, keep=keep)
     (tree / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text("utf-8") + configuration, "utf-8")
+    with (tree / "tests" / "conftest.py").open("a", encoding="utf-8") as file:
+        file.write(SHRINK_NOTHING)
     environment = {**os.environ, "PYTHONPATH": str(tree / "adapters"), "OMP_NUM_THREADS": "1"}
     return tree, environment
 

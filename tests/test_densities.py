@@ -105,6 +105,25 @@ def test_limits_and_what_is_no_scale(backend, f):
 
 
 @every
+def test_orders_at_and_near_0(backend, f):
+    """Numbers and arrays: −log α of a tail that grows without end, and no digit lost in α − 1."""
+    x, eps = backend.asarray(np.asarray([2.0])), float(np.finfo(backend.dtypes[-1]).eps)
+    shape = 0 if f is renyi.uniform_entropy else 1
+    orders = (0.0, 1e-10, 1e-3)
+    together = renyi.value_and_grad(f, "alpha")(x, backend.asarray(np.asarray(orders)[:, None]))
+    for k, alpha in enumerate(orders):
+        for got in (renyi.value_and_grad(f, "alpha")(x, alpha), [part[k, ...] for part in together]):
+            value, slope = (float(backend.numpy(part)[0]) for part in got)
+            if alpha == 0:
+                assert (value, slope) == ((math.inf, -math.inf) if shape else (pytest.approx(math.log(2)), 0))
+                continue
+            a = mpmath.mpf(float(np.asarray(alpha, backend.dtypes[-1])))
+            width = math.log(4 if f is renyi.laplace_entropy else 2)
+            assert value == pytest.approx(width + shape * float(mpmath.log(a) / (a - 1)), rel=8 * eps)
+            assert slope == pytest.approx(shape * float((1 - 1 / a - mpmath.log(a)) / (a - 1) ** 2), rel=32 * eps)
+
+
+@every
 def test_bad_input(backend, f):
     x = backend.asarray(np.ones(3))
     name = "width" if f is renyi.uniform_entropy else "scale"
