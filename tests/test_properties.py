@@ -357,3 +357,8 @@ def test_derivatives_are_those_of_the_definition(backend, door, measure, data, a
 def test_certain_outcome_has_entropy_0_whatever_its_weight(backend, alpha):
     x = np.stack([np.zeros(400), np.arange(1.0, 401.0)], axis=-1)
     assert np.array_equal(call(backend, renyi.entropy, x, alpha), np.zeros(400))
+
+
+def test_hessian_of_tsallis_at_infinity_is_0_for_a_certain_outcome_too(backend):
+    x, v = (backend.asarray(np.asarray(row)) for row in ([0.0, -math.inf, -math.inf], [1.0, 2.0, 3.0]))
+    assert (backend.numpy(renyi.hvp(renyi.tsallis_entropy_from_logits)(x, math.inf, vector=v)) == 0).all()
