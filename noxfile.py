@@ -116,6 +116,32 @@ def integrations(session: nox.Session, framework: str) -> None:
     session.run("pytest", "--backends=torch", *files, *session.posargs)
 
 
+@nox.session(python="3.11", default=False)
+def coverage(session: nox.Session) -> None:
+    """Measure which lines and branches the tests reach, on all CPU backends together; renyi_core must have 95 %."""
+    session.install("-e", ".[test]", "coverage>=7.6", *(name for names in BACKENDS.values() for name in names))
+    session.run("coverage", "erase")
+    for backends in session.posargs or ["numpy,strict", "torch", "jax", "dask"]:
+        session.run("coverage", "run", "-m", "pytest", "-q", f"--backends={backends}")
+    session.run("coverage", "combine")
+    session.run("coverage", "report", "--include=*/renyi_adapters/*")
+    session.run("coverage", "report", "--include=*/renyi_core/*", "--fail-under=95")
+
+
+@nox.session(python="3.11", default=False)
+def mutation(session: nox.Session) -> None:
+    """Change the kernels in one place at a time and see whether a test fails: ``nox -s mutation -- [kernel ...]``."""
+    session.install(".[test]", "mutmut==3.8.1")
+    session.run("python", "tests/mutation.py", f"--work={session.create_tmp()}", *session.posargs)
+
+
+@nox.session(default=False)
+def soak(session: nox.Session) -> None:
+    """Call every function a thousand times, and the common ones a million times, and see that memory stays flat."""
+    session.install(".[test]")
+    session.run("pytest", "--backends=numpy", "tests/test_soak.py", *session.posargs, env={"SOAK": "100"})
+
+
 @nox.session(default=False)
 def browser(session: nox.Session) -> None:
     """Operate the interactive page in the Chromium on PATH, with its chromedriver, and its numerics in Node."""

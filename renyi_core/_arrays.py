@@ -30,6 +30,7 @@ __all__ = [
     "finite_sets",
     "floating",
     "identity",
+    "namespace",
     "prepare",
     "prepare_pair",
     "prepare_parameters",
@@ -72,15 +73,15 @@ _namespaces: dict[type, Any] = {}
 _dtypes: dict[tuple[str, Any], Floats | None] = {}
 
 
-def _namespace(x: Any) -> Any:
+def namespace(x: Any) -> Any:
     """Return the namespace of an array, None for anything else; looked up once for each type."""
     kind = type(x)
     if kind not in _namespaces:
         if f"{kind.__module__}.{kind.__name__}" in {"torch.Tensor", "torch.nn.parameter.Parameter"}:
             # the general look-up would make torch.compile warn of its caches
-            from array_api_compat import torch as namespace
+            from array_api_compat import torch
 
-            _namespaces[kind] = namespace
+            _namespaces[kind] = torch
         else:
             _namespaces[kind] = array_namespace(x) if is_array_api_obj(x) else None
     return _namespaces[kind]
@@ -103,7 +104,7 @@ def _floats(xp: Any, dtype: Any) -> Floats | None:
 
 def floating(x: Any, name: str) -> Any:
     """Return the namespace of a real floating-point array; raise TypeError for anything else."""
-    xp = _namespace(x)
+    xp = namespace(x)
     if xp is None:
         msg = f"`{name}` must be an array of an array-API library, got {type(x).__name__}"
         raise TypeError(msg)
@@ -115,7 +116,7 @@ def floating(x: Any, name: str) -> Any:
 
 def same_namespace(x: Any, xp: Any, name: str, of: str) -> None:
     """Raise TypeError unless x is an array of the namespace xp."""
-    if _namespace(x) is not xp:
+    if namespace(x) is not xp:
         library = xp.__name__.removeprefix("array_api_compat.")
         given = f"{type(x).__module__}.{type(x).__name__}"
         msg = f"`{name}` must be an array of the library of `{of}`, {library}; got {given}"
@@ -275,7 +276,7 @@ def coefficient(value: Any, name: str, *, infinite: bool = False) -> float | Non
     """Return an option that is a number ≥ 0 as a float, None if it is an array; raise for anything else."""
     number = _number(value, name)
     if number is None:
-        if _namespace(value) is None:
+        if namespace(value) is None:
             msg = f"`{name}` must be a number or an array, got {type(value).__name__}"
             raise TypeError(msg)
     elif not number >= 0 or (number == math.inf and not infinite):
@@ -397,7 +398,7 @@ def constants(values: list[float], like: Array, xp: Any) -> Array:
 
 def counted(x: Any, name: str) -> Array:
     """Return an integer array in the library's default floating-point dtype, a floating-point one as it is."""
-    xp = _namespace(x)
+    xp = namespace(x)
     if xp is not None and xp.isdtype(x.dtype, "integral"):
         return xp.astype(x, xp.__array_namespace_info__().default_dtypes()["real floating"])
     floating(x, name)

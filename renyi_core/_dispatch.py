@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -12,7 +13,17 @@ __all__ = ["agnostic_only", "dispatch", "register_adapter"]
 
 _UNKNOWN = object()
 _adapters: dict[str, Any] = {}
-_agnostic_depth = 0
+
+
+class _Here(threading.local):
+    """The blocks of :func:`agnostic_only` that the thread is in."""
+
+    depth = 0
+
+
+_here = _Here()
+_blocks: list[None] = []
+"""One for each such block of any thread: torch.compile looks at it, and traces again when there are more or fewer."""
 
 
 def register_adapter(name: Any, module: Any) -> None:
@@ -52,7 +63,7 @@ def register_adapter(name: Any, module: Any) -> None:
 def agnostic_only() -> Iterator[None]:
     """Leave every adapter aside within the block: the same array-API code then runs on every library.
 
-    For tests and comparisons. It holds for the whole process, all threads included.
+    For tests and comparisons. It holds for the thread that enters the block, not for others.
 
     Examples
     --------
@@ -62,12 +73,14 @@ def agnostic_only() -> Iterator[None]:
     ...     print(round(float(renyi.entropy(np.asarray([0.5, 0.5]), 2)), 6))
     0.693147
     """
-    global _agnostic_depth  # noqa: PLW0603  a ContextVar is not traceable by torch.compile
-    _agnostic_depth += 1
+    # the changes of a list are atomic; a ContextVar is not traceable by torch.compile
+    _blocks.append(None)
+    _here.depth += 1
     try:
         yield
     finally:
-        _agnostic_depth -= 1
+        _here.depth -= 1
+        _blocks.pop()
 
 
 def _built_in(name: str) -> Any:
@@ -97,11 +110,13 @@ def _built_in(name: str) -> Any:
 
 def dispatch(kernel: Kernel, xp: Any) -> Kernel:
     """Return the adapter's function of the kernel's name, or the kernel itself."""
-    if _agnostic_depth:
+    if _blocks and _here.depth:
         return kernel
     name = xp.__name__.removeprefix("array_api_compat.")
     adapter = _adapters.get(name, _UNKNOWN)
     if adapter is _UNKNOWN:
-        adapter = _adapters[name] = _built_in(name)
+        built_in = _built_in(name)
+        # another thread may have registered its own meanwhile
+        adapter = _adapters.setdefault(name, built_in)
     found: Kernel = getattr(adapter, kernel.__name__, kernel)
     return found

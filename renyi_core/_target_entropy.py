@@ -10,6 +10,7 @@ from typing import Any
 
 from ._arrays import floating, same_namespace
 from ._numbers import finite, positive
+from ._quiet import quiet
 
 Array = Any
 
@@ -29,6 +30,7 @@ def _limits(bounds: Any) -> tuple[float, float]:
     return low, high
 
 
+@quiet
 def dual_ascent(
     log_weight: Any,
     entropy: Any,

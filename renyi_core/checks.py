@@ -6,12 +6,14 @@ import math
 from typing import Any
 
 from ._arrays import axes_of, check_mask, floating
+from ._quiet import quiet
 
 Array = Any
 
 __all__ = ["check_probabilities"]
 
 
+@quiet
 def check_probabilities(
     probs: Array,
     /,

@@ -19,6 +19,7 @@ from ._arrays import (
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows
 from ._kernels import choice as kernels
+from ._quiet import quiet
 from ._rules import Rule, register_rule
 
 Array = Any
@@ -26,6 +27,7 @@ Array = Any
 __all__ = ["regularized_argmax", "regularized_max"]
 
 
+@quiet
 def regularized_argmax(
     scores: Array,
     /,
@@ -112,6 +114,7 @@ def regularized_argmax(
     return kernel(scores, problem.order, temperature, where=where, axis=problem.axis, xp=problem.xp)
 
 
+@quiet
 def regularized_max(
     scores: Array,
     /,

@@ -7,6 +7,7 @@ from typing import Any
 from ._kernels import cross_entropy as kernels
 from ._kernels.state import Door
 from ._pairs import evaluate_pair, pair_rule
+from ._quiet import quiet
 from ._rules import Rule, register_rule
 
 Array = Any
@@ -14,6 +15,7 @@ Array = Any
 __all__ = ["cross_entropy", "cross_entropy_from_logits"]
 
 
+@quiet
 def cross_entropy(
     p: Array,
     q: Array,
@@ -86,6 +88,7 @@ def cross_entropy(
     return evaluate_pair(kernels.cross_entropy, p, q, alpha, door="probs", **options)
 
 
+@quiet
 def cross_entropy_from_logits(
     p_logits: Array,
     q_logits: Array,

@@ -8,6 +8,7 @@ from ._arrays import Problem, prepare_parameters, sum_to_shape
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import densities as kernels
+from ._quiet import quiet
 from ._rules import Rule, register_rule
 
 Array = Any
@@ -19,6 +20,7 @@ _EXPONENTIAL = {"factor": 1.0, "shape": 1.0}
 _UNIFORM = {"factor": 1.0, "shape": 0.0}
 
 
+@quiet
 def laplace_entropy(scale: Array, /, alpha: Any, *, base: float | None = None) -> Array:
     r"""Return the differential Rényi entropy of order α of the Laplace density exp(−\|x − μ\|/b)/2b.
 
@@ -74,6 +76,7 @@ def laplace_entropy(scale: Array, /, alpha: Any, *, base: float | None = None) -
     return _evaluate(scale, alpha, base, "scale", _LAPLACE)
 
 
+@quiet
 def exponential_entropy(scale: Array, /, alpha: Any, *, base: float | None = None) -> Array:
     r"""Return the differential Rényi entropy of order α of the exponential density exp(−x/b)/b, x > 0.
 
@@ -108,6 +111,7 @@ def exponential_entropy(scale: Array, /, alpha: Any, *, base: float | None = Non
     return _evaluate(scale, alpha, base, "scale", _EXPONENTIAL)
 
 
+@quiet
 def uniform_entropy(width: Array, /, alpha: Any, *, base: float | None = None) -> Array:
     """Return the differential Rényi entropy of the uniform density on an interval, the logarithm of its width.
 

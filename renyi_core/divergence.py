@@ -7,6 +7,7 @@ from typing import Any
 from ._kernels import divergence as kernels
 from ._kernels.state import Door
 from ._pairs import evaluate_pair, pair_rule
+from ._quiet import quiet
 from ._rules import Rule, register_rule
 
 Array = Any
@@ -14,6 +15,7 @@ Array = Any
 __all__ = ["divergence", "divergence_from_logits"]
 
 
+@quiet
 def divergence(
     p: Array,
     q: Array,
@@ -98,6 +100,7 @@ def divergence(
     return evaluate_pair(kernels.divergence, p, q, alpha, door="probs", **options)
 
 
+@quiet
 def divergence_from_logits(
     p_logits: Array,
     q_logits: Array,

@@ -12,6 +12,7 @@ from ._evaluate import cotangent_rows, in_base
 from ._kernels import diversity as kernels
 from ._kernels.measures import ENTROPY, HILL, Measure
 from ._kernels.row_blocks import by_rows
+from ._quiet import quiet
 from ._rules import Rule, register_rule
 
 Array = Any
@@ -19,6 +20,7 @@ Array = Any
 __all__ = ["gram_entropy", "gram_joint_entropy", "gram_mutual_information", "vendi_score"]
 
 
+@quiet
 def gram_entropy(gram: Array, /, alpha: Any, *, base: float | None = None) -> Array:
     r"""Return the matrix-based Rényi entropy of order α of a kernel matrix.
 
@@ -90,6 +92,7 @@ def gram_entropy(gram: Array, /, alpha: Any, *, base: float | None = None) -> Ar
     return _evaluate(_prepare((gram,), alpha, base), ENTROPY)
 
 
+@quiet
 def vendi_score(gram: Array, /, alpha: Any = 1.0) -> Array:
     r"""Return the Vendi score of order α, exp(S_α): the effective number of different samples.
 
@@ -138,6 +141,7 @@ def vendi_score(gram: Array, /, alpha: Any = 1.0) -> Array:
     return _evaluate(_prepare((gram,), alpha, None), HILL)
 
 
+@quiet
 def gram_joint_entropy(gram_x: Array, gram_y: Array, /, alpha: Any, *, base: float | None = None) -> Array:
     r"""Return the matrix-based joint entropy of order α of two variables, from a kernel matrix of each.
 
@@ -185,6 +189,7 @@ def gram_joint_entropy(gram_x: Array, gram_y: Array, /, alpha: Any, *, base: flo
     return _evaluate(_prepare((gram_x, gram_y), alpha, base), ENTROPY)
 
 
+@quiet
 def gram_mutual_information(gram_x: Array, gram_y: Array, /, alpha: Any, *, base: float | None = None) -> Array:
     r"""Return the matrix-based mutual information of order α of two variables.
 

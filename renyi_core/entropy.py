@@ -6,6 +6,7 @@ from typing import Any
 
 from ._evaluate import evaluate, rule_for
 from ._kernels.measures import ENTROPY, HILL, TSALLIS
+from ._quiet import quiet
 from ._rules import register_rule
 
 Array = Any
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 
+@quiet
 def entropy(
     probs: Array,
     /,
@@ -99,6 +101,7 @@ def entropy(
     return evaluate(probs, alpha, door="probs", measure=ENTROPY, axis=axis, where=where, base=base, keepdims=keepdims)
 
 
+@quiet
 def entropy_from_logits(
     logits: Array,
     /,
@@ -156,6 +159,7 @@ def entropy_from_logits(
     return evaluate(logits, alpha, door="logits", measure=ENTROPY, axis=axis, where=where, base=base, keepdims=keepdims)
 
 
+@quiet
 def hill_number(
     probs: Array,
     /,
@@ -206,6 +210,7 @@ def hill_number(
     return evaluate(probs, alpha, door="probs", measure=HILL, axis=axis, where=where, keepdims=keepdims)
 
 
+@quiet
 def hill_number_from_logits(
     logits: Array,
     /,
@@ -246,6 +251,7 @@ def hill_number_from_logits(
     return evaluate(logits, alpha, door="logits", measure=HILL, axis=axis, where=where, keepdims=keepdims)
 
 
+@quiet
 def tsallis_entropy(
     probs: Array,
     /,
@@ -292,6 +298,7 @@ def tsallis_entropy(
     return evaluate(probs, alpha, door="probs", measure=TSALLIS, axis=axis, where=where, keepdims=keepdims)
 
 
+@quiet
 def tsallis_entropy_from_logits(
     logits: Array,
     /,

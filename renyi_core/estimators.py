@@ -9,6 +9,7 @@ from ._arrays import counted, prepare
 from ._dispatch import dispatch
 from ._evaluate import differentiate, in_base
 from ._kernels import estimators as kernels
+from ._quiet import quiet
 from ._rules import Rule, register_rule
 from .entropy import entropy
 from .gradients import value_and_grad
@@ -33,6 +34,7 @@ class EntropyEstimate(NamedTuple):
     standard_error: Array
 
 
+@quiet
 def entropy_from_counts(
     counts: Array,
     /,
@@ -133,6 +135,7 @@ def entropy_from_counts(
     return EntropyEstimate(*rows)
 
 
+@quiet
 def entropy_from_log_prob(
     log_prob: Array,
     /,

@@ -8,6 +8,7 @@ from ._arrays import Problem, identity, prepare_parameters, sum_to_shape
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import gaussian as kernels
+from ._quiet import quiet
 from ._rules import Rule, register_rule
 
 Array = Any
@@ -15,6 +16,7 @@ Array = Any
 __all__ = ["gaussian_divergence", "gaussian_entropy"]
 
 
+@quiet
 def gaussian_entropy(
     covariance: Array,
     /,
@@ -95,6 +97,7 @@ def gaussian_entropy(
     return problem.rows(in_base(_run(kernel, arrays, problem, options), problem))
 
 
+@quiet
 def gaussian_divergence(
     mean_p: Array,
     covariance_p: Array,

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from ._quiet import quiet
 from ._rules import name_of, rule_of
 
 Array = Any
@@ -76,12 +77,8 @@ def value_and_grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., t
         msg = f"`wrt` must be one of {', '.join(map(repr, rule.wrt))} for `{name_of(f)}`, got {wrt!r}"
         raise ValueError(msg)
 
-    @functools.wraps(f, assigned=("__module__", "__name__", "__qualname__"), updated=())
-    def transformed(*args: Any, cotangent: Any = None, **kwargs: Any) -> tuple[Any, Any]:
-        return rule.value_and_gradient(wrt, cotangent, *args, **kwargs)
-
-    transformed.__doc__ = f"Return the value of ``{name_of(f)}`` and its gradient with respect to {wrt!r}."
-    return transformed
+    # no closure, so that it can be pickled
+    return functools.partial(_value_and_gradient, f, wrt)
 
 
 def grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., Any]:
@@ -96,14 +93,8 @@ def grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., Any]:
     >>> print(round(float(renyi.grad(renyi.entropy, wrt="alpha")(np.asarray([0.5, 0.25, 0.25]), 1.0)), 6))
     -0.060057
     """
-    both = value_and_grad(f, wrt)
-
-    @functools.wraps(both)
-    def transformed(*args: Any, cotangent: Any = None, **kwargs: Any) -> Any:
-        return both(*args, cotangent=cotangent, **kwargs)[1]
-
-    transformed.__doc__ = f"Return the gradient of ``{name_of(f)}`` with respect to {wrt!r}."
-    return transformed
+    value_and_grad(f, wrt)
+    return functools.partial(_gradient, f, wrt)
 
 
 def hvp(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -140,11 +131,22 @@ def hvp(f: Callable[..., Any]) -> Callable[..., Any]:
     if rule.hvp is None:
         msg = f"`f` must be a function of logits for `hvp`, got `{name_of(f)}`"
         raise TypeError(msg)
-    product = rule.hvp
+    return functools.partial(_product, f)
 
-    @functools.wraps(f, assigned=("__module__", "__name__", "__qualname__"), updated=())
-    def transformed(*args: Any, vector: Any, **kwargs: Any) -> Any:
-        return product(vector, *args, **kwargs)
 
-    transformed.__doc__ = f"Return the Hessian of ``{name_of(f)}`` times ``vector``."
-    return transformed
+@quiet
+def _value_and_gradient(
+    f: Callable[..., Any], wrt: int | str, /, *args: Any, cotangent: Any = None, **kwargs: Any
+) -> tuple[Any, Any]:
+    return rule_of(f, "value_and_grad").value_and_gradient(wrt, cotangent, *args, **kwargs)
+
+
+def _gradient(f: Callable[..., Any], wrt: int | str, /, *args: Any, cotangent: Any = None, **kwargs: Any) -> Any:
+    return _value_and_gradient(f, wrt, *args, cotangent=cotangent, **kwargs)[1]
+
+
+@quiet
+def _product(f: Callable[..., Any], /, *args: Any, vector: Any, **kwargs: Any) -> Any:
+    product = rule_of(f, "hvp").hvp
+    assert product is not None  # noqa: S101  hvp() has looked
+    return product(vector, *args, **kwargs)

@@ -12,6 +12,7 @@ from ._evaluate import differentiate, in_base
 from ._kernels import conditional, information
 from ._kernels.channel import AXES, Kind
 from ._kernels.csiszar import LARGEST, LEAST
+from ._quiet import quiet
 from ._rules import Rule, register_rule
 
 Array = Any
@@ -19,6 +20,7 @@ Array = Any
 __all__ = ["conditional_entropy", "maximal_leakage", "mutual_information"]
 
 
+@quiet
 def mutual_information(
     joint: Array, /, alpha: Any, *, kind: Kind = "sibson", base: float | None = None, keepdims: bool = False
 ) -> Array:
@@ -113,6 +115,7 @@ def mutual_information(
     return problem.rows(in_base(values, problem))
 
 
+@quiet
 def maximal_leakage(joint: Array, /, *, base: float | None = None, keepdims: bool = False) -> Array:
     r"""Return the maximal leakage from X to Y, Sibson's mutual information of order ∞.
 
@@ -150,6 +153,7 @@ def maximal_leakage(joint: Array, /, *, base: float | None = None, keepdims: boo
     return mutual_information(joint, math.inf, base=base, keepdims=keepdims)
 
 
+@quiet
 def conditional_entropy(joint: Array, /, alpha: Any, *, base: float | None = None, keepdims: bool = False) -> Array:
     r"""Return Arimoto's conditional entropy of order α of X given Y, the variable of the last axis.
 

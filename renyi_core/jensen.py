@@ -8,6 +8,7 @@ from ._arrays import Problem, check_fits, floating, prepare, same_namespace
 from ._dispatch import dispatch
 from ._evaluate import differentiate, in_base
 from ._kernels import jensen as kernels
+from ._quiet import quiet
 from ._rules import Rule, register_rule
 
 Array = Any
@@ -15,6 +16,7 @@ Array = Any
 __all__ = ["jensen_divergence"]
 
 
+@quiet
 def jensen_divergence(
     probs: Array, /, alpha: Any, *, weights: Array | None = None, base: float | None = None, keepdims: bool = False
 ) -> Array:

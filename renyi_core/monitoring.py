@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ._arrays import floating
 from ._numbers import is_number
+from ._quiet import quiet
 from .entropy import entropy_from_logits
 from .spectrum import entropy_spectrum_from_logits
 
@@ -48,6 +49,7 @@ class Summary(NamedTuple):
     spectrum: Array
 
 
+@quiet
 def summary(
     logits: Array,
     /,

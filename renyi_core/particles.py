@@ -10,6 +10,7 @@ from ._arrays import Problem, finite_sets, prepare_parameters, sum_to_shape
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import neighbors, particles
+from ._quiet import quiet
 from ._rules import Rule, register_rule
 
 Array = Any
@@ -17,6 +18,7 @@ Array = Any
 __all__ = ["particle_entropy", "particle_reward"]
 
 
+@quiet
 def particle_entropy(samples: Array, /, alpha: Any, *, k: int = 3, base: float | None = None) -> Array:
     r"""Return the Rényi entropy of order α of a density, estimated by nearest neighbours from samples of it alone.
 
@@ -100,6 +102,7 @@ def particle_entropy(samples: Array, /, alpha: Any, *, k: int = 3, base: float |
     return problem.rows(in_base(xp.where(found.sound, values, math.nan), problem))
 
 
+@quiet
 def particle_reward(samples: Array, /, alpha: Any, *, k: int = 3) -> Array:
     r"""Return the intrinsic reward ρ^{1−α} of each sample, ρ its distance to its k-th nearest neighbour.
 

@@ -12,6 +12,7 @@ from ._kernels import power_divergence as kernels
 from ._kernels.power_divergence import Arranged, Family
 from ._kernels.state import Door
 from ._pairs import NAMES
+from ._quiet import quiet
 from ._rules import Rule, register_rule
 
 Array = Any
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 
+@quiet
 def tsallis_divergence(
     p: Array,
     q: Array,
@@ -87,6 +89,7 @@ def tsallis_divergence(
     return _evaluate(p, q, alpha, family="tsallis", door="probs", axis=axis, where=where, keepdims=keepdims)
 
 
+@quiet
 def tsallis_divergence_from_logits(
     p_logits: Array,
     q_logits: Array,
@@ -129,6 +132,7 @@ def tsallis_divergence_from_logits(
     )
 
 
+@quiet
 def alpha_divergence(
     p: Array,
     q: Array,
@@ -195,6 +199,7 @@ def alpha_divergence(
     return _evaluate(p, q, alpha, family="alpha", door="probs", axis=axis, where=where, keepdims=keepdims)
 
 
+@quiet
 def alpha_divergence_from_logits(
     p_logits: Array,
     q_logits: Array,

@@ -13,6 +13,7 @@ from ._kernels import diversity
 from ._kernels import samples as kernels
 from ._kernels.measures import ENTROPY
 from ._kernels.samples import KernelName, Scaled
+from ._quiet import quiet
 from ._rules import Rule, register_rule
 from .diversity import by_pairs, check_eigenvalues, finished, gram_entropy, gram_gradient, gram_slope
 
@@ -21,6 +22,7 @@ Array = Any
 __all__ = ["kernel_entropy"]
 
 
+@quiet
 def kernel_entropy(
     samples: Array,
     /,

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from ._arrays import counted, floating
 from ._numbers import finite, length, number, positive
+from ._quiet import quiet
 from ._target_entropy import TargetEntropy, dual_ascent
 
 Array = Any
@@ -56,6 +57,7 @@ class _Schedule(ABC):
 
     __slots__ = ()
 
+    @quiet
     def __call__(self, step: Any, /) -> Any:
         """Return the value at a step: a float for a number, an array for an array."""
         if isinstance(step, Real):

@@ -9,6 +9,7 @@ from ._arrays import floating, same_namespace
 from ._evaluate import evaluate
 from ._kernels.measures import ENTROPY
 from ._kernels.state import Door
+from ._quiet import quiet
 from ._rules import Rule, register_rule, rule_of
 from .entropy import entropy, entropy_from_logits
 
@@ -33,6 +34,7 @@ def _orders(alphas: Any, x: Array, door: Door) -> list[Any]:
     return orders
 
 
+@quiet
 def entropy_spectrum(
     probs: Array,
     /,
@@ -80,6 +82,7 @@ def entropy_spectrum(
     return _spectrum(probs, alphas, "probs", axis, where, base, keepdims)
 
 
+@quiet
 def entropy_spectrum_from_logits(
     logits: Array,
     /,

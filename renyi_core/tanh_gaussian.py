@@ -9,6 +9,7 @@ from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import tanh_gaussian as kernels
 from ._kernels.quadrature import gauss_legendre
+from ._quiet import quiet
 from ._rules import Rule, register_rule
 
 Array = Any
@@ -16,6 +17,7 @@ Array = Any
 __all__ = ["tanh_gaussian_entropy"]
 
 
+@quiet
 def tanh_gaussian_entropy(
     mean: Array,
     scale: Array,

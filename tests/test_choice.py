@@ -309,6 +309,13 @@ def test_half_precision_is_summed_in_float32(backend):
     want, wanted = renyi.value_and_grad(argmax)(single, 1.7, 0.5, cotangent=single)
     np.testing.assert_array_equal(backend.numpy(p), backend.numpy(want).astype(np.float16))
     np.testing.assert_allclose(backend.numpy(product), backend.numpy(wanted), rtol=1e-3, atol=1e-6)
+    temperature = backend.asarray(np.asarray([0.1, 0.5, 2.0]), "float16")
+    value, slope = renyi.value_and_grad(largest, "temperature")(x, 1.7, temperature)
+    wide = backend.xp.astype(temperature, backend.xp.float32)
+    want, wanted = renyi.value_and_grad(largest, "temperature")(single, 1.7, wide)
+    assert value.dtype == slope.dtype == x.dtype
+    np.testing.assert_array_equal(backend.numpy(value), backend.numpy(want).astype(np.float16))
+    np.testing.assert_allclose(backend.numpy(slope), backend.numpy(wanted), rtol=1e-3)
 
 
 CALLS = [

@@ -92,12 +92,35 @@ def test_limits_and_what_is_no_scale(backend, f):
     value, gradient = renyi.value_and_grad(f)(x, 2.0)
     for got in (value, gradient, renyi.grad(f, "alpha")(x, 2.0)):
         np.testing.assert_array_equal(np.isnan(backend.numpy(got)), [0, 1, 1, 1, 1])
+    widest = float(np.finfo(backend.dtypes[-1]).max)
+    want = math.log(widest) + {renyi.laplace_entropy: math.log(2) + 1, renyi.exponential_entropy: 1}.get(f, 0.0)
+    got = backend.numpy(f(backend.asarray(np.asarray([widest])), 1.0))[0]
+    assert abs(got - want) <= 2 * float(np.finfo(backend.dtypes[-1]).eps) * want
     one = backend.asarray(np.asarray([1.0]))
     assert float(backend.numpy(f(one, 0.0))[0]) == (0.0 if f is renyi.uniform_entropy else math.inf)
     if backend.library != "strict":
         got = backend.numpy(f(backend.asarray(np.asarray([3.0]), "float16"), 2.0))
         assert got.dtype == np.float16
         assert got[0] == np.float16(float(exact(f, 3.0, 2.0)[0]))
+
+
+@every
+def test_orders_at_and_near_0(backend, f):
+    """Numbers and arrays: −log α of a tail that grows without end, and no digit lost in α − 1."""
+    x, eps = backend.asarray(np.asarray([2.0])), float(np.finfo(backend.dtypes[-1]).eps)
+    shape = 0 if f is renyi.uniform_entropy else 1
+    orders = (0.0, 1e-10, 1e-3)
+    together = renyi.value_and_grad(f, "alpha")(x, backend.asarray(np.asarray(orders)[:, None]))
+    for k, alpha in enumerate(orders):
+        for got in (renyi.value_and_grad(f, "alpha")(x, alpha), [part[k, ...] for part in together]):
+            value, slope = (float(backend.numpy(part)[0]) for part in got)
+            if alpha == 0:
+                assert (value, slope) == ((math.inf, -math.inf) if shape else (pytest.approx(math.log(2)), 0))
+                continue
+            a = mpmath.mpf(float(np.asarray(alpha, backend.dtypes[-1])))
+            width = math.log(4 if f is renyi.laplace_entropy else 2)
+            assert value == pytest.approx(width + shape * float(mpmath.log(a) / (a - 1)), rel=8 * eps)
+            assert slope == pytest.approx(shape * float((1 - 1 / a - mpmath.log(a)) / (a - 1) ** 2), rel=32 * eps)
 
 
 @every

@@ -220,6 +220,18 @@ def test_weights_that_are_hardly_there(backend, dtype):
             assert got[0] == pytest.approx(wanted, rel=1e-6), (p, q, alpha)
 
 
+def test_near_order_1_hundreds_of_nats_apart(backend):
+    """Where no sum of powers is in range, the division by α − 1 would leave no digit."""
+    dtype = backend.dtypes[-1]
+    far = 900.0 if dtype == "float64" else 95.0
+    x, y = np.asarray([[0.0, -1.0, -2.0]]), np.asarray([[-far, -1.0, 0.5]])
+    eps = float(np.finfo(dtype).eps)
+    for alpha in (1 - 1e-12, 1 - 1e-6, 1.0, 1 + 1e-12, 1 + 1e-6):
+        value = backend.numpy(renyi.divergence_from_logits(backend.asarray(x), backend.asarray(y), alpha))
+        exact = oracle.exact(x[0], y[0], alpha, "logits").value
+        assert oracle.error(value[0], exact, eps) <= 64, alpha
+
+
 def test_shapes_axes_masks_and_bases(backend):
     if backend.compiles:
         pytest.skip("each shape is a compilation of the formulas of the grid")

@@ -161,6 +161,20 @@ def test_divergence_at_infinity(backend):
         assert f(math.inf, arrays=[*arrays[:2], arrays[2], arrays[1]]) == math.inf
 
 
+def test_divergence_at_infinity_in_a_batch(backend):
+    """The equal pair is at 0, the one of a P that is a little wider in one direction at ∞; neither sees the other."""
+    if backend.library in {"jax", "dask"}:
+        pytest.skip("compiled operation by operation, which takes long; Dask has no full covariances")
+    equal, wider = np.eye(2), np.diag([1.5, 1.0])
+    mean, q = backend.asarray(np.zeros((2, 2))), backend.asarray(np.stack([equal, equal]))
+    for p, want in (([equal, wider], [0, math.inf]), ([wider, equal], [math.inf, 0])):
+        value, slope = renyi.value_and_grad(renyi.gaussian_divergence, "alpha")(
+            mean, backend.asarray(np.stack(p)), mean, q, math.inf
+        )
+        assert backend.numpy(value).tolist() == want
+        assert backend.numpy(slope)[want.index(0)] == 0
+
+
 def test_divergence_orders_and_batches(backend):
     if backend.library in {"jax", "dask"}:
         pytest.skip("slow there, and the others say it")

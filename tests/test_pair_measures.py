@@ -249,6 +249,12 @@ def test_no_outcome_in_common(backend):
         assert (backend.numpy(renyi.grad(renyi.tsallis_divergence, wrt)(x, y, 0.25)) == 0).all()
     slope = float(backend.numpy(renyi.grad(renyi.tsallis_divergence, "alpha")(x, y, 0.5)))
     assert slope == pytest.approx(4, rel=1e-6)
+    # the only one in common is left out
+    x, y = (backend.asarray(np.asarray([*row, 1.0])) for row in (p, q))
+    where = backend.asarray(np.asarray([True, True, True, False]))
+    got = float(backend.numpy(renyi.tsallis_divergence(x, y, 0.25, where=where)))
+    assert got == pytest.approx(4 / 3, rel=1e-6)
+    assert (backend.numpy(renyi.grad(renyi.tsallis_divergence)(x, y, 0.25, where=where)) == 0).all()
     # nor have those that are no distributions
     for bad in ([0.5, math.inf, 0.0], [0.5, -0.5, 0.0], [0.5, math.nan, 0.0], [0.0, 0.0, 0.0]):
         for pair in ((bad, q), (q, bad)):

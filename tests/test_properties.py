@@ -357,3 +357,17 @@ def test_derivatives_are_those_of_the_definition(backend, door, measure, data, a
 def test_certain_outcome_has_entropy_0_whatever_its_weight(backend, alpha):
     x = np.stack([np.zeros(400), np.arange(1.0, 401.0)], axis=-1)
     assert np.array_equal(call(backend, renyi.entropy, x, alpha), np.zeros(400))
+
+
+def test_hessian_of_tsallis_at_infinity_is_0_for_a_certain_outcome_too(backend):
+    x, v = (backend.asarray(np.asarray(row)) for row in ([0.0, -math.inf, -math.inf], [1.0, 2.0, 3.0]))
+    assert (backend.numpy(renyi.hvp(renyi.tsallis_entropy_from_logits)(x, math.inf, vector=v)) == 0).all()
+
+
+def test_orders_between_those_with_forms_of_their_own(backend):
+    """In an array as in numbers."""
+    x = backend.asarray(np.asarray([0.6, 0.3, 0.1, 0.0]))
+    orders = (1.9, 2.2, 2.5, 3.5)
+    together = backend.numpy(renyi.entropy(x, backend.asarray(np.asarray(orders))))
+    alone = [float(backend.numpy(renyi.entropy(x, alpha))) for alpha in orders]
+    np.testing.assert_allclose(together, alone, rtol=16 * float(np.finfo(backend.dtypes[-1]).eps))

@@ -28,6 +28,8 @@ def test_compile(backend_name, learned):
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     term = EntropyRegularizer(1.5, 0.1, learn_alpha=learned)
+    # what is known of a dtype is looked up at its first use, which a graph of its own would be for
+    term(make(seed=0))
     compiled = torch.compile(term, fullgraph=True, backend=backend_name)
     schedule = renyi.schedules.Linear(0.1, 0.0, 20)
     where = make(seed=9) > -1

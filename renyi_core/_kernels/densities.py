@@ -20,7 +20,10 @@ __all__ = ["scale_entropy", "scale_entropy_and_alpha_gradient", "scale_entropy_a
 def scale_entropy(scale: Array, order: Order, *, factor: float, shape: float, xp: Any) -> Array:
     """Return log(factor · scale) + shape · log α/(α − 1), NaN where the scale is not positive and finite."""
     sound = (scale > 0) & (scale < math.inf)
-    value = xp.where(sound, xp.log(factor * xp.where(sound, scale, 1.0)), math.nan)
+    # a product with the factor may overflow
+    large = sound & (scale > 1)
+    value = xp.log(xp.where(large, scale, factor * xp.where(sound & ~large, scale, 1.0)))
+    value = xp.where(sound, xp.where(large, value + math.log(factor), value), math.nan)
     return value + _along(order, shape, order_ratio, xp)
 
 

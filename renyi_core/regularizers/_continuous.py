@@ -15,6 +15,7 @@ from renyi_core._kernels.estimators import (
     entropy_from_log_prob_and_gradient,
 )
 from renyi_core._kernels.regularizers import log_scale_entropy, log_scale_entropy_slope
+from renyi_core._quiet import quiet
 from renyi_core.entropy import entropy
 from renyi_core.gradients import grad, value_and_grad
 from renyi_core.tanh_gaussian import tanh_gaussian_entropy
@@ -292,6 +293,7 @@ class SampledEntropyBonus(RowTerm):
     _sign: ClassVar[int] = -1
 
 
+@quiet
 def state_entropy_reward(
     counts: Array,
     /,

@@ -19,6 +19,7 @@ from renyi_core._arrays import (
     zeros,
 )
 from renyi_core._kernels.regularizers import weighted
+from renyi_core._quiet import quiet
 from renyi_core._rules import Rule
 
 from ._calls import Batch, check_choice, check_cotangent, in_rows, product
@@ -81,6 +82,7 @@ class Term(Summand):
         if "__call__" in vars(cls):
             parameters = inspect.signature(cls.__call__).parameters.values()
             cls.keywords = frozenset(p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY) - {"self"}
+            cls.__call__ = quiet(cls.__call__)  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
         """Check the options; a subclass checks its own as well."""
@@ -321,6 +323,7 @@ class TermSum(Summand):
                 raise TypeError(msg)
         return [(term, {k: v for k, v in kwargs.items() if k in term.keywords}) for term in self.terms]
 
+    @quiet
     def __call__(self, x: Array, /, **kwargs: Any) -> Array:
         """Return the sum of the terms' values."""
         values = [term(x, **own) for term, own in self._each(kwargs)]

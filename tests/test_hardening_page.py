@@ -1,0 +1,46 @@
+"""The page on use in production: its scores are those of the committed results, and each survivor is told of."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import mutation
+
+BACKENDS = ("numpy",)
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "hardening.md"
+
+
+def test_scores_are_the_committed_ones():
+    text = PAGE.read_text(encoding="utf-8")
+    with Path(__file__).with_name("mutation_scores.csv").open(encoding="utf-8") as file:
+        results = list(csv.DictReader(file))
+    shown = re.findall(r"^\| `(\w+)` \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", text, flags=re.MULTILINE)
+    assert shown == [tuple(row.values()) for row in results]
+    assert results
+    for row in results:
+        assert row["kernel"] in mutation.TESTS
+        assert int(row["killed"]) + int(row["survived"]) == int(row["tried"]) <= int(row["mutants"])
+    survivors = re.findall(r"^- `(\w+)`, ", text, flags=re.MULTILINE)
+    assert {name: survivors.count(name) for name in set(survivors)} == {
+        row["kernel"]: int(row["survived"]) for row in results if row["survived"] != "0"
+    }
+
+
+def test_each_kernel_has_its_tests():
+    for kernel, (files, _) in mutation.TESTS.items():
+        assert (ROOT / "renyi_core" / "_kernels" / f"{kernel}.py").exists()
+        assert all((ROOT / "tests" / name).exists() for name in files)
+
+
+def test_links_and_sessions_are_there():
+    text = PAGE.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((\.\./[^)]+)\)", text)
+    assert links
+    assert all((PAGE.parent / link).exists() for link in links)
+    sessions = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    names = re.findall(r"`nox -s (\w+)", text)
+    assert len(names) >= 3
+    assert all(f"def {name}(" in sessions for name in names)
