@@ -9,6 +9,7 @@ from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import densities as kernels
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
 
@@ -19,7 +20,7 @@ _EXPONENTIAL = {"factor": 1.0, "shape": 1.0}
 _UNIFORM = {"factor": 1.0, "shape": 0.0}
 
 
-def laplace_entropy(scale: Array, /, alpha: Any, *, base: float | None = None) -> Array:
+def laplace_entropy(scale: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None = None) -> ArrayT:
     r"""Return the differential Rényi entropy of order α of the Laplace density exp(−\|x − μ\|/b)/2b.
 
     .. math:: H_\alpha = \log 2 b + \frac{\log \alpha}{\alpha - 1}
@@ -74,7 +75,7 @@ def laplace_entropy(scale: Array, /, alpha: Any, *, base: float | None = None) -
     return _evaluate(scale, alpha, base, "scale", _LAPLACE)
 
 
-def exponential_entropy(scale: Array, /, alpha: Any, *, base: float | None = None) -> Array:
+def exponential_entropy(scale: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None = None) -> ArrayT:
     r"""Return the differential Rényi entropy of order α of the exponential density exp(−x/b)/b, x > 0.
 
     .. math:: H_\alpha = \log b + \frac{\log \alpha}{\alpha - 1}
@@ -108,7 +109,7 @@ def exponential_entropy(scale: Array, /, alpha: Any, *, base: float | None = Non
     return _evaluate(scale, alpha, base, "scale", _EXPONENTIAL)
 
 
-def uniform_entropy(width: Array, /, alpha: Any, *, base: float | None = None) -> Array:
+def uniform_entropy(width: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None = None) -> ArrayT:
     """Return the differential Rényi entropy of the uniform density on an interval, the logarithm of its width.
 
     It is the same at every order, and the largest that a density on the interval has.

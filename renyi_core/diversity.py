@@ -13,13 +13,14 @@ from ._kernels import diversity as kernels
 from ._kernels.measures import ENTROPY, HILL, Measure
 from ._kernels.row_blocks import by_rows
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
 
 __all__ = ["gram_entropy", "gram_joint_entropy", "gram_mutual_information", "vendi_score"]
 
 
-def gram_entropy(gram: Array, /, alpha: Any, *, base: float | None = None) -> Array:
+def gram_entropy(gram: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None = None) -> ArrayT:
     r"""Return the matrix-based Rényi entropy of order α of a kernel matrix.
 
     .. math:: S_\alpha(K) = \frac{1}{1 - \alpha} \log \operatorname{tr} \Bigl(\frac{K}{\operatorname{tr} K}\Bigr)^\alpha
@@ -90,7 +91,7 @@ def gram_entropy(gram: Array, /, alpha: Any, *, base: float | None = None) -> Ar
     return _evaluate(_prepare((gram,), alpha, base), ENTROPY)
 
 
-def vendi_score(gram: Array, /, alpha: Any = 1.0) -> Array:
+def vendi_score(gram: ArrayOf[ArrayT], /, alpha: Alpha = 1.0) -> ArrayT:
     r"""Return the Vendi score of order α, exp(S_α): the effective number of different samples.
 
     Samples that are all alike have 1, N of which no two are have N; see :func:`gram_entropy` for S_α.
@@ -138,7 +139,9 @@ def vendi_score(gram: Array, /, alpha: Any = 1.0) -> Array:
     return _evaluate(_prepare((gram,), alpha, None), HILL)
 
 
-def gram_joint_entropy(gram_x: Array, gram_y: Array, /, alpha: Any, *, base: float | None = None) -> Array:
+def gram_joint_entropy(
+    gram_x: ArrayOf[ArrayT], gram_y: ArrayOf[Any], /, alpha: Alpha, *, base: float | None = None
+) -> ArrayT:
     r"""Return the matrix-based joint entropy of order α of two variables, from a kernel matrix of each.
 
     .. math:: S_\alpha(K, L) = S_\alpha(K \circ L), \qquad (K \circ L)_{ij} = K_{ij} L_{ij}
@@ -185,7 +188,9 @@ def gram_joint_entropy(gram_x: Array, gram_y: Array, /, alpha: Any, *, base: flo
     return _evaluate(_prepare((gram_x, gram_y), alpha, base), ENTROPY)
 
 
-def gram_mutual_information(gram_x: Array, gram_y: Array, /, alpha: Any, *, base: float | None = None) -> Array:
+def gram_mutual_information(
+    gram_x: ArrayOf[ArrayT], gram_y: ArrayOf[Any], /, alpha: Alpha, *, base: float | None = None
+) -> ArrayT:
     r"""Return the matrix-based mutual information of order α of two variables.
 
     .. math:: I_\alpha(K; L) = S_\alpha(K) + S_\alpha(L) - S_\alpha(K, L)

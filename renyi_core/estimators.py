@@ -10,6 +10,7 @@ from ._dispatch import dispatch
 from ._evaluate import differentiate, in_base
 from ._kernels import estimators as kernels
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 from .entropy import entropy
 from .gradients import value_and_grad
 
@@ -34,7 +35,7 @@ class EntropyEstimate(NamedTuple):
 
 
 def entropy_from_counts(
-    counts: Array,
+    counts: ArrayOf[Any],
     /,
     alpha: float,
     *,
@@ -134,14 +135,14 @@ def entropy_from_counts(
 
 
 def entropy_from_log_prob(
-    log_prob: Array,
+    log_prob: ArrayOf[ArrayT],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
     base: float | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     r"""Return the Rényi entropy of order α, estimated from log-densities (or log-probabilities) of its own samples.
 
     .. math:: \hat H_\alpha = \frac{1}{1 - \alpha} \log \frac{1}{N} \sum_{k=1}^{N} f(x_k)^{\alpha - 1}

@@ -13,6 +13,7 @@ from ._kernels.power_divergence import Arranged, Family
 from ._kernels.state import Door
 from ._pairs import NAMES
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
 
@@ -25,15 +26,15 @@ __all__ = [
 
 
 def tsallis_divergence(
-    p: Array,
-    q: Array,
+    p: ArrayOf[ArrayT],
+    q: ArrayOf[Any],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     r"""Return the Tsallis divergence (relative entropy) of order α of the distribution P from Q.
 
     .. math:: T_\alpha(P \| Q) = \frac{\sum_i p_i^\alpha q_i^{1 - \alpha} - 1}{\alpha - 1}
@@ -88,15 +89,15 @@ def tsallis_divergence(
 
 
 def tsallis_divergence_from_logits(
-    p_logits: Array,
-    q_logits: Array,
+    p_logits: ArrayOf[ArrayT],
+    q_logits: ArrayOf[Any],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     """Return the Tsallis divergence of order α of softmax(p_logits) from softmax(q_logits).
 
     Parameters
@@ -130,15 +131,15 @@ def tsallis_divergence_from_logits(
 
 
 def alpha_divergence(
-    p: Array,
-    q: Array,
+    p: ArrayOf[ArrayT],
+    q: ArrayOf[Any],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     r"""Return Amari's α-divergence of P from Q, in the parametrisation of Cichocki and Amari.
 
     .. math:: A_\alpha(P \| Q) = \frac{\sum_i p_i^\alpha q_i^{1 - \alpha} - 1}{\alpha (\alpha - 1)}
@@ -196,15 +197,15 @@ def alpha_divergence(
 
 
 def alpha_divergence_from_logits(
-    p_logits: Array,
-    q_logits: Array,
+    p_logits: ArrayOf[ArrayT],
+    q_logits: ArrayOf[Any],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     """Return Amari's α-divergence of softmax(p_logits) from softmax(q_logits).
 
     Parameters
