@@ -147,9 +147,9 @@ def types(session: nox.Session) -> None:
 @nox.session(default=False)
 def package(session: nox.Session) -> None:
     """Build the wheel and the sdist, check what is in them, and use the wheel as a stranger would."""
-    dist = Path(session.create_tmp(), "dist")
+    dist = Path(session.create_tmp(), "dist").resolve()
     shutil.rmtree(dist, ignore_errors=True)
-    session.install("build>=1.2", "twine>=6.1", "check-wheel-contents>=0.6", "hatchling>=1.26")
+    session.install("build>=1.2", "twine>=6.1", "check-wheel-contents>=0.6")
     session.run("python", "-m", "build", "--outdir", str(dist))
     session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
