@@ -46,7 +46,7 @@ FLOORS = ["numpy==2.1.0", "array-api-compat==1.12.0", "array-api-strict==2.4.1",
 LIBRARY_FLOORS = {
     "dask": ["dask[array]==2025.1.0", "distributed==2025.1.0", "numpy==2.1.0"],
     "jax": ["jax==0.5.0", "jaxlib==0.5.0", "numpy==2.1.0"],
-    "plot": ["matplotlib==3.9.0", "numpy==2.1.0"],
+    "plot": ["matplotlib==3.9.0", "numpy==2.1.0", "pyparsing==3.1.4"],
 }
 BARE = """
 import sys, time

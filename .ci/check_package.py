@@ -40,6 +40,12 @@ def same(what: str, found: set[str], expected: set[str]) -> None:
         sys.exit(f"{what}: lacks {sorted(expected - found)}, has besides {sorted(found - expected)}")
 
 
+def listed(*options: str) -> set[str]:
+    """Return the files that git knows."""
+    command = ["git", "ls-files", *options]
+    return set(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines())
+
+
 def main(dist: Path) -> None:
     """Check both files."""
     sdist, path = only(dist, "*.tar.gz"), only(dist, "*.whl")
@@ -63,8 +69,9 @@ def main(dist: Path) -> None:
 
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames()}
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    same("the sdist", names - {"PKG-INFO"}, set(listed.splitlines()))
+    # what is not tracked yet may be in it, what is ignored may not
+    new = listed("--others", "--exclude-standard")
+    same("the sdist", names - {"PKG-INFO"} - new, listed())
 
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, str(ROOT)]
