@@ -22,7 +22,7 @@ BACKENDS = {
     "numpy": [],
     "strict": [],
     "torch": ["torch>=2.6"],
-    "jax": ["jax>=0.5"],
+    "jax": ["jax>=0.5.3"],
     "dask": ["dask[array]>=2025.1", "distributed"],
 }
 INTEGRATIONS = {
@@ -45,7 +45,7 @@ TEST_FLOORS = ["hypothesis==6.120.0", "mpmath==1.3.0", "gmpy2==2.2.0", "pytest==
 FLOORS = ["numpy==2.1.0", "array-api-compat==1.12.0", "array-api-strict==2.4.1", *TEST_FLOORS]
 LIBRARY_FLOORS = {
     "dask": ["dask[array]==2025.1.0", "distributed==2025.1.0"],
-    "jax": ["jax==0.5.0", "jaxlib==0.5.0"],
+    "jax": ["jax==0.5.3", "jaxlib==0.5.3"],
     # of newer versions of pyparsing, Matplotlib 3.9 itself is warned
     "plot": ["matplotlib==3.9.0", "pyparsing==3.1.4"],
     "sb3": ["stable-baselines3==2.5.0", "torch>=2.6"],

@@ -97,7 +97,7 @@ class Backend:
                 import jax
                 from jax import experimental
 
-                # not in the namespace itself before JAX 0.8
+                # in older versions of JAX it is experimental
                 enable_x64 = getattr(jax, "enable_x64", None) or experimental.enable_x64
                 stack.enter_context(enable_x64(self.variant != "x32"))
             if self.library == "dask":
