@@ -1,3 +1,6 @@
+# /// script
+# dependencies = ["nox>=2024.10.9"]
+# ///
 """The sessions: ``nox`` runs the tests on NumPy with the interpreter at hand; ``nox -l`` lists the others.
 
 ``tests`` is a matrix of Python versions × array libraries. A library's own pin can be passed to pip by a constraint
@@ -5,6 +8,9 @@ file, ``PIP_CONSTRAINT=constraints.txt nox -s "tests-3.11(torch)"``; interpreter
 """
 
 from __future__ import annotations
+
+import shutil
+from pathlib import Path
 
 import nox
 
@@ -16,7 +22,7 @@ BACKENDS = {
     "numpy": [],
     "strict": [],
     "torch": ["torch>=2.6"],
-    "jax": ["jax>=0.5"],
+    "jax": ["jax>=0.5.3"],
     "dask": ["dask[array]>=2025.1", "distributed"],
 }
 INTEGRATIONS = {
@@ -43,7 +49,22 @@ EXAMPLES = {
     "text": ["torch>=2.6"],
     "clustering": [],
 }
-FLOORS = ["numpy==2.1.0", "array-api-compat==1.12.0", "array-api-strict==2.4.1"]
+# the oldest versions that pyproject.toml admits, of what the tests import besides the library
+TEST_FLOORS = ["hypothesis==6.120.0", "mpmath==1.3.0", "gmpy2==2.2.0", "pytest==8.3.0", "scipy==1.13.0"]
+FLOORS = ["numpy==2.1.0", "array-api-compat==1.12.0", "array-api-strict==2.4.1", *TEST_FLOORS]
+LIBRARY_FLOORS = {
+    "dask": ["dask[array]==2025.1.0", "distributed==2025.1.0"],
+    "jax": ["jax==0.5.3", "jaxlib==0.5.3"],
+    # of newer versions of pyparsing, Matplotlib 3.9 itself is warned
+    "plot": ["matplotlib==3.9.0", "pyparsing==3.1.4"],
+    "sb3": ["stable-baselines3==2.5.0", "torch>=2.6"],
+}
+LIBRARY_FLOOR_TESTS = {
+    "dask": ["dask", "test_known_values", "test_dask", "test_divergence"],
+    "jax": ["jax", "test_known_values", "test_jax", "test_divergence"],
+    "plot": ["numpy", "test_known_values", "test_monitoring"],
+    "sb3": ["torch", "test_stable_baselines3", "test_stable_baselines3_entropies"],
+}
 BARE = """
 import sys, time
 start = time.perf_counter()
@@ -81,6 +102,15 @@ def tests(session: nox.Session, backend: str) -> None:
 def floor(session: nox.Session) -> None:
     """Run the tests on the oldest versions that pyproject.toml admits."""
     _tests(session, "numpy,strict", *FLOORS)
+
+
+@nox.session(python="3.11", default=False)
+@nox.parametrize("library", list(LIBRARY_FLOORS), ids=list(LIBRARY_FLOORS))
+def library_floor(session: nox.Session, library: str) -> None:
+    """Run a part of the tests on the oldest version of a library that an extra admits."""
+    session.install("-e", ".[test]", *LIBRARY_FLOORS[library], "numpy==2.1.0", "array-api-compat==1.12.0")
+    backend, *names = LIBRARY_FLOOR_TESTS[library]
+    session.run("pytest", f"--backends={backend}", *[f"tests/{name}.py" for name in names], *session.posargs)
 
 
 @nox.session(default=False)
@@ -173,6 +203,43 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def package(session: nox.Session) -> None:
+    """Build the wheel and the sdist, check what is in them, and use the wheel as a stranger would."""
+    dist = Path(session.create_tmp(), "dist").resolve()
+    shutil.rmtree(dist, ignore_errors=True)
+    session.install("build>=1.2", "twine>=6.1", "check-wheel-contents>=0.6")
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
+    (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    session.run("check-wheel-contents", str(wheel))
+    session.run("python", ".ci/check_package.py", str(dist))
+    # the sdist's own tests, with the wheel installed
+    session.install(f"renyi-core[test] @ {wheel.as_uri()}", "mypy>=1.14", "basedpyright>=1.29")
+    shutil.unpack_archive(sdist, dist, filter="data")
+    with session.chdir(sdist.with_name(sdist.name.removesuffix(".tar.gz"))):
+        files = ["tests/test_dispatch.py", "tests/test_known_values.py", "tests/test_release.py"]
+        session.run("python", "-P", "-m", "pytest", "--backends=numpy", *files)
+        session.run("python", "tests/user_types/user.py")
+        session.run("python", "tests/user_types/check.py")
+
+
+@nox.session(default=False)
+def audit(session: nox.Session) -> None:
+    """Look the dependencies up among the known vulnerabilities; needs the network, and fails without."""
+    session.install("array-api-compat>=1.12", "numpy>=2.1", "pip-audit>=2.7")
+    session.run("pip-audit", "--strict", *session.posargs)
+
+
+@nox.session(default=False)
+def review(session: nox.Session) -> None:
+    """Check the repository against the guide of Scientific Python; pyproject.toml says what is declined."""
+    session.install("sp-repo-review[cli]>=2025.1.22", "cffconvert>=2", "codespell>=2.4")
+    session.run("repo-review", ".")
+    session.run("cffconvert", "--validate")
+    session.run("codespell", "renyi_core", "adapters", "tests", "docs", "benchmarks", *map(str, Path().glob("*.md")))
+
+
+@nox.session(default=False)
 def quickstart(session: nox.Session) -> None:
     """Train a classifier with the entropy bonus and draw what α does."""
     session.install(".[examples]")
@@ -194,3 +261,7 @@ def benchmarks(session: nox.Session) -> None:
     """Measure speed and memory against the textbook formula."""
     session.install(".[numpy]")
     session.run("python", "benchmarks/numpy_engine.py", *session.posargs)
+
+
+if __name__ == "__main__":
+    nox.main()

@@ -7,6 +7,7 @@ from typing import Any
 
 from ._arrays import axes_of, check_mask, floating
 from ._quiet import quiet
+from ._typing import ArrayOf, ArrayT
 
 Array = Any
 
@@ -15,13 +16,13 @@ __all__ = ["check_probabilities"]
 
 @quiet
 def check_probabilities(
-    probs: Array,
+    probs: ArrayOf[ArrayT],
     /,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     tolerance: float | None = None,
-) -> Array:
+) -> ArrayT:
     """Return ``probs`` if they are probabilities, raise ValueError if not.
 
     The only function that reads values: it waits for a GPU, computes a Dask graph and cannot run under ``jax.jit``.
@@ -58,22 +59,23 @@ def check_probabilities(
         ...
     ValueError: `probs` must sum to 1 within 1.5e-08 along axis -1: 1 of 2 distributions does not, first at (1,): 0.9
     """
-    xp = floating(probs, "probs")
-    axes = axes_of(tuple(probs.shape), axis, "probs")
-    check_mask(where, xp, "probs", tuple(probs.shape))
-    bits = xp.finfo(probs.dtype).bits
-    values = xp.astype(probs, xp.float32) if bits == 16 else probs
+    x: Any = probs
+    xp = floating(x, "probs")
+    axes = axes_of(tuple(x.shape), axis, "probs")
+    check_mask(where, xp, "probs", tuple(x.shape))
+    bits = xp.finfo(x.dtype).bits
+    values = xp.astype(x, xp.float32) if bits == 16 else x
     if where is not None:
         values = xp.where(where, values, 0.0)
     bad = ~((values >= 0) & (values < math.inf))
     if bool(xp.any(bad)):
         count = int(xp.sum(xp.astype(bad, xp.int32)))
         at, entry = _first(bad, values, xp)
-        size = math.prod(probs.shape)
+        size = math.prod(x.shape)
         msg = f"`probs` must be finite and >= 0: {count} of {size} entries are not, first at {at}: {entry}"
         raise ValueError(msg)
     if tolerance is None:
-        tolerance = math.sqrt(float(xp.finfo(probs.dtype).eps))
+        tolerance = math.sqrt(float(xp.finfo(x.dtype).eps))
     sums = xp.sum(values, axis=axes)
     off = xp.abs(sums - 1) > tolerance
     if bool(xp.any(off)):
@@ -85,7 +87,7 @@ def check_probabilities(
             f"distributions {verb} not, first at {at}: {total:.6g}"
         )
         raise ValueError(msg)
-    return probs
+    return x
 
 
 def _first(bad: Array, values: Array, xp: Any) -> tuple[tuple[int, ...], float]:

@@ -21,6 +21,7 @@ from ._evaluate import cotangent_rows
 from ._kernels import choice as kernels
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
 
@@ -29,14 +30,14 @@ __all__ = ["regularized_argmax", "regularized_max"]
 
 @quiet
 def regularized_argmax(
-    scores: Array,
+    scores: ArrayOf[ArrayT],
     /,
-    alpha: Any,
+    alpha: Alpha,
     temperature: Any = 1.0,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
-) -> Array:
+    where: ArrayOf[Any] | None = None,
+) -> ArrayT:
     r"""Return the distribution of the largest expected score plus entropy.
 
     .. math:: \operatorname{arg\,max}_p \; \langle p, s \rangle + T H_\alpha(p)
@@ -116,15 +117,15 @@ def regularized_argmax(
 
 @quiet
 def regularized_max(
-    scores: Array,
+    scores: ArrayOf[ArrayT],
     /,
-    alpha: Any,
+    alpha: Alpha,
     temperature: Any = 1.0,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     r"""Return the largest expected score plus entropy.
 
     .. math:: \max_p \; \langle p, s \rangle + T H_\alpha(p)

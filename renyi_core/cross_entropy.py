@@ -9,6 +9,7 @@ from ._kernels.state import Door
 from ._pairs import evaluate_pair, pair_rule
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
 
@@ -17,16 +18,16 @@ __all__ = ["cross_entropy", "cross_entropy_from_logits"]
 
 @quiet
 def cross_entropy(
-    p: Array,
-    q: Array,
+    p: ArrayOf[ArrayT],
+    q: ArrayOf[Any],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     base: float | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     r"""Return the Rényi cross-entropy of order α of the distribution P relative to Q.
 
     .. math:: H_\alpha(P; Q) = \frac{1}{1 - \alpha} \log \sum_i p_i q_i^{\alpha - 1}
@@ -90,16 +91,16 @@ def cross_entropy(
 
 @quiet
 def cross_entropy_from_logits(
-    p_logits: Array,
-    q_logits: Array,
+    p_logits: ArrayOf[ArrayT],
+    q_logits: ArrayOf[Any],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     base: float | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     """Return the Rényi cross-entropy of order α of softmax(p_logits) relative to softmax(q_logits).
 
     Parameters

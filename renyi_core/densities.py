@@ -10,6 +10,7 @@ from ._evaluate import cotangent_rows, in_base
 from ._kernels import densities as kernels
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
 
@@ -21,7 +22,7 @@ _UNIFORM = {"factor": 1.0, "shape": 0.0}
 
 
 @quiet
-def laplace_entropy(scale: Array, /, alpha: Any, *, base: float | None = None) -> Array:
+def laplace_entropy(scale: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None = None) -> ArrayT:
     r"""Return the differential Rényi entropy of order α of the Laplace density exp(−\|x − μ\|/b)/2b.
 
     .. math:: H_\alpha = \log 2 b + \frac{\log \alpha}{\alpha - 1}
@@ -77,7 +78,7 @@ def laplace_entropy(scale: Array, /, alpha: Any, *, base: float | None = None) -
 
 
 @quiet
-def exponential_entropy(scale: Array, /, alpha: Any, *, base: float | None = None) -> Array:
+def exponential_entropy(scale: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None = None) -> ArrayT:
     r"""Return the differential Rényi entropy of order α of the exponential density exp(−x/b)/b, x > 0.
 
     .. math:: H_\alpha = \log b + \frac{\log \alpha}{\alpha - 1}
@@ -112,7 +113,7 @@ def exponential_entropy(scale: Array, /, alpha: Any, *, base: float | None = Non
 
 
 @quiet
-def uniform_entropy(width: Array, /, alpha: Any, *, base: float | None = None) -> Array:
+def uniform_entropy(width: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None = None) -> ArrayT:
     """Return the differential Rényi entropy of the uniform density on an interval, the logarithm of its width.
 
     It is the same at every order, and the largest that a density on the interval has.

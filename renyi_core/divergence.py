@@ -9,6 +9,7 @@ from ._kernels.state import Door
 from ._pairs import evaluate_pair, pair_rule
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
 
@@ -17,16 +18,16 @@ __all__ = ["divergence", "divergence_from_logits"]
 
 @quiet
 def divergence(
-    p: Array,
-    q: Array,
+    p: ArrayOf[ArrayT],
+    q: ArrayOf[Any],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     base: float | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     r"""Return the Rényi divergence of order α of the distribution P from Q.
 
     .. math:: D_\alpha(P \| Q) = \frac{1}{\alpha - 1} \log \sum_i p_i^\alpha q_i^{1 - \alpha}
@@ -102,16 +103,16 @@ def divergence(
 
 @quiet
 def divergence_from_logits(
-    p_logits: Array,
-    q_logits: Array,
+    p_logits: ArrayOf[ArrayT],
+    q_logits: ArrayOf[Any],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     base: float | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     """Return the Rényi divergence of order α of softmax(p_logits) from softmax(q_logits).
 
     As :func:`divergence`, without forming the probabilities: no overflow or underflow, whatever the logits.

@@ -14,6 +14,7 @@ from ._kernels.measures import ENTROPY, HILL, Measure
 from ._kernels.row_blocks import by_rows
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
 
@@ -21,7 +22,7 @@ __all__ = ["gram_entropy", "gram_joint_entropy", "gram_mutual_information", "ven
 
 
 @quiet
-def gram_entropy(gram: Array, /, alpha: Any, *, base: float | None = None) -> Array:
+def gram_entropy(gram: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None = None) -> ArrayT:
     r"""Return the matrix-based Rényi entropy of order α of a kernel matrix.
 
     .. math:: S_\alpha(K) = \frac{1}{1 - \alpha} \log \operatorname{tr} \Bigl(\frac{K}{\operatorname{tr} K}\Bigr)^\alpha
@@ -93,7 +94,7 @@ def gram_entropy(gram: Array, /, alpha: Any, *, base: float | None = None) -> Ar
 
 
 @quiet
-def vendi_score(gram: Array, /, alpha: Any = 1.0) -> Array:
+def vendi_score(gram: ArrayOf[ArrayT], /, alpha: Alpha = 1.0) -> ArrayT:
     r"""Return the Vendi score of order α, exp(S_α): the effective number of different samples.
 
     Samples that are all alike have 1, N of which no two are have N; see :func:`gram_entropy` for S_α.
@@ -142,7 +143,9 @@ def vendi_score(gram: Array, /, alpha: Any = 1.0) -> Array:
 
 
 @quiet
-def gram_joint_entropy(gram_x: Array, gram_y: Array, /, alpha: Any, *, base: float | None = None) -> Array:
+def gram_joint_entropy(
+    gram_x: ArrayOf[ArrayT], gram_y: ArrayOf[Any], /, alpha: Alpha, *, base: float | None = None
+) -> ArrayT:
     r"""Return the matrix-based joint entropy of order α of two variables, from a kernel matrix of each.
 
     .. math:: S_\alpha(K, L) = S_\alpha(K \circ L), \qquad (K \circ L)_{ij} = K_{ij} L_{ij}
@@ -190,7 +193,9 @@ def gram_joint_entropy(gram_x: Array, gram_y: Array, /, alpha: Any, *, base: flo
 
 
 @quiet
-def gram_mutual_information(gram_x: Array, gram_y: Array, /, alpha: Any, *, base: float | None = None) -> Array:
+def gram_mutual_information(
+    gram_x: ArrayOf[ArrayT], gram_y: ArrayOf[Any], /, alpha: Alpha, *, base: float | None = None
+) -> ArrayT:
     r"""Return the matrix-based mutual information of order α of two variables.
 
     .. math:: I_\alpha(K; L) = S_\alpha(K) + S_\alpha(L) - S_\alpha(K, L)

@@ -8,6 +8,7 @@ from ._evaluate import evaluate, rule_for
 from ._kernels.measures import ENTROPY, HILL, TSALLIS
 from ._quiet import quiet
 from ._rules import register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
 
@@ -23,15 +24,15 @@ __all__ = [
 
 @quiet
 def entropy(
-    probs: Array,
+    probs: ArrayOf[ArrayT],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     base: float | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     r"""Return the Rényi entropy of order α of probabilities.
 
     .. math:: H_\alpha(P) = \frac{1}{1 - \alpha} \log \sum_i p_i^\alpha
@@ -103,15 +104,15 @@ def entropy(
 
 @quiet
 def entropy_from_logits(
-    logits: Array,
+    logits: ArrayOf[ArrayT],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     base: float | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     r"""Return the Rényi entropy of order α of the softmax of logits.
 
     The same as ``entropy(softmax(logits), alpha)``, without forming the softmax: probabilities too small for the
@@ -161,14 +162,14 @@ def entropy_from_logits(
 
 @quiet
 def hill_number(
-    probs: Array,
+    probs: ArrayOf[ArrayT],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     r"""Return the Hill number of order α, exp(H_α): the effective number of outcomes, or the perplexity.
 
     .. math:: {}^{\alpha}\!D(P) = \Bigl(\sum_i p_i^\alpha\Bigr)^{1/(1-\alpha)}
@@ -212,14 +213,14 @@ def hill_number(
 
 @quiet
 def hill_number_from_logits(
-    logits: Array,
+    logits: ArrayOf[ArrayT],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     """Return the Hill number of order α of the softmax of logits; at α = 1 the perplexity of each distribution.
 
     Parameters
@@ -253,14 +254,14 @@ def hill_number_from_logits(
 
 @quiet
 def tsallis_entropy(
-    probs: Array,
+    probs: ArrayOf[ArrayT],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     r"""Return the Tsallis entropy of order α.
 
     .. math:: T_\alpha(P) = \frac{1 - \sum_i p_i^\alpha}{\alpha - 1}
@@ -300,14 +301,14 @@ def tsallis_entropy(
 
 @quiet
 def tsallis_entropy_from_logits(
-    logits: Array,
+    logits: ArrayOf[ArrayT],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     """Return the Tsallis entropy of order α of the softmax of logits.
 
     Parameters

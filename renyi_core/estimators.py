@@ -11,6 +11,7 @@ from ._evaluate import differentiate, in_base
 from ._kernels import estimators as kernels
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 from .entropy import entropy
 from .gradients import value_and_grad
 
@@ -36,7 +37,7 @@ class EntropyEstimate(NamedTuple):
 
 @quiet
 def entropy_from_counts(
-    counts: Array,
+    counts: ArrayOf[Any],
     /,
     alpha: float,
     *,
@@ -137,14 +138,14 @@ def entropy_from_counts(
 
 @quiet
 def entropy_from_log_prob(
-    log_prob: Array,
+    log_prob: ArrayOf[ArrayT],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
     base: float | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     r"""Return the Rényi entropy of order α, estimated from log-densities (or log-probabilities) of its own samples.
 
     .. math:: \hat H_\alpha = \frac{1}{1 - \alpha} \log \frac{1}{N} \sum_{k=1}^{N} f(x_k)^{\alpha - 1}

@@ -10,6 +10,7 @@ from ._evaluate import cotangent_rows, in_base
 from ._kernels import gaussian as kernels
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
 
@@ -18,14 +19,14 @@ __all__ = ["gaussian_divergence", "gaussian_entropy"]
 
 @quiet
 def gaussian_entropy(
-    covariance: Array,
+    covariance: ArrayOf[ArrayT],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     kind: str = "full",
     dimension: int | None = None,
     base: float | None = None,
-) -> Array:
+) -> ArrayT:
     r"""Return the differential Rényi entropy of order α of Gaussians.
 
     .. math:: H_\alpha = \frac{d}{2} \log 2 \pi + \frac{1}{2} \log \det \Sigma
@@ -99,16 +100,16 @@ def gaussian_entropy(
 
 @quiet
 def gaussian_divergence(
-    mean_p: Array,
-    covariance_p: Array,
-    mean_q: Array,
-    covariance_q: Array,
+    mean_p: ArrayOf[ArrayT],
+    covariance_p: ArrayOf[Any],
+    mean_q: ArrayOf[Any],
+    covariance_q: ArrayOf[Any],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     kind: str = "full",
     base: float | None = None,
-) -> Array:
+) -> ArrayT:
     r"""Return the Rényi divergence of order α of a Gaussian P from a Gaussian Q.
 
     .. math:: D_\alpha(P \| Q) = \frac{\alpha}{2} \delta^\top \Sigma_\alpha^{-1} \delta - \frac{1}{2 (\alpha - 1)}

@@ -8,13 +8,12 @@ from typing import Any
 
 from ._quiet import quiet
 from ._rules import name_of, rule_of
-
-Array = Any
+from ._typing import Gradient, HessianProduct, ValueAndGradient
 
 __all__ = ["grad", "hvp", "value_and_grad"]
 
 
-def value_and_grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., tuple[Any, Any]]:
+def value_and_grad(f: Callable[..., Any], wrt: int | str = 0) -> ValueAndGradient:
     """Return a function that gives the value of ``f`` and its analytic gradient.
 
     Every distribution has its own value, so the gradient is the per-row one: the derivative of each value with
@@ -81,7 +80,7 @@ def value_and_grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., t
     return functools.partial(_value_and_gradient, f, wrt)
 
 
-def grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., Any]:
+def grad(f: Callable[..., Any], wrt: int | str = 0) -> Gradient:
     """Return a function that gives the analytic gradient of ``f``; see :func:`value_and_grad`.
 
     Examples
@@ -97,7 +96,7 @@ def grad(f: Callable[..., Any], wrt: int | str = 0) -> Callable[..., Any]:
     return functools.partial(_gradient, f, wrt)
 
 
-def hvp(f: Callable[..., Any]) -> Callable[..., Any]:
+def hvp(f: Callable[..., Any]) -> HessianProduct:
     """Return a function that multiplies the Hessian of ``f`` with respect to the logits by a vector.
 
     Parameters

@@ -14,6 +14,7 @@ from ._kernels.channel import AXES, Kind
 from ._kernels.csiszar import LARGEST, LEAST
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
 
@@ -22,8 +23,8 @@ __all__ = ["conditional_entropy", "maximal_leakage", "mutual_information"]
 
 @quiet
 def mutual_information(
-    joint: Array, /, alpha: Any, *, kind: Kind = "sibson", base: float | None = None, keepdims: bool = False
-) -> Array:
+    joint: ArrayOf[ArrayT], /, alpha: Alpha, *, kind: Kind = "sibson", base: float | None = None, keepdims: bool = False
+) -> ArrayT:
     r"""Return the mutual information of order α of two variables.
 
     .. math::
@@ -116,7 +117,7 @@ def mutual_information(
 
 
 @quiet
-def maximal_leakage(joint: Array, /, *, base: float | None = None, keepdims: bool = False) -> Array:
+def maximal_leakage(joint: ArrayOf[ArrayT], /, *, base: float | None = None, keepdims: bool = False) -> ArrayT:
     r"""Return the maximal leakage from X to Y, Sibson's mutual information of order ∞.
 
     .. math:: L(X \to Y) = \log \sum_y \max_{x: P(x) > 0} P(y|x)
@@ -154,7 +155,9 @@ def maximal_leakage(joint: Array, /, *, base: float | None = None, keepdims: boo
 
 
 @quiet
-def conditional_entropy(joint: Array, /, alpha: Any, *, base: float | None = None, keepdims: bool = False) -> Array:
+def conditional_entropy(
+    joint: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None = None, keepdims: bool = False
+) -> ArrayT:
     r"""Return Arimoto's conditional entropy of order α of X given Y, the variable of the last axis.
 
     .. math::

@@ -10,6 +10,7 @@ from ._evaluate import differentiate, in_base
 from ._kernels import jensen as kernels
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
 
@@ -18,8 +19,14 @@ __all__ = ["jensen_divergence"]
 
 @quiet
 def jensen_divergence(
-    probs: Array, /, alpha: Any, *, weights: Array | None = None, base: float | None = None, keepdims: bool = False
-) -> Array:
+    probs: ArrayOf[ArrayT],
+    /,
+    alpha: Alpha,
+    *,
+    weights: ArrayOf[Any] | None = None,
+    base: float | None = None,
+    keepdims: bool = False,
+) -> ArrayT:
     r"""Return the Jensen–Rényi divergence of order α of several distributions.
 
     .. math:: J_\alpha(P_1, \ldots, P_k) = H_\alpha\Bigl(\sum_j w_j P_j\Bigr) - \sum_j w_j H_\alpha(P_j)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ._arrays import floating
 from ._numbers import is_number
 from ._quiet import quiet
+from ._typing import ArrayOf
 from .entropy import entropy_from_logits
 from .spectrum import entropy_spectrum_from_logits
 
@@ -51,12 +52,12 @@ class Summary(NamedTuple):
 
 @quiet
 def summary(
-    logits: Array,
+    logits: ArrayOf[Any],
     /,
-    alphas: Sequence[float] | Array = (0.5, 1, 2, math.inf),
+    alphas: Sequence[float] | ArrayOf[Any] = (0.5, 1, 2, math.inf),
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
 ) -> Summary:
     """Return the entropies of the softmax of logits at several orders, and what is read off them.
 

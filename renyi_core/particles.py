@@ -12,6 +12,7 @@ from ._evaluate import cotangent_rows, in_base
 from ._kernels import neighbors, particles
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
 
@@ -19,7 +20,7 @@ __all__ = ["particle_entropy", "particle_reward"]
 
 
 @quiet
-def particle_entropy(samples: Array, /, alpha: Any, *, k: int = 3, base: float | None = None) -> Array:
+def particle_entropy(samples: ArrayOf[ArrayT], /, alpha: Alpha, *, k: int = 3, base: float | None = None) -> ArrayT:
     r"""Return the Rényi entropy of order α of a density, estimated by nearest neighbours from samples of it alone.
 
     .. math:: \hat H_\alpha = \frac{1}{1 - \alpha} \log \frac{1}{N} \sum_{i=1}^{N} \zeta_i^{1 - \alpha}, \qquad
@@ -103,7 +104,7 @@ def particle_entropy(samples: Array, /, alpha: Any, *, k: int = 3, base: float |
 
 
 @quiet
-def particle_reward(samples: Array, /, alpha: Any, *, k: int = 3) -> Array:
+def particle_reward(samples: ArrayOf[ArrayT], /, alpha: Alpha, *, k: int = 3) -> ArrayT:
     r"""Return the intrinsic reward ρ^{1−α} of each sample, ρ its distance to its k-th nearest neighbour.
 
     This is the reward of RISE: states far from the others earn more, the more so the smaller α is. In the sum of

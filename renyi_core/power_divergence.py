@@ -14,6 +14,7 @@ from ._kernels.state import Door
 from ._pairs import NAMES
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
 
@@ -27,15 +28,15 @@ __all__ = [
 
 @quiet
 def tsallis_divergence(
-    p: Array,
-    q: Array,
+    p: ArrayOf[ArrayT],
+    q: ArrayOf[Any],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     r"""Return the Tsallis divergence (relative entropy) of order α of the distribution P from Q.
 
     .. math:: T_\alpha(P \| Q) = \frac{\sum_i p_i^\alpha q_i^{1 - \alpha} - 1}{\alpha - 1}
@@ -91,15 +92,15 @@ def tsallis_divergence(
 
 @quiet
 def tsallis_divergence_from_logits(
-    p_logits: Array,
-    q_logits: Array,
+    p_logits: ArrayOf[ArrayT],
+    q_logits: ArrayOf[Any],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     """Return the Tsallis divergence of order α of softmax(p_logits) from softmax(q_logits).
 
     Parameters
@@ -134,15 +135,15 @@ def tsallis_divergence_from_logits(
 
 @quiet
 def alpha_divergence(
-    p: Array,
-    q: Array,
+    p: ArrayOf[ArrayT],
+    q: ArrayOf[Any],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     r"""Return Amari's α-divergence of P from Q, in the parametrisation of Cichocki and Amari.
 
     .. math:: A_\alpha(P \| Q) = \frac{\sum_i p_i^\alpha q_i^{1 - \alpha} - 1}{\alpha (\alpha - 1)}
@@ -201,15 +202,15 @@ def alpha_divergence(
 
 @quiet
 def alpha_divergence_from_logits(
-    p_logits: Array,
-    q_logits: Array,
+    p_logits: ArrayOf[ArrayT],
+    q_logits: ArrayOf[Any],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     """Return Amari's α-divergence of softmax(p_logits) from softmax(q_logits).
 
     Parameters

@@ -15,6 +15,7 @@ from ._kernels.measures import ENTROPY
 from ._kernels.samples import KernelName, Scaled
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 from .diversity import by_pairs, check_eigenvalues, finished, gram_entropy, gram_gradient, gram_slope
 
 Array = Any
@@ -24,14 +25,14 @@ __all__ = ["kernel_entropy"]
 
 @quiet
 def kernel_entropy(
-    samples: Array,
+    samples: ArrayOf[ArrayT],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     kernel: KernelName | Callable[[Array, Array], Array] = "gaussian",
     bandwidth: Any = 1.0,
     base: float | None = None,
-) -> Array:
+) -> ArrayT:
     r"""Return the matrix-based Rényi entropy of order α of samples: that of their kernel matrix.
 
     .. math:: S_\alpha = \frac{1}{1 - \alpha} \log \operatorname{tr} \Bigl(\frac{K}{\operatorname{tr} K}\Bigr)^\alpha,

@@ -11,6 +11,7 @@ from ._kernels.measures import ENTROPY
 from ._kernels.state import Door
 from ._quiet import quiet
 from ._rules import Rule, register_rule, rule_of
+from ._typing import ArrayOf, ArrayT
 from .entropy import entropy, entropy_from_logits
 
 Array = Any
@@ -36,15 +37,15 @@ def _orders(alphas: Any, x: Array, door: Door) -> list[Any]:
 
 @quiet
 def entropy_spectrum(
-    probs: Array,
+    probs: ArrayOf[ArrayT],
     /,
-    alphas: Sequence[float] | Array,
+    alphas: Sequence[float] | ArrayOf[Any],
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     base: float | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     """Return the Rényi entropies of many orders at once, along a new last axis.
 
     Parameters
@@ -84,15 +85,15 @@ def entropy_spectrum(
 
 @quiet
 def entropy_spectrum_from_logits(
-    logits: Array,
+    logits: ArrayOf[ArrayT],
     /,
-    alphas: Sequence[float] | Array,
+    alphas: Sequence[float] | ArrayOf[Any],
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     base: float | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     """Return the Rényi entropies of many orders of the softmax of logits, along a new last axis.
 
     Parameters

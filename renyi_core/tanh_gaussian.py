@@ -11,6 +11,7 @@ from ._kernels import tanh_gaussian as kernels
 from ._kernels.quadrature import gauss_legendre
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
 
@@ -19,15 +20,15 @@ __all__ = ["tanh_gaussian_entropy"]
 
 @quiet
 def tanh_gaussian_entropy(
-    mean: Array,
-    scale: Array,
+    mean: ArrayOf[ArrayT],
+    scale: ArrayOf[Any],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = (),
     base: float | None = None,
     keepdims: bool = False,
-) -> Array:
+) -> ArrayT:
     r"""Return the differential Rényi entropy of order α of y = tanh(x), where x is Gaussian.
 
     .. math:: H_\alpha = \frac{1}{1 - \alpha} \log \int_{-1}^{1} f(y)^\alpha \, dy, \qquad

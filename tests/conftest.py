@@ -97,8 +97,11 @@ class Backend:
                 stack.enter_context(renyi.agnostic_only())
             if self.library == "jax":
                 import jax
+                from jax import experimental
 
-                stack.enter_context(jax.enable_x64(self.variant != "x32"))
+                # in older versions of JAX it is experimental
+                enable_x64 = getattr(jax, "enable_x64", None) or experimental.enable_x64
+                stack.enter_context(enable_x64(self.variant != "x32"))
             if self.library == "dask":
                 import dask
 

@@ -10,6 +10,7 @@ from renyi_core._dispatch import dispatch
 from renyi_core._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.regularizers import deviations, through_mean, weighted
+from renyi_core._typing import Alpha, ArrayOf, ArrayT
 
 from ._calls import Batch, in_rows, per_row, product
 from ._marginal import BatchTerm, Marginal, Mean, mean_of, scalar_order
@@ -74,15 +75,15 @@ class BalanceTerm(BatchTerm):
 
     def __call__(
         self,
-        x: Array,
+        x: ArrayOf[ArrayT],
         /,
         *,
         axis: int | tuple[int, ...] = -1,
-        where: Array | None = None,
-        sample_weight: Array | None = None,
-        alpha: Any = None,
+        where: ArrayOf[Any] | None = None,
+        sample_weight: ArrayOf[Any] | None = None,
+        alpha: Alpha | None = None,
         weight: Any = None,
-    ) -> Array:
+    ) -> ArrayT:
         """Return the term's value, to be added to a loss.
 
         Parameters
@@ -192,14 +193,14 @@ class InformationTerm(BatchTerm):
 
     def __call__(
         self,
-        x: Array,
+        x: ArrayOf[ArrayT],
         /,
         *,
         axis: int | tuple[int, ...] = -1,
-        where: Array | None = None,
-        sample_weight: Array | None = None,
+        where: ArrayOf[Any] | None = None,
+        sample_weight: ArrayOf[Any] | None = None,
         weight: Any = None,
-    ) -> Array:
+    ) -> ArrayT:
         """Return the term's value, to be added to a loss.
 
         Parameters

@@ -16,6 +16,7 @@ from renyi_core._kernels.estimators import (
 )
 from renyi_core._kernels.regularizers import log_scale_entropy, log_scale_entropy_slope
 from renyi_core._quiet import quiet
+from renyi_core._typing import Alpha, ArrayOf, ArrayT
 from renyi_core.entropy import entropy
 from renyi_core.gradients import grad, value_and_grad
 from renyi_core.tanh_gaussian import tanh_gaussian_entropy
@@ -94,15 +95,15 @@ class GaussianEntropyBonus(RowTerm):
 
     def __call__(
         self,
-        log_std: Array,
+        log_std: ArrayOf[ArrayT],
         /,
-        mean: Array | None = None,
+        mean: ArrayOf[Any] | None = None,
         *,
         axis: int | tuple[int, ...] | None = -1,
-        sample_weight: Array | None = None,
-        alpha: Any = None,
+        sample_weight: ArrayOf[Any] | None = None,
+        alpha: Alpha | None = None,
         weight: Any = None,
-    ) -> Array:
+    ) -> ArrayT:
         """Return the term's value, to be added to a loss.
 
         Parameters
@@ -232,14 +233,14 @@ class SampledEntropyBonus(RowTerm):
 
     def __call__(
         self,
-        log_prob: Array,
+        log_prob: ArrayOf[ArrayT],
         /,
         *,
         axis: int | tuple[int, ...] | None = -1,
-        sample_weight: Array | None = None,
-        alpha: Any = None,
+        sample_weight: ArrayOf[Any] | None = None,
+        alpha: Alpha | None = None,
         weight: Any = None,
-    ) -> Array:
+    ) -> ArrayT:
         """Return the term's value, to be added to a loss.
 
         Parameters
@@ -295,14 +296,14 @@ class SampledEntropyBonus(RowTerm):
 
 @quiet
 def state_entropy_reward(
-    counts: Array,
+    counts: ArrayOf[ArrayT],
     /,
-    alpha: Any,
+    alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
-    where: Array | None = None,
+    where: ArrayOf[Any] | None = None,
     smoothing: float = 0.0,
-) -> Array:
+) -> ArrayT:
     r"""Return the reward of each state that leads to visits of the largest entropy of order α.
 
     .. math:: r(s) = \frac{\partial H_\alpha}{\partial d(s)}
@@ -378,4 +379,4 @@ def state_entropy_reward(
     unseen = (density == 0) & steep
     if where is not None:
         unseen = unseen & where
-    return xp.astype(xp.where(unseen, math.inf, reward), counts.dtype, copy=False)
+    return xp.astype(xp.where(unseen, math.inf, reward), problem.x.dtype, copy=False)

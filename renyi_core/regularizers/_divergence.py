@@ -10,6 +10,7 @@ from renyi_core._dispatch import dispatch
 from renyi_core._kernels import divergence as kernels
 from renyi_core._kernels.entropy import entropy_and_gradient
 from renyi_core._kernels.measures import ENTROPY
+from renyi_core._typing import Alpha, ArrayOf, ArrayT
 
 from ._calls import Batch, check_choice, in_rows, per_row
 from ._entropy import Distributions
@@ -116,16 +117,16 @@ class DivergenceTerm(_OfDivergence):
 
     def __call__(  # type: ignore[override]
         self,
-        x: Array,
+        x: ArrayOf[ArrayT],
         /,
-        reference: Array,
+        reference: ArrayOf[Any],
         *,
         axis: int | tuple[int, ...] | None = -1,
-        where: Array | None = None,
-        sample_weight: Array | None = None,
-        alpha: Any = None,
+        where: ArrayOf[Any] | None = None,
+        sample_weight: ArrayOf[Any] | None = None,
+        alpha: Alpha | None = None,
         weight: Any = None,
-    ) -> Array:
+    ) -> ArrayT:
         """Return the term's value, to be added to a loss.
 
         Parameters

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, get_args
 from renyi_core._arrays import coefficient, floating, prepare
 from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.samples import KernelName
+from renyi_core._typing import Alpha, ArrayOf, ArrayT
 from renyi_core.gradients import value_and_grad
 from renyi_core.samples import kernel_entropy
 
@@ -98,8 +99,14 @@ class DiversityTerm(RowTerm):
         return 1.0
 
     def __call__(
-        self, samples: Array, /, *, sample_weight: Array | None = None, alpha: Any = None, weight: Any = None
-    ) -> Array:
+        self,
+        samples: ArrayOf[ArrayT],
+        /,
+        *,
+        sample_weight: ArrayOf[Any] | None = None,
+        alpha: Alpha | None = None,
+        weight: Any = None,
+    ) -> ArrayT:
         """Return the term's value, to be added to a loss.
 
         Parameters

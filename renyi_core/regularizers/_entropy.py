@@ -10,6 +10,7 @@ from renyi_core._arrays import coefficient, prepare
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
 from renyi_core._kernels.measures import ENTROPY
+from renyi_core._typing import Alpha, ArrayOf, ArrayT
 
 from ._calls import Batch, check_choice, check_flag, in_rows, per_row
 from ._term import RowTerm
@@ -36,15 +37,15 @@ class Distributions(RowTerm):
 
     def __call__(
         self,
-        x: Array,
+        x: ArrayOf[ArrayT],
         /,
         *,
         axis: int | tuple[int, ...] | None = -1,
-        where: Array | None = None,
-        sample_weight: Array | None = None,
-        alpha: Any = None,
+        where: ArrayOf[Any] | None = None,
+        sample_weight: ArrayOf[Any] | None = None,
+        alpha: Alpha | None = None,
         weight: Any = None,
-    ) -> Array:
+    ) -> ArrayT:
         """Return the term's value, to be added to a loss.
 
         Parameters

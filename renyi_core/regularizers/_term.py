@@ -21,6 +21,7 @@ from renyi_core._arrays import (
 from renyi_core._kernels.regularizers import weighted
 from renyi_core._quiet import quiet
 from renyi_core._rules import Rule
+from renyi_core._typing import ArrayOf, ArrayT
 
 from ._calls import Batch, check_choice, check_cotangent, in_rows, product
 
@@ -119,7 +120,7 @@ class Term(Summand):
         """Return the value and its gradient, times a cotangent."""
 
     @abc.abstractmethod
-    def __call__(self, x: Array, /) -> Array:
+    def __call__(self, x: ArrayOf[ArrayT], /) -> ArrayT:
         """Return the term's value, to be added to a loss."""
 
     def __repr__(self) -> str:
@@ -324,7 +325,7 @@ class TermSum(Summand):
         return [(term, {k: v for k, v in kwargs.items() if k in term.keywords}) for term in self.terms]
 
     @quiet
-    def __call__(self, x: Array, /, **kwargs: Any) -> Array:
+    def __call__(self, x: ArrayOf[ArrayT], /, **kwargs: Any) -> ArrayT:
         """Return the sum of the terms' values."""
         values = [term(x, **own) for term, own in self._each(kwargs)]
         return functools.reduce(operator.add, values)
