@@ -19,7 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NOXFILE = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 # for the developers of the library, not for its users
-INTERNAL_EXTRAS = {"test", "examples"}
+INTERNAL_EXTRAS = {"docs", "test", "examples"}
 
 
 def read(name):
