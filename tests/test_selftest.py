@@ -39,22 +39,18 @@ def run(backend, **options):
 
 
 def test_it_passes(backend):
-    if backend.compiles:
-        # each operation is compiled for each shape
+    if backend.library in {"jax", "dask"}:
+        # each operation is compiled for each shape, or a task of a graph for each chunk
         report = run(backend, only="entropy_from_logits, α in an array")
         assert report.ok, str(report)
         return
     report = run(backend)
-    failed = [row for row in report.rows if row.status == "FAILED"]
-    if backend.library == "dask":
-        # a known limit: dask.array's own max takes no array of size 0
-        failed = [row for row in failed if row.name != "a batch of no rows"]
-    assert not failed
+    assert report.ok, str(report)
     assert sum(row.status == "ok" for row in report.rows) >= 40 * len(backend.dtypes)
 
 
-def test_behaviours_of_a_library_that_compiles(backend):
-    if not backend.compiles:
+def test_behaviours_of_a_lazy_library(backend):
+    if backend.library not in {"jax", "dask"}:
         pytest.skip("among all others there")
     for only in ("kept", "no value is read"):
         rows = [row for row in run(backend, only=only).rows if row.name != "the library's own sum"]
