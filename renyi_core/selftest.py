@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from . import agnostic_only
-from ._selftest.accuracy import Worst, checks, own_sums
+from ._selftest.accuracy import Check, Worst, checks, own_sums
 from ._selftest.behaviours import BEHAVIOURS
 from ._selftest.exact import digits
 from ._selftest.library import Library, NotOfferedError
@@ -62,8 +62,8 @@ def run(
     make : callable, optional
         ``make(values, dtype)`` returns an array of nested lists; ``xp.asarray`` by default.
     read : callable, optional
-        ``read(x)`` returns the values of an array as nested lists; by default its ``tolist``, ``compute``,
-        NumPy's ``asarray`` and its entries one by one are tried.
+        ``read(x)`` returns the values of an array as nested lists; by default its ``tolist``, ``compute``, ``todense``
+        and the like, NumPy's ``asarray`` and its entries one by one are tried.
 
     Returns
     -------
@@ -135,24 +135,26 @@ def _rows(library: Library, dtype: str, *, quick: bool, only: str) -> Iterator[R
     (error, _, case) = sums.cases[""]
     yield Row("the library's own sum", dtype, "ok", error, None, case)
     for name, check in checks(quick=quick, coarse=coarse):
-        if only not in name:
-            continue
-        worst = Worst()
-        try:
-            check(library, dtype, worst)
-        except Exception as failure:  # noqa: BLE001  whatever an unknown library raises
-            yield _failure(name, dtype, failure, library)
-        for what, (error, bound, case) in worst.cases.items():
-            yield Row(f"{name}: {what}", dtype, "ok" if error <= bound else "FAILED", error, bound, case)
+        if only in name:
+            yield from _measured(name, dtype, check, library)
     for name, behaviour in BEHAVIOURS.items():
-        if only not in name:
-            continue
-        try:
-            behaviour(library, dtype)
-        except Exception as failure:  # noqa: BLE001
-            yield _failure(name, dtype, failure, library)
-        else:
-            yield Row(name, dtype, "ok")
+        if only in name:
+            try:
+                behaviour(library, dtype)
+            except Exception as failure:  # noqa: BLE001  whatever an unknown library raises
+                yield _failure(name, dtype, failure, library)
+            else:
+                yield Row(name, dtype, "ok")
+
+
+def _measured(name: str, dtype: str, check: Check, library: Library) -> Iterator[Row]:
+    worst = Worst()
+    try:
+        check(library, dtype, worst)
+    except Exception as failure:  # noqa: BLE001  whatever an unknown library raises
+        yield _failure(name, dtype, failure, library)
+    for what, (error, bound, case) in worst.cases.items():
+        yield Row(f"{name}: {what}", dtype, "ok" if error <= bound else "FAILED", error, bound, case)
 
 
 def _failure(name: str, dtype: str, failure: Exception, library: Library) -> Row:

@@ -63,7 +63,8 @@ class Spec(NamedTuple):
     """A function, how its arrays are made, with respect to what it has derivatives, which axes may be permuted.
 
     ``axes`` are those of the first array, along which a permutation changes nothing but the order of its gradient's
-    entries; ``own`` is how many of its last axes belong to one result. ``bound`` is in units of the dtype's eps.
+    entries; ``own`` is how many of its last axes belong to one result. ``bound`` is in units of the dtype's eps of the
+    result plus a ``floor``: of what it is a sum of terms of both signs.
     """
 
     f: Any
@@ -73,8 +74,8 @@ class Spec(NamedTuple):
     own: int = 1
     alphas: tuple[float, ...] = ALPHAS
     bound: float = 64
-    per_row: bool = True
     entry: bool = True
+    floor: Any = None
 
 
 def _one(make):
@@ -120,12 +121,24 @@ def _samples(rng, batch, n, kinds, dtype):
     return (rng.normal(size=(*batch, n + 4, 2)).astype(dtype),)
 
 
-def _positive(rng, batch, n, kinds, dtype):
-    return (np.exp(rng.normal(size=(*batch, n)) * 2).astype(dtype),)
+def _nothing(value, alpha):
+    return 0.0
 
 
-def _log_std(rng, batch, n, kinds, dtype):
-    return (rng.normal(size=(*batch, n)).astype(dtype),)
+def _own_value(value, alpha):
+    """The derivative in α may vanish, and is as exact as the value."""
+    return float(np.max(np.abs(value), initial=0, where=np.isfinite(value)))
+
+
+def _rounded_twice(value, alpha):
+    """The derivative in α of nearly uniform columns, of the order of their squared distance, is next to (eps H)²."""
+    return 1e-7 * _own_value(value, alpha) ** 2
+
+
+def _terms_of_jensen(value, alpha):
+    """The derivative in α is as exact as J, and J where α > 1 as the entropies, which are of the order of 1."""
+    value = np.max(np.abs(value), initial=0, where=np.isfinite(value))
+    return float(value if np.max(alpha) <= 1 else value + 1)
 
 
 ENTROPIES = {
@@ -134,17 +147,25 @@ ENTROPIES = {
     for suffix, make in (("", probs), ("_from_logits", logits))
 }
 PAIRS = {
-    f"{name}{suffix}": Spec(getattr(renyi, name + suffix), _two(make), wrt=(0, 1, "alpha"), bound=256, axes=())
+    f"{name}{suffix}": Spec(
+        getattr(renyi, name + suffix),
+        _two(make),
+        wrt=(0, 1, "alpha"),
+        bound=512,
+        axes=(),
+        floor=_own_value if name == "alpha_divergence" else _nothing,
+    )
     for name in ("divergence", "tsallis_divergence", "alpha_divergence", "cross_entropy")
     for suffix, make in (("", probs), ("_from_logits", logits))
 }
-information = functools.partial
 OTHERS = {
     "regularized_max": Spec(renyi.regularized_max, _scores, alphas=MODERATE, bound=256),
     "regularized_argmax": Spec(renyi.regularized_argmax, _scores, alphas=MODERATE, bound=4096, entry=False),
-    "jensen_divergence": Spec(renyi.jensen_divergence, _sets, axes=(-1, -2), own=2, bound=1024),
+    "jensen_divergence": Spec(renyi.jensen_divergence, _sets, axes=(-1, -2), own=2, bound=1024, floor=_terms_of_jensen),
     "mutual_information": Spec(renyi.mutual_information, _sets, axes=(-1, -2), own=2, bound=1024),
-    "conditional_entropy": Spec(renyi.conditional_entropy, _sets, axes=(-1, -2), own=2, bound=1024),
+    "conditional_entropy": Spec(
+        renyi.conditional_entropy, _sets, axes=(-1, -2), own=2, bound=1024, floor=_rounded_twice
+    ),
     "gram_entropy": Spec(renyi.gram_entropy, _grams(1), axes=(), own=2, alphas=MODERATE, bound=4096),
     "vendi_score": Spec(renyi.vendi_score, _grams(1), axes=(), own=2, alphas=MODERATE, bound=4096),
     "gram_joint_entropy": Spec(

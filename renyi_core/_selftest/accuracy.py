@@ -18,7 +18,7 @@ Array = Any
 ALL = 64.0
 COPIES = 40
 
-__all__ = ["Worst", "checks", "own_sums"]
+__all__ = ["Check", "Worst", "checks", "own_sums"]
 
 
 class Worst:

@@ -28,8 +28,9 @@ def _by_tolist(x: Array) -> Any:
     return x.tolist()
 
 
-def _by_compute(x: Array) -> Any:
-    return x.compute().tolist()
+def _by_method(x: Array) -> Any:
+    own = next(getattr(x, name) for name in ("compute", "todense", "unwrap_numpy", "numpy") if hasattr(x, name))
+    return own().tolist()
 
 
 def _by_numpy(x: Array) -> Any:
@@ -40,7 +41,7 @@ def _by_entries(x: Array) -> Any:
     return float(x) if x.ndim == 0 else [_by_entries(x[k, ...]) for k in range(x.shape[0])]
 
 
-WAYS: tuple[Callable[[Array], Any], ...] = (_by_tolist, _by_compute, _by_numpy, _by_entries)
+WAYS: tuple[Callable[[Array], Any], ...] = (_by_tolist, _by_method, _by_numpy, _by_entries)
 
 
 def _numbers(values: Any) -> bool:

@@ -33,7 +33,9 @@ class Report(NamedTuple):
     @property
     def ok(self) -> bool:
         """Whether nothing failed, and an entropy at least could be measured."""
-        measured = any(row.status == "ok" and row.name.startswith("entropy") and row.error is not None for row in self.rows)
+        measured = any(
+            row.status == "ok" and row.name.startswith("entropy") and row.error is not None for row in self.rows
+        )
         return measured and all(row.status != "FAILED" for row in self.rows)
 
     def __str__(self) -> str:
