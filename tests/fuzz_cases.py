@@ -130,7 +130,7 @@ def _own_value(value, alpha):
     return float(np.max(np.abs(value), initial=0, where=np.isfinite(value)))
 
 
-def _rounded_twice(value, alpha):
+def _squares(value, alpha):
     """The derivative in α of nearly uniform columns, of the order of their squared distance, is next to (eps H)²."""
     return 1e-7 * _own_value(value, alpha) ** 2
 
@@ -138,7 +138,8 @@ def _rounded_twice(value, alpha):
 def _terms_of_jensen(value, alpha):
     """The derivative in α is as exact as J, and J where α > 1 as the entropies, which are of the order of 1."""
     value = np.max(np.abs(value), initial=0, where=np.isfinite(value))
-    return float(value if np.max(alpha) <= 1 else value + 1)
+    # J is 0 at α = 0 where all have the same outcomes
+    return float(value if np.max(alpha) <= 1 else value + 1) + 1e-12
 
 
 ENTROPIES = {
@@ -163,9 +164,7 @@ OTHERS = {
     "regularized_argmax": Spec(renyi.regularized_argmax, _scores, alphas=MODERATE, bound=4096, entry=False),
     "jensen_divergence": Spec(renyi.jensen_divergence, _sets, axes=(-1, -2), own=2, bound=1024, floor=_terms_of_jensen),
     "mutual_information": Spec(renyi.mutual_information, _sets, axes=(-1, -2), own=2, bound=1024),
-    "conditional_entropy": Spec(
-        renyi.conditional_entropy, _sets, axes=(-1, -2), own=2, bound=1024, floor=_rounded_twice
-    ),
+    "conditional_entropy": Spec(renyi.conditional_entropy, _sets, axes=(-1, -2), own=2, bound=1024, floor=_squares),
     "gram_entropy": Spec(renyi.gram_entropy, _grams(1), axes=(), own=2, alphas=MODERATE, bound=4096),
     "vendi_score": Spec(renyi.vendi_score, _grams(1), axes=(), own=2, alphas=MODERATE, bound=4096),
     "gram_joint_entropy": Spec(
@@ -191,44 +190,40 @@ TERMS = {
 }
 
 
-def layout(x, kind):
-    """Return the same values as they may lie in memory, as a NumPy array."""
-    if kind == "fortran":
-        return np.asfortranarray(x)
-    if kind == "reversed":
-        return x[..., ::-1].copy()[..., ::-1]
-    if kind == "reversed rows":
-        return x[::-1].copy()[::-1]
-    if kind == "strided":
-        wide = np.full((*x.shape[:-1], 2 * x.shape[-1]), np.nan, dtype=x.dtype)
-        wide[..., ::2] = x
-        return wide[..., ::2]
-    if kind == "rows strided":
-        tall = np.full((3 * x.shape[0], *x.shape[1:]), np.nan, dtype=x.dtype)
-        tall[::3] = x
-        return tall[::3]
-    if kind == "unaligned":
-        room = np.empty(x.nbytes + 1, dtype=np.uint8)
-        moved = room[1:].view(x.dtype).reshape(x.shape)
-        moved[...] = x
-        return moved
-    if kind == "read-only":
-        kept = x.copy()
-        kept.flags.writeable = False
-        return kept
-    if kind == "swapped":
-        return x.astype(x.dtype.newbyteorder())
-    return x
+def _strided(x):
+    wide = np.full((*x.shape[:-1], 2 * x.shape[-1]), np.nan, dtype=x.dtype)
+    wide[..., ::2] = x
+    return wide[..., ::2]
 
 
-LAYOUTS = (
-    "plain",
-    "fortran",
-    "reversed",
-    "reversed rows",
-    "strided",
-    "rows strided",
-    "unaligned",
-    "read-only",
-    "swapped",
-)
+def _rows_strided(x):
+    tall = np.full((3 * x.shape[0], *x.shape[1:]), np.nan, dtype=x.dtype)
+    tall[::3] = x
+    return tall[::3]
+
+
+def _unaligned(x):
+    room = np.empty(x.nbytes + 1, dtype=np.uint8)
+    moved = room[1:].view(x.dtype).reshape(x.shape)
+    moved[...] = x
+    return moved
+
+
+def _read_only(x):
+    kept = x.copy()
+    kept.flags.writeable = False
+    return kept
+
+
+LAYOUTS = {
+    "plain": lambda x: x,
+    "fortran": np.asfortranarray,
+    "reversed": lambda x: x[..., ::-1].copy()[..., ::-1],
+    "reversed rows": lambda x: x[::-1].copy()[::-1],
+    "strided": _strided,
+    "rows strided": _rows_strided,
+    "unaligned": _unaligned,
+    "read-only": _read_only,
+    "swapped": lambda x: x.astype(x.dtype.newbyteorder()),
+}
+"""The same values as they may lie in NumPy's memory."""

@@ -12,7 +12,7 @@ import os
 import hypothesis
 import numpy as np
 import pytest
-from fuzz_cases import ENTROPIES, LAYOUTS, OTHERS, PAIRS, ROWS, TERMS, layout
+from fuzz_cases import ENTROPIES, LAYOUTS, OTHERS, PAIRS, ROWS, TERMS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,10 +45,10 @@ def examples(share):
 def arrays(backend, xs, kind="plain"):
     """Return NumPy arrays as those of the backend, in a layout where it has such."""
     if backend.library == "numpy":
-        return [layout(x, kind) if x.ndim else x for x in xs]
+        return [LAYOUTS[kind](x) if x.ndim else x for x in xs]
     if backend.library == "torch":
         if kind in {"strided", "rows strided", "fortran"}:
-            return [backend.xp.from_numpy(layout(x, kind)) if x.ndim else backend.asarray(x) for x in xs]
+            return [backend.xp.from_numpy(LAYOUTS[kind](x)) if x.ndim else backend.asarray(x) for x in xs]
         return [backend.asarray(x, str(x.dtype)) for x in xs]
     return [backend.asarray(x, str(x.dtype)) for x in xs]
 
@@ -62,17 +62,21 @@ def off(got, want, own, floor=0.0):
     assert got.shape == want.shape
     if not got.size:
         return 0.0
-    axes = tuple(range(-own, 0)) if own else ()
+    axes, least = tuple(range(-own, 0)) if own else (), 1e-30
     assert np.array_equal(np.isnan(got), np.isnan(want))
     assert np.array_equal(got[np.isinf(want)], want[np.isinf(want)])
     assert np.array_equal(np.isinf(got), np.isinf(want))
     both = [np.where(np.isfinite(want), part, 0.0) for part in (got, want)]
     gap, size = both[0] - both[1], both[1]
     if axes:
+        # squares of very large or very small numbers are neither
+        unit = np.maximum(np.max(np.abs(size), axis=axes, keepdims=True), 1e-300)
+        gap, size, floor = gap / unit, size / unit, floor / np.squeeze(unit, axis=axes)
         gap, size = (np.sqrt(np.sum(part**2, axis=axes)) for part in (gap, size))
+        least = 1e-30 / np.squeeze(unit, axis=axes)
     gap, size = np.abs(gap), np.abs(size)
     with np.errstate(all="ignore"):
-        return float(np.max(np.where(gap <= 1e-30, 0.0, gap / (size + floor))))
+        return float(np.max(np.where(gap <= least, 0.0, gap / (size + floor))))
 
 
 def results(backend, spec, xs, alpha, options, cotangent=None):
@@ -116,7 +120,7 @@ def calls(draw, specs):
 
 
 @examples(1)
-@given(calls(SPECS), st.sampled_from(LAYOUTS))
+@given(calls(SPECS), st.sampled_from(sorted(LAYOUTS)))
 def test_adapter_layout_and_door_do_not_matter(backend, call, kind):
     _, spec, xs, alpha, _, dtype = call
     found = results(backend, spec, arrays(backend, xs, kind), alpha, {})
@@ -147,8 +151,8 @@ def test_a_row_does_not_see_its_batch(backend, data, call, copies):
         agree(mine, {what: np.broadcast_to(want, mine[what].shape) for what, want in alone.items()}, spec, alpha, bound)
 
 
-@examples(0.5)
-@given(st.data(), calls({**ENTROPIES, **PAIRS}), st.sampled_from(LAYOUTS), st.booleans(), st.booleans())
+@examples(0.15)
+@given(st.data(), calls({**ENTROPIES, **PAIRS}), st.sampled_from(sorted(LAYOUTS)), st.booleans(), st.booleans())
 def test_options_are_what_they_abbreviate(backend, data, call, kind, keepdims, masked):
     """Axes, masks, orders in an array and a cotangent, all at once, against rows one by one."""
     name, spec, _, _, rng, dtype = call
@@ -197,7 +201,7 @@ def test_options_are_what_they_abbreviate(backend, data, call, kind, keepdims, m
             got[what] = row_of(part, what, k)
             if what in {0, 1}:
                 kept = row_of(where, 0, k)
-                assert np.all(got[what][~kept] == 0)
+                assert np.all(got[what][~kept] == 0) or not np.any(kept)
                 want[what] = np.where(kept, want[what], 0.0)
         agree(got, want, spec, own, bound)
         for wrt, product in products.items():
@@ -255,7 +259,7 @@ def test_monotone_in_the_order_and_not_negative(backend, data, call):
 
 
 @examples(0.3)
-@given(calls({**ENTROPIES, **PAIRS, "jensen_divergence": SPECS["jensen_divergence"]}), st.sampled_from(LAYOUTS))
+@given(calls({**ENTROPIES, **PAIRS, "jensen_divergence": SPECS["jensen_divergence"]}), st.sampled_from(sorted(LAYOUTS)))
 def test_half_precision_is_float32_rounded(backend, call, kind):
     if backend.library == "strict":
         pytest.skip("array-api-strict has no float16")
@@ -271,12 +275,13 @@ def test_half_precision_is_float32_rounded(backend, call, kind):
         assert got.shape == rounded[what].shape
         same = (got == rounded[what]) | (np.isnan(got) & np.isnan(rounded[what]))
         # beside a tie, or in half precision's subnormal numbers, the last digit may go either way
-        close = np.abs(got - want[what]) <= 2.0**-10 * np.abs(want[what]) + 2.0**-23
+        with np.errstate(invalid="ignore"):
+            close = np.abs(got - want[what]) <= 2.0**-10 * np.abs(want[what]) + 2.0**-23
         assert np.all(same | close), what
 
 
 @examples(0.5)
-@given(st.data(), st.sampled_from(sorted(TERMS)), st.sampled_from(LAYOUTS), seeds, kinds, dtypes, st.booleans())
+@given(st.data(), st.sampled_from(sorted(TERMS)), st.sampled_from(sorted(LAYOUTS)), seeds, kinds, dtypes, st.booleans())
 def test_terms_by_every_door(backend, data, name, kind, seed, row_kinds, dtype, weighted):
     term, make = TERMS[name]
     rng = np.random.default_rng(seed)
@@ -295,6 +300,12 @@ def test_terms_by_every_door(backend, data, name, kind, seed, row_kinds, dtype, 
         (plain,) = arrays(backend, [x])
         want, want_gradient = (back(backend, part) for part in both(plain, **options))
     bound = (1024 + 4 * spread([x])) * float(np.finfo(dtype).eps)
+    if not np.all(np.isfinite(want)):
+        # label smoothing of an outcome that the logits exclude
+        assert name == "LabelSmoothing"
+        assert np.array_equal(value, want)
+        assert np.array_equal(again, want)
+        return
     scale = float(np.max(np.abs(want), initial=0)) + math.log(n)
     assert np.max(np.abs(value - want)) <= bound * scale
     assert np.max(np.abs(again - want)) <= bound * scale

@@ -14,6 +14,12 @@ class Row(NamedTuple):
 
     ``status`` is "ok", "FAILED" or "not offered"; ``error`` and ``bound`` are in units of ``eps`` (None for a
     behaviour), ``detail`` says in which case the error is worst, or what went wrong.
+
+    Examples
+    --------
+    >>> from renyi_core.selftest import Row
+    >>> Row("entropy: value", "float64", "ok", 1.5, 16, "zipf, α = 2.0").error
+    1.5
     """
 
     name: str
@@ -25,7 +31,23 @@ class Row(NamedTuple):
 
 
 class Report(NamedTuple):
-    """The rows, and a title that names the library; ``str`` gives the table."""
+    """The rows, and a title that names the library; ``str`` gives the table.
+
+    Examples
+    --------
+    >>> from renyi_core.selftest import Report, Row
+    >>> print(Report("numpy 2.4", (Row("entropy: value", "float64", "ok", 1.5, 16, "zipf, α = 2.0"),)))
+    numpy 2.4
+    <BLANKLINE>
+    | function       | dtype   | worst error, eps | bound | status | worst at      |
+    |----------------|---------|------------------|-------|--------|---------------|
+    | entropy: value | float64 | 1.5              | 16.0  | ok     | zipf, α = 2.0 |
+    <BLANKLINE>
+    | behaviour | dtype | status |
+    |-----------|-------|--------|
+    <BLANKLINE>
+    1 ok, 0 FAILED, 0 not offered
+    """
 
     title: str
     rows: tuple[Row, ...]
