@@ -6,6 +6,8 @@ file, ``PIP_CONSTRAINT=constraints.txt nox -s "tests-3.11(torch)"``; interpreter
 
 from __future__ import annotations
 
+import os
+
 import nox
 
 nox.needs_version = ">=2024.10.9"
@@ -104,6 +106,15 @@ def integrations(session: nox.Session, framework: str) -> None:
     extras, requirements, files = INTEGRATIONS[framework]
     session.install(f".[{','.join(['test', 'torch', *extras])}]", *requirements)
     session.run("pytest", "--backends=torch", *files, *session.posargs)
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Call everything at random: ``FUZZ_EXAMPLES=100000 nox -s fuzz -- --backends=torch`` for longer, or elsewhere."""
+    session.install(".[test]", *(["torch>=2.6"] if "--backends=torch" in session.posargs else []))
+    count = os.environ.get("FUZZ_EXAMPLES", "5000")
+    files = ["tests/test_fuzz.py", "tests/test_fuzz_state.py"]
+    session.run("pytest", "--backends=numpy", *files, *session.posargs, env={"FUZZ_EXAMPLES": count})
 
 
 @nox.session(default=False)
