@@ -141,7 +141,7 @@ def test_a_row_does_not_see_its_batch(backend, data, call, copies):
     n, count = data.draw(lengths), 4
     if name not in ENTROPIES:
         copies = min(copies, 6)
-    xs = spec.make(rng, (count,), n, data.draw(kinds), dtype)
+    xs = spec.make(rng, (count,), n, data.draw(kinds | st.just(["nearly flat", "normal"])), dtype)
     order = rng.permutation(np.repeat(np.arange(count), copies))
     together = results(backend, spec, arrays(backend, [x[order] for x in xs]), alpha, {})
     bound = (spec.bound + 4 * spread(xs)) * float(np.finfo(dtype).eps)
