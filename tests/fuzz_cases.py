@@ -12,8 +12,10 @@ import renyi_core as renyi
 from renyi_core import regularizers
 
 ALPHAS = (0.0, 1e-3, 0.5, 0.9, 1 - 1e-12, 1.0, 1 + 1e-12, 1.1, 1.7, 2.0, 3.0, 4.0, 20.0, 1e4, math.inf)
-# what Csiszár's and the eigenvalues' iterations are for
+# for what is found by a search, or is of a full matrix
 MODERATE = (0.5, 0.9, 1.0, 1.5, 2.0, 4.0)
+# at orders below 1 the smallest eigenvalues count, which are of the order of the rounding of the largest
+OF_EIGENVALUES = (1.0, 1.5, 2.0, 4.0, math.inf)
 ROWS = ("flat", "nearly flat", "normal", "wide", "peaked", "near-deterministic", "masked", "one alive", "tied", "tail")
 
 
@@ -165,12 +167,12 @@ OTHERS = {
     "jensen_divergence": Spec(renyi.jensen_divergence, _sets, axes=(-1, -2), own=2, bound=1024, floor=_terms_of_jensen),
     "mutual_information": Spec(renyi.mutual_information, _sets, axes=(-1, -2), own=2, bound=1024),
     "conditional_entropy": Spec(renyi.conditional_entropy, _sets, axes=(-1, -2), own=2, bound=1024, floor=_squares),
-    "gram_entropy": Spec(renyi.gram_entropy, _grams(1), axes=(), own=2, alphas=MODERATE, bound=4096),
-    "vendi_score": Spec(renyi.vendi_score, _grams(1), axes=(), own=2, alphas=MODERATE, bound=4096),
+    "gram_entropy": Spec(renyi.gram_entropy, _grams(1), axes=(), own=2, alphas=OF_EIGENVALUES, bound=4096),
+    "vendi_score": Spec(renyi.vendi_score, _grams(1), axes=(), own=2, alphas=OF_EIGENVALUES, bound=4096),
     "gram_joint_entropy": Spec(
-        renyi.gram_joint_entropy, _grams(2), (0, 1, "alpha"), axes=(), own=2, alphas=MODERATE, bound=4096
+        renyi.gram_joint_entropy, _grams(2), (0, 1, "alpha"), axes=(), own=2, alphas=OF_EIGENVALUES, bound=4096
     ),
-    "kernel_entropy": Spec(renyi.kernel_entropy, _samples, axes=(-2,), own=2, alphas=MODERATE, bound=4096),
+    "kernel_entropy": Spec(renyi.kernel_entropy, _samples, axes=(-2,), own=2, alphas=OF_EIGENVALUES, bound=4096),
     "particle_entropy": Spec(
         renyi.particle_entropy, _samples, axes=(-2, -1), own=2, alphas=(0.5, 0.9, 1.0, 1.5, 2.0), bound=1024
     ),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import subprocess
 import sys
 import types
 from decimal import Decimal
+from pathlib import Path
 
 import mpmath
 import numpy as np
@@ -170,6 +172,18 @@ def test_as_a_command(strict):
     assert done.returncode == 1
     assert done.stdout.splitlines()[0].startswith("numpy ")
     assert "| gaussian_entropy: value " in done.stdout
+
+
+def test_the_page_shows_what_was_measured(strict):
+    root = Path(__file__).parent.parent
+    measured = (root / "benchmarks" / "results" / "2026-11-25-selftest.md").read_text(encoding="utf-8")
+    page = (root / "docs" / "selftest.md").read_text(encoding="utf-8")
+    rows = [line for line in page.partition("## Libraries without")[2].splitlines() if line.startswith("| ")]
+    assert len(rows) >= 7
+    assert set(rows) <= set(measured.splitlines())
+    counts = [row.split("|")[2:5] for row in rows[2:]]
+    shown = re.findall(r"^(\d+) ok, (\d+) FAILED, (\d+) not offered", measured, flags=re.MULTILINE)
+    assert [tuple(map(str.strip, each)) for each in counts] == shown
 
 
 # the exact values, against the oracles of the other tests
