@@ -11,7 +11,7 @@ import numpy as np
 import renyi_core as renyi
 from renyi_core import regularizers
 
-ALPHAS = (0.0, 1e-3, 0.5, 0.9, 1 - 1e-12, 1.0, 1 + 1e-12, 1.1, 1.7, 2.0, 3.0, 4.0, 20.0, 1e4, math.inf)
+ALPHAS = (0.0, 1e-3, 0.5, 0.9, 1 - 1e-12, 1.0, 1 + 1e-10, 1.1, 1.7, 2.0, 3.0, 4.0, 20.0, 1e4, math.inf)
 # for what is found by a search, or is of a full matrix
 MODERATE = (0.5, 0.9, 1.0, 1.5, 2.0, 4.0)
 # at orders below 1 the smallest eigenvalues count, which are of the order of the rounding of the largest
@@ -141,7 +141,7 @@ def _terms_of_jensen(value, alpha):
     """The derivative in α is as exact as J, and J where α > 1 as the entropies, which are of the order of 1."""
     value = np.max(np.abs(value), initial=0, where=np.isfinite(value))
     # J is 0 at α = 0 where all have the same outcomes
-    return float(value if np.max(alpha) <= 1 else value + 1) + 1e-12
+    return float(value if np.max(alpha) <= 1 else value + 1) + 1e-10
 
 
 ENTROPIES = {

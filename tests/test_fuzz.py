@@ -201,8 +201,9 @@ def test_options_are_what_they_abbreviate(backend, data, call, kind, keepdims, m
             got[what] = row_of(part, what, k)
             if what in {0, 1}:
                 kept = row_of(where, 0, k)
-                assert np.all(got[what][~kept] == 0) or not np.any(kept)
-                want[what] = np.where(kept, want[what], 0.0)
+                if not np.isnan(want["value"]):
+                    assert np.all(got[what][~kept] == 0)
+                    want[what] = np.where(kept, want[what], 0.0)
         agree(got, want, spec, own, bound)
         for wrt, product in products.items():
             with np.errstate(invalid="ignore"):
@@ -265,7 +266,8 @@ def test_half_precision_is_float32_rounded(backend, call, kind):
     with np.errstate(over="ignore"):
         halves = [x.astype(np.float16) for x in xs]
     wide = [x.astype(np.float32) for x in halves]
-    found = results(backend, spec, arrays(backend, halves, kind), alpha, {})
+    with np.errstate(over="ignore"):  # NumPy warns of a result that is ∞ in half precision
+        found = results(backend, spec, arrays(backend, halves, kind), alpha, {})
     want = results(backend, spec, arrays(backend, wide), alpha, {})
     with np.errstate(over="ignore"):
         rounded = {what: part.astype(np.float16).astype(np.float64) for what, part in want.items()}
