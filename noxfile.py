@@ -9,6 +9,7 @@ file, ``PIP_CONSTRAINT=constraints.txt nox -s "tests-3.11(torch)"``; interpreter
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -178,6 +179,15 @@ def browser(session: nox.Session) -> None:
     session.install(".[test]", "selenium>=4.20")
     files = ["tests/test_interactive.py", "tests/test_interactive_browser.py"]
     session.run("pytest", "--backends=numpy", *files, *session.posargs)
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Call everything at random: ``FUZZ_EXAMPLES=100000 nox -s fuzz -- --backends=torch`` for longer, or elsewhere."""
+    session.install(".[test]", *(["torch>=2.6"] if "--backends=torch" in session.posargs else []))
+    count = os.environ.get("FUZZ_EXAMPLES", "5000")
+    files = ["tests/test_fuzz.py", "tests/test_fuzz_state.py"]
+    session.run("pytest", "--backends=numpy", *files, *session.posargs, env={"FUZZ_EXAMPLES": count})
 
 
 @nox.session(default=False)

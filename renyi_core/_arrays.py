@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace, device, is_array_api_obj
 
+from ._kernels.dtypes import cast
 from ._kernels.state import Order
 
 Array = Any
@@ -207,13 +208,13 @@ def _static_order(alpha: float, floats: Floats) -> Order:
 def _array_order(alpha: Array, floats: Floats, xp: Any) -> Order:
     """Return the order of an array: t = α − 1 is formed before α is rounded to the dtype of the sums."""
     own = _floats(xp, alpha.dtype)
-    alpha = xp.astype(alpha, floats.accumulator if own is None else own.accumulator, copy=False)
+    alpha = cast(alpha, floats.accumulator if own is None else own.accumulator, xp)
     infinite = alpha > floats.largest_alpha
     # 0 itself keeps its derivative
     alpha = xp.where((alpha > 0) & (alpha < floats.smallest_alpha), 0.0, alpha)
     dtype = floats.accumulator
     alpha = xp.where(infinite, 2.0, xp.where(alpha >= 0, alpha, math.nan))
-    return Order(xp.astype(alpha, dtype, copy=False), xp.astype(alpha - 1.0, dtype, copy=False), infinite)
+    return Order(cast(alpha, dtype, xp), cast(alpha - 1.0, dtype, xp), infinite)
 
 
 def put_back(values: Array, axes: tuple[int, ...], xp: Any) -> Array:
@@ -388,7 +389,7 @@ def prepare_parameters(
     rows_shape = _reduced(shape, axes, keepdims)
     order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
     problem = Problem(arrays[0], order, None, axes, keepdims, _log_base(base), result_shape, xp)
-    return problem, tuple(xp.astype(x, floats.accumulator, copy=False) for x in arrays)
+    return problem, tuple(cast(x, floats.accumulator, xp) for x in arrays)
 
 
 def constants(values: list[float], like: Array, xp: Any) -> Array:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ._arrays import Problem, check_fits, prepare, put_back, same_namespace, sum_to_shape
 from ._dispatch import dispatch
+from ._kernels.dtypes import cast
 from ._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient, entropy_hvp
 from ._kernels.measures import Measure
 from ._kernels.state import Door
@@ -49,7 +50,7 @@ def cotangent_rows(cotangent: Any, problem: Problem) -> Any:
     same_namespace(cotangent, xp, "cotangent", "the first argument")
     check_fits(cotangent, problem.shape, "cotangent", "the value")
     dtype = problem.x.dtype
-    cotangent = xp.astype(cotangent, xp.float32 if xp.finfo(dtype).bits == 16 else dtype, copy=False)
+    cotangent = cast(cotangent, xp.float32 if xp.finfo(dtype).bits == 16 else dtype, xp)
     return cotangent if problem.keepdims else put_back(cotangent, problem.axis, xp)
 
 

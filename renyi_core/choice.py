@@ -19,6 +19,7 @@ from ._arrays import (
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows
 from ._kernels import choice as kernels
+from ._kernels.dtypes import cast
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
@@ -229,7 +230,7 @@ def _of_max(
     value, gradient = kernel(scores, problem.order, rows, wrt=wrt, where=where, axis=problem.axis, xp=xp)
     if scale is not None:
         gradient = gradient * scale
-    gradient = xp.astype(gradient, scores.dtype, copy=False) if wrt == 0 else problem.rows(gradient)
+    gradient = cast(gradient, scores.dtype, xp) if wrt == 0 else problem.rows(gradient)
     if cotangent is not None:
         gradient = sum_to_shape(gradient, _shape(wrt, scores, alpha, temperature), xp)
     return problem.rows(value), gradient

@@ -8,6 +8,7 @@ from ._arrays import Problem, constants, prepare_parameters, sum_to_shape
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import tanh_gaussian as kernels
+from ._kernels.dtypes import cast
 from ._kernels.quadrature import gauss_legendre
 from ._quiet import quiet
 from ._rules import Rule, register_rule
@@ -149,7 +150,7 @@ def _value_and_gradient(
         both = dispatch(kernels.tanh_gaussian_entropy_and_gradient, xp)
         value, gradient = both(*arrays, problem.order, wrt=int(wrt), **options)
         gradient = in_base(gradient if rows is None else gradient * rows, problem)
-        gradient = xp.astype(gradient, mean.dtype, copy=False)
+        gradient = cast(gradient, mean.dtype, xp)
         shape = tuple((mean, scale)[int(wrt)].shape)
     if cotangent is not None:
         gradient = sum_to_shape(gradient, shape, xp)

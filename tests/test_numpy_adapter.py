@@ -73,6 +73,19 @@ def test_nearly_flat_and_wide_rows(length, scale):
         assert_agree(renyi.entropy_from_logits, x.astype(np.float32), alpha)
 
 
+@pytest.mark.parametrize("spread", [0.0, 1e-4, 1e-2, 1.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("length", [40, 700, 20_000])
+def test_nearly_flat_rows_beside_others(length, dtype, spread):
+    """Rows of one block may share a shift, which must not cost a flat one its gradient: that is small there."""
+    rng = np.random.default_rng(3)
+    count = max(4, 40_000 // length)
+    flat = rng.normal(size=(1, length)) * spread + rng.uniform(0, 1, size=(count, 1))
+    x = np.stack([flat, rng.normal(size=flat.shape)], axis=1).reshape(-1, length).astype(dtype)
+    for alpha in (0.5, 1.0, 1.7, 2.0):
+        assert_agree(renyi.entropy_from_logits, x, alpha)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("length", [2, 10, 31, 700])
 def test_rows_side_by_side_with_very_different_ones(length, dtype):

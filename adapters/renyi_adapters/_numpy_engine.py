@@ -26,7 +26,8 @@ BUFFER_BYTES = 1 << 18
 SEGMENT = 512
 """Dot products run over as many entries at a time and are then summed in pairs: a longer run would round more."""
 FLAT = 1 / 64
-"""Where the squared norm of the gradient (p − q)·α/t is a smaller share of that of p·α/t, p − q lost digits."""
+"""Where the squared norm of the gradient (p − q)·α/t is a smaller share of that of p·α/t, p − q lost digits; at α = 1,
+of that of p times the distance between the row's peak and the shift."""
 SPREAD = 8
 """Rows whose largest logits lie no further apart, and α times them twice as far, are shifted by one number: a column
 to subtract costs three times."""
@@ -90,6 +91,7 @@ class Engine(abc.ABC):
         self._above: Any = None
         self._units: tuple[Array, Array] | None = None
         self._excess: Any = None
+        self._share: Any = None
 
     @abc.abstractmethod
     def sums(self, x: Array, keep: Array | None, *, common: bool) -> Sums:
@@ -164,11 +166,17 @@ class Engine(abc.ABC):
         as (α/t)(p − q) = (α/t)(ra − r0)/(Σe Σw), where nothing cancels.
         """
         if self.order.t == 0:
-            a = factor / rows.total
-            return a, rows.c, a * rows.c, np.zeros(0, dtype=np.intp)
+            a, self._share = factor / rows.total, None
+            if self._above is None:
+                return a, rows.c, a * rows.c, np.zeros(0, dtype=np.intp)
+            # b − d loses what both carry of the distance between the shift and the row's own peak
+            self._share = FLAT * self._above * self._above
+            few = rows.c * rows.c < self._share * np.minimum(state.r0, state.r0 * state.r0)
+            return a, rows.c, a * rows.c, np.flatnonzero(few)
         ratio = factor * (self.order.alpha / self.order.t)
         a, b = ratio / rows.total, ratio / rows.total_alpha
         top = ratio * (self._excess / rows.total / rows.total_alpha)
+        self._share = FLAT
         # the sum of the squares of e is at most both of these
         return a, b, top, np.flatnonzero(top * top < a * a * FLAT * np.minimum(state.r0, state.r0 * state.r0))
 
@@ -350,7 +358,7 @@ class WideEngine(Engine):
             if len(doubtful):
                 norms = norms + self._dot(part, part)
             self._put_top(part, top)
-        return doubtful[norms[doubtful] < (a * a * squares * FLAT)[doubtful]] if len(doubtful) else doubtful
+        return doubtful[norms[doubtful] < (a * a * squares * self._share)[doubtful]] if len(doubtful) else doubtful
 
     def _combine(self, weights: Weights, a: Array, b: Array, out: Array) -> Array:
         """Write a·e·(b − d) at α = 1 and a·e − b·e**α elsewhere to ``out``; the buffers are spent."""

@@ -21,6 +21,7 @@ from renyi_core._dispatch import dispatch
 from .channel import by_order
 from .choice_search import Curve, search_choice
 from .doors import accumulate
+from .dtypes import cast
 from .special import log1p_ratio, power_curvature
 from .state import Order, nonzero
 
@@ -238,7 +239,7 @@ def regularized_argmax(
         p = _extreme(rows, own)[0] if own.static and own.alpha in {0, math.inf} else _solve(rows).p
         return _sound(rows, p)
 
-    return xp.astype(by_order(function, order, xp)[0], scores.dtype, copy=False)
+    return cast(by_order(function, order, xp)[0], scores.dtype, xp)
 
 
 def regularized_max(
@@ -325,7 +326,7 @@ def regularized_max_and_gradient(
         return _sound(rows, _value(rows, entropy, gap), gradient)
 
     value, gradient = by_order(function, order, xp)
-    return value, xp.astype(gradient, scores.dtype, copy=False) if wrt == 0 else gradient
+    return value, cast(gradient, scores.dtype, xp) if wrt == 0 else gradient
 
 
 def regularized_argmax_and_product(
@@ -363,7 +364,7 @@ def regularized_argmax_and_product(
         return _sound(rows, choice.p, product)
 
     p, product = by_order(function, order, xp)
-    return tuple(xp.astype(x, scores.dtype, copy=False) if wrt == 0 or x is p else x for x in (p, product))
+    return tuple(cast(x, scores.dtype, xp) if wrt == 0 or x is p else x for x in (p, product))
 
 
 def _along_alpha_at_zero(p: Array, vector: Array, rows: Rows) -> Array:

@@ -119,7 +119,8 @@ def _preferred(f: Array, crosses: Array, xp: Any) -> Array:
 def _best(cells: tuple[Points, Points], count: int, curve: Curve) -> tuple[Points, Points]:
     """Return the cells with the largest bounds, first those with the least v where bounds are equal."""
     xp = curve.xp
-    index = xp.argsort(_bounds(*cells, curve.order, xp), axis=0, descending=True, stable=True)[:count, ...]
+    # the largest first; not every library sorts in descending order
+    index = xp.argsort(-_bounds(*cells, curve.order, xp), axis=0)[:count, ...]
     left, right = (Points(*(xp.take_along_axis(x, index, axis=0) for x in side)) for side in cells)
     return left, right
 

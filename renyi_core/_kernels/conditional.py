@@ -21,6 +21,7 @@ import math
 from typing import Any
 
 from .channel import by_order, sound_joint, total
+from .dtypes import cast
 from .entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
 from .measures import ENTROPY
 from .pairs import exponent_limit
@@ -121,7 +122,7 @@ def conditional_entropy_and_gradient(joint: Array, order: Order, *, xp: Any, sca
 
     value, gradient = by_order(both, order, xp)
     gradient = gradient if scale is None else gradient * scale
-    return value, xp.astype(gradient, joint.dtype, copy=False)
+    return value, cast(gradient, joint.dtype, xp)
 
 
 def conditional_entropy_and_alpha_gradient(joint: Array, order: Order, *, xp: Any) -> tuple[Array, Array]:

@@ -23,6 +23,7 @@ import math
 from typing import Any, NamedTuple
 
 from .doors import accumulate
+from .dtypes import cast
 from .pairs import Axis, Pair, balanced, bounded_exp, compare, exponent_limit, log_tilt, or_one, total
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Door, Order, log_ratio, nonzero
@@ -230,7 +231,7 @@ def cross_entropy_and_gradient(
         gradient = xp.where(where, gradient, 0.0)
     if scale is not None:
         gradient = gradient * scale
-    return value, xp.astype(gradient, (x, y)[wrt].dtype, copy=False)
+    return value, cast(gradient, (x, y)[wrt].dtype, xp)
 
 
 def _along_p(costs: Costs, mean: Mean | None, order: Order, axis: Axis, xp: Any) -> tuple[Array, Array]:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from renyi_core._dispatch import dispatch
 
+from .dtypes import cast
 from .pairs import (
     Axis,
     Pair,
@@ -205,7 +206,7 @@ def divergence_and_gradient(
         gradient = xp.where(where, gradient, 0.0)
     if scale is not None:
         gradient = gradient * scale
-    return value, xp.astype(gradient, (x, y)[wrt].dtype, copy=False)
+    return value, cast(gradient, (x, y)[wrt].dtype, xp)
 
 
 def _no_gradient(value: Array, xp: Any) -> Array:

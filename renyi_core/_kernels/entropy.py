@@ -15,6 +15,7 @@ import math
 from typing import Any
 
 from .doors import accumulate, centre, power_ratio
+from .dtypes import cast
 from .measures import Measure
 from .special import expm1_ratio, power_curvature
 from .state import Door, Entries, Order, Rows, finish, nonzero, partial_state
@@ -65,7 +66,7 @@ def entropy_and_gradient(
     entries, rows = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp, full=True)
     gradient = gradient_entries(entries, rows, order, door=door, where=where, axis=axis, xp=xp)
     gradient = _scaled(gradient, factor_of(rows, order, measure, scale, xp))
-    return measure.value(rows, order, xp=xp), xp.astype(gradient, x.dtype, copy=False)
+    return measure.value(rows, order, xp=xp), cast(gradient, x.dtype, xp)
 
 
 def factor_of(rows: Rows, order: Order, measure: Measure, scale: Any, xp: Any) -> Any:
@@ -235,4 +236,4 @@ def entropy_hvp(
     product = _scaled(product, factor_of(rows, order, measure, None, xp))
     if measure.curvature is not None:
         product = product + measure.curvature(rows, order, xp=xp) * along * gradient
-    return xp.astype(_scaled(product, scale), x.dtype, copy=False)
+    return cast(_scaled(product, scale), x.dtype, xp)

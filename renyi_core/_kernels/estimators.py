@@ -10,6 +10,7 @@ import math
 from typing import Any, NamedTuple
 
 from .doors import accumulate
+from .dtypes import cast
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
 
@@ -103,7 +104,7 @@ def entropy_from_log_prob_and_gradient(
     gradient = -weights / xp.sum(weights, axis=axis, keepdims=True)
     if scale is not None:
         gradient = gradient * scale
-    return value, xp.astype(gradient, log_prob.dtype, copy=False)
+    return value, cast(gradient, log_prob.dtype, xp)
 
 
 def entropy_from_log_prob_and_alpha_gradient(

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 from . import csiszar
 from .channel import Channel, Kind, by_order, channel, total
+from .dtypes import cast
 from .pairs import bounded_exp, exponent_limit, power_excess
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
@@ -230,7 +231,7 @@ def mutual_information_and_gradient(
 
     value, gradient = by_order(both, order, xp)
     gradient = gradient if scale is None else gradient * scale
-    return value, xp.astype(gradient, joint.dtype, copy=False)
+    return value, cast(gradient, joint.dtype, xp)
 
 
 def _gradient(ch: Channel, parts: Parts, order: Order, kind: Kind, xp: Any) -> Array:

@@ -25,6 +25,7 @@ import math
 from typing import Any, NamedTuple
 
 from .doors import accumulate, centre
+from .dtypes import cast
 from .pairs import exponent_limit, power_excess
 from .special import exp_curvature, expm1_ratio, log1p_curvature, log1p_ratio, power_curvature, product_gap
 from .state import Order, finish, log_ratio, nonzero, partial_state
@@ -252,7 +253,7 @@ def jensen_divergence_and_gradient(
     gradient = gradient if scale is None else gradient * scale
     value, gradient = (xp.where(mix.sound, part, math.nan) for part in (value, gradient))
     gradient = gradient[..., 0] if wrt == "weights" else gradient
-    return value, xp.astype(gradient, x.dtype, copy=False)
+    return value, cast(gradient, x.dtype, xp)
 
 
 def _along_entries(mix: Mixture, parts: Parts, order: Order, xp: Any) -> Array:

@@ -8,6 +8,7 @@ import operator
 from typing import Any, NamedTuple
 
 from renyi_core._arrays import Problem, check_fits, put_back, same_namespace, sum_dtype, zeros
+from renyi_core._kernels.dtypes import cast
 
 Array = Any
 
@@ -58,7 +59,7 @@ class Batch(NamedTuple):
             return self
         dtype = sum_dtype(problem.x, xp)
         if weights is not None:
-            weights = xp.astype(weights, dtype, copy=False)
+            weights = cast(weights, dtype, xp)
         if where is not None:
             for _ in range(len(self.rows) + len(problem.axis) - where.ndim):
                 where = where[None, ...]
@@ -91,13 +92,13 @@ class Batch(NamedTuple):
         xp = self.problem.xp
         entries = functools.reduce(operator.add, map(xp.zeros_like, self.arrays))
         ones = xp.max(entries, axis=self.problem.axis) + 1.0
-        return xp.astype(ones, sum_dtype(self.problem.x, xp), copy=False)
+        return cast(ones, sum_dtype(self.problem.x, xp), xp)
 
     def scaled(self, values: Array, factor: Any) -> Array:
         """Return values times a number or a scalar array, in their own dtype."""
         if isinstance(factor, (int, float)):
             return values if factor == 1 else values * factor
-        return values * self.problem.xp.astype(factor, values.dtype, copy=False)
+        return values * cast(factor, values.dtype, self.problem.xp)
 
     def none(self) -> bool:
         """Whether the weight is the number 0, so that nothing has to be computed."""
@@ -129,7 +130,7 @@ def product(factor: Any, other: Any, batch: Batch) -> Any:
     for each in (factor, other):
         if each is None:
             continue
-        value = each if isinstance(each, (int, float)) else xp.astype(each, dtype, copy=False)
+        value = each if isinstance(each, (int, float)) else cast(each, dtype, xp)
         result = value if result is None else result * value
     return result
 

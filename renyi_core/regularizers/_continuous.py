@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from renyi_core._arrays import coefficient, counted, prepare, prepare_parameters
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels.doors import accumulate
+from renyi_core._kernels.dtypes import cast
 from renyi_core._kernels.estimators import (
     entropy_from_log_prob,
     entropy_from_log_prob_and_alpha_gradient,
@@ -379,4 +380,4 @@ def state_entropy_reward(
     unseen = (density == 0) & steep
     if where is not None:
         unseen = unseen & where
-    return xp.astype(xp.where(unseen, math.inf, reward), problem.x.dtype, copy=False)
+    return cast(xp.where(unseen, math.inf, reward), problem.x.dtype, xp)

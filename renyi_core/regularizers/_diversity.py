@@ -8,6 +8,7 @@ from typing import Any, ClassVar, get_args
 
 from renyi_core._arrays import coefficient, floating, prepare
 from renyi_core._kernels.doors import accumulate
+from renyi_core._kernels.dtypes import cast
 from renyi_core._kernels.samples import KernelName
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
 from renyi_core.gradients import value_and_grad
@@ -138,7 +139,7 @@ class DiversityTerm(RowTerm):
         xp, bandwidth = batch.problem.xp, self.bandwidth
         samples = accumulate(batch.problem.x, xp=xp)
         if hasattr(bandwidth, "dtype") and not isinstance(bandwidth, float):
-            bandwidth = xp.astype(bandwidth, samples.dtype, copy=False)
+            bandwidth = cast(bandwidth, samples.dtype, xp)
         return (samples, batch.alpha), {"kernel": self.kernel, "bandwidth": bandwidth}
 
     def _rows(self, batch: Batch) -> Array:

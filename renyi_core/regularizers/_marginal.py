@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from renyi_core._arrays import Problem, coefficient, prepare, zeros
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels.doors import accumulate
+from renyi_core._kernels.dtypes import cast
 from renyi_core._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.regularizers import assignments, through_mean, weighted
@@ -113,13 +114,13 @@ class BatchTerm(Term):
             total, gradient = self._total_and_gradient(batch, factor)
             if batch.problem.where is not None:
                 gradient = xp.where(batch.problem.where, gradient, 0.0)
-            gradient = xp.astype(gradient, given.arrays[0].dtype, copy=False)
+            gradient = cast(gradient, given.arrays[0].dtype, xp)
         else:
             total, slope = self._total_and_slope(batch, str(wrt))
             gradient = batch.scaled(slope, factor)
             dtype = getattr(order, "dtype", gradient.dtype)
             if xp.isdtype(dtype, "real floating"):
-                gradient = xp.astype(gradient, dtype, copy=False)
+                gradient = cast(gradient, dtype, xp)
         return batch.scaled(0.0 - total, batch.weight), gradient
 
 

@@ -18,6 +18,7 @@ from renyi_core._arrays import (
     sum_to_shape,
     zeros,
 )
+from renyi_core._kernels.dtypes import cast
 from renyi_core._kernels.regularizers import weighted
 from renyi_core._quiet import quiet
 from renyi_core._rules import Rule
@@ -251,7 +252,7 @@ class RowTerm(Term):
         if summed:
             gradient = sum_to_shape(gradient, shape, xp)
         value = batch.scaled(self._reduced(values, weights, batch), batch.weight)
-        return value, xp.astype(gradient, dtype, copy=False)
+        return value, cast(gradient, dtype, xp)
 
     def _along(self, batch: Batch, wrt: int, factor: Any, *, summed: bool) -> tuple[Array, Array]:
         """Return the values of the rows, and their gradient with respect to an array times the factor."""
