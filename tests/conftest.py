@@ -100,7 +100,7 @@ class Backend:
                 from jax import experimental
 
                 # in older versions of JAX it is experimental
-                enable_x64 = getattr(jax, "enable_x64", None) or experimental.enable_x64
+                enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else experimental.enable_x64
                 stack.enter_context(enable_x64(self.variant != "x32"))
             if self.library == "dask":
                 import dask
