@@ -80,7 +80,6 @@ def off(got, want, own, floor=0.0):
         return float(np.max(np.where(gap <= least, 0.0, gap / (size + floor))))
 
 
-@np.errstate(over="ignore")  # NumPy warns of what comes out as ∞
 def results(backend, spec, xs, alpha, options, cotangent=None):
     """Return all that a function gives: the value, and from each rule value and gradient."""
     value = spec.f(*xs, alpha, **options)
