@@ -119,7 +119,8 @@ def test_other_processes_after_use_in_this_one(backend, method):
         *(schedules.Linear(1.0, 0.0, 10), schedules.TargetEntropy(fraction=0.5, n=10)),
     )
     want = everything(copy.deepcopy(task))
-    paths = [str(Path(__file__).parent), *filter(None, sys.path)]
+    # the checkout last, for this module's own name: the library may be installed elsewhere
+    paths = [str(Path(__file__).parent), *filter(None, sys.path), str(Path(__file__).parent.parent)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
