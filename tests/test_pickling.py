@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import multiprocessing
-import os
 import pickle
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -122,7 +121,7 @@ def test_other_processes_after_use_in_this_one(backend, method):
     # the checkout last, for this module's own name: the library may be installed elsewhere
     paths = [str(Path(__file__).parent), *filter(None, sys.path), str(Path(__file__).parent.parent)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+        patch.setattr(sys, "path", paths)  # which a new process takes over
         with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
             for got in pool.map(everything, [task] * 4):
                 assert every_call.same(got, want)
