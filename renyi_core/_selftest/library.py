@@ -14,7 +14,7 @@ Array = Any
 __all__ = ["Library", "NotOfferedError"]
 
 READS = (
-    *("__bool__", "__float__", "__int__", "__complex__", "__array__", "__dlpack__"),
+    *("__bool__", "__float__", "__int__", "__complex__", "__array__", "__buffer__", "__dlpack__"),
     *("item", "tolist", "compute", "persist"),
 )
 """No ``__index__``: libraries try it to tell integers apart, and arrays of floats have none."""
