@@ -209,3 +209,18 @@ def test_gradient_of_a_part(alpha, in_place):
     want = scale * renyi.grad(renyi.entropy_from_logits)(x, alpha)
     error = np.linalg.norm(np.concatenate(got, axis=-1) - want, axis=-1)
     assert (error <= 32 * np.finfo(x.dtype).eps * np.linalg.norm(want, axis=-1)).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (0, 600), (1, 0, 1), (2, 0, 3)], ids=str)
+@pytest.mark.parametrize("masked", [False, True])
+def test_batches_without_rows(backend, shape, masked):
+    """Of every engine: nothing comes out, in its shape."""
+    x = backend.asarray(np.ones(shape))
+    where = backend.asarray(np.ones(shape, dtype=bool)) if masked else None
+    for alpha in (0.0, 0.5, 1.0, 2.0, math.inf):
+        for f in (renyi.entropy, renyi.entropy_from_logits):
+            assert f(x, alpha, where=where).shape == shape[:-1]
+            value, gradient = renyi.value_and_grad(f)(x, alpha, where=where)
+            assert (value.shape, gradient.shape) == (shape[:-1], shape)
+            assert renyi.grad(f, "alpha")(x, alpha, where=where).shape == shape[:-1]
+        assert renyi.divergence(x, x, alpha, where=where).shape == shape[:-1]

@@ -81,6 +81,8 @@ class Walk:
 
     def blocks(self, limit: int) -> Iterator[tuple[Index, Array, Array | None, Order, Any]]:
         """Yield ``(index, x, where, order, scale)`` for blocks of at most ``limit`` rows, each of shape (rows, n)."""
+        if 0 in self.lead:
+            return
         for index in _boxes(self.lead, max(1, limit)):
             x = self._x[index]
             where = self._where
