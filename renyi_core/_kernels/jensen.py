@@ -265,7 +265,8 @@ def _along_entries(mix: Mixture, parts: Parts, order: Order, xp: Any) -> Array:
     some_p = xp.where(p > 0, p, 1.0)
     if order.static and order.alpha == math.inf:
         gradient = (parts.tilted - parts.escort - parts.escort * mix.delta) / some_p
-        return w * (xp.where(mix.dead, -mean, gradient) + parts.f)
+        # less than half of M is never among the largest, and 1 + δ lost its digits there
+        return w * (xp.where(mix.dead | (mix.delta < -0.5), -mean, gradient) + parts.f)
     eps, t = float(xp.finfo(mix.r.dtype).eps), nonzero(order, xp=xp)
     gap = mix.r - parts.beta
     u = order.t * gap
