@@ -78,6 +78,7 @@ class Spec(NamedTuple):
     bound: float = 64
     entry: bool = True
     floor: Any = None
+    options: Any = None
 
 
 def _one(make):
@@ -133,8 +134,13 @@ def _own_value(value, alpha):
 
 
 def _squares(value, alpha):
-    """The derivative in α of nearly uniform columns, of the order of their squared distance, is next to (eps H)²."""
+    """The derivative in α may vanish as the square of a distance, and is next to the square of a rounding then."""
     return 1e-7 * _own_value(value, alpha) ** 2
+
+
+def _faint(value, alpha):
+    """As above, and digits are lost where α leaves next to nothing of all inputs but one."""
+    return _squares(value, alpha) + 1e-15
 
 
 def _terms_of_jensen(value, alpha):
@@ -165,7 +171,21 @@ OTHERS = {
     "regularized_max": Spec(renyi.regularized_max, _scores, alphas=MODERATE, bound=256),
     "regularized_argmax": Spec(renyi.regularized_argmax, _scores, alphas=MODERATE, bound=4096, entry=False),
     "jensen_divergence": Spec(renyi.jensen_divergence, _sets, axes=(-1, -2), own=2, bound=1024, floor=_terms_of_jensen),
-    "mutual_information": Spec(renyi.mutual_information, _sets, axes=(-1, -2), own=2, bound=1024),
+    "mutual_information": Spec(renyi.mutual_information, _sets, axes=(-1, -2), own=2, bound=1024, floor=_squares),
+    "mutual_information, Arimoto": Spec(
+        renyi.mutual_information,
+        _sets,
+        axes=(-1, -2),
+        own=2,
+        # its inputs are a power of a rounded marginal
+        alphas=tuple(alpha for alpha in ALPHAS if alpha != 1e4),
+        bound=1024,
+        floor=_faint,
+        options={"kind": "arimoto"},
+    ),
+    "mutual_information, Csiszár": Spec(
+        renyi.mutual_information, _sets, axes=(-1, -2), own=2, alphas=MODERATE, bound=1024, options={"kind": "csiszar"}
+    ),
     "conditional_entropy": Spec(renyi.conditional_entropy, _sets, axes=(-1, -2), own=2, bound=1024, floor=_squares),
     "gram_entropy": Spec(renyi.gram_entropy, _grams(1), axes=(), own=2, alphas=OF_EIGENVALUES, bound=4096),
     "vendi_score": Spec(renyi.vendi_score, _grams(1), axes=(), own=2, alphas=OF_EIGENVALUES, bound=4096),

@@ -70,11 +70,12 @@ def off(got, want, own, floor=0.0):
     gap, size = both[0] - both[1], both[1]
     if axes:
         # squares of very large or very small numbers are neither
-        unit = np.maximum(np.max(np.abs(size), axis=axes, keepdims=True), 1e-300)
+        unit = np.max(np.maximum(np.abs(gap), np.abs(size)), axis=axes, keepdims=True)
+        unit = np.where(unit > 0, unit, 1.0)
+        gap, size = (np.sqrt(np.sum((part / unit) ** 2, axis=axes)) for part in (gap, size))
+        unit = np.squeeze(unit, axis=axes)
         with np.errstate(over="ignore"):
-            gap, size, floor = gap / unit, size / unit, floor / np.squeeze(unit, axis=axes)
-        gap, size = (np.sqrt(np.sum(part**2, axis=axes)) for part in (gap, size))
-        least = 1e-30 / np.squeeze(unit, axis=axes)
+            floor, least = floor / unit, least / unit
     gap, size = np.abs(gap), np.abs(size)
     with np.errstate(all="ignore"):
         return float(np.max(np.where(gap <= least, 0.0, gap / (size + floor))))
@@ -87,6 +88,7 @@ def native(dtype):
 
 def results(backend, spec, xs, alpha, options, cotangent=None):
     """Return all that a function gives: the value, and from each rule value and gradient."""
+    options = {**(spec.options or {}), **options}
     value = spec.f(*xs, alpha, **options)
     found = {"value": back(backend, value)}
     if cotangent is None and not spec.entry:

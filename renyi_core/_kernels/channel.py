@@ -89,6 +89,8 @@ def _escort(row: Array, rows: Array, order: Order, xp: Any) -> tuple[Array, Arra
     d = xp.log(xp.where(rows, e, 1.0))
     if order.static and order.alpha == math.inf:
         w = xp.where(row == top, e, 0.0)
+    elif order.static and order.alpha == 0:
+        w = xp.where(rows, 1 + 0 * d, 0.0)
     else:
         w = xp.where(rows, e, 1.0) * xp.exp(order.t * d)
         w = xp.where(rows, w, 0.0)

@@ -144,9 +144,13 @@ def _alpha_slope(columns: _Columns, h: Array, along: Array, value: Array) -> Arr
     if order.static and order.alpha == math.inf:
         return 0 * value
     if order.static and order.alpha == 0:
-        # log Σ P exp(∂h/∂α) over the columns that share the maximum
+        # log Σ P exp(∂h/∂α) over the columns that share the maximum, next to Σ P = 1 over all
         best = columns.live & (h == value)
-        return xp.log(total(xp.where(best, columns.weights * xp.exp(along), 0.0), xp))
+        excess = xp.where(best, columns.weights * xp.expm1(xp.where(best, along, 0.0)), -columns.weights)
+        excess = total(xp.where(columns.live, excess, 0.0), xp)
+        size = total(xp.where(best, columns.weights * xp.exp(xp.where(best, along, 0.0)), 0.0), xp)
+        near = excess > -0.5
+        return xp.where(near, xp.log1p(xp.where(near, excess, 0.0)), xp.log(xp.where(near, 1.0, size)))
     exponential, z, _ = columns.shares(h, value)
     g, small = xp.where(columns.live, h - value, 0.0), xp.abs(z) <= 1
     curvature = power_curvature(xp.where(small, z, 0.0), eps=float(xp.finfo(h.dtype).eps), xp=xp)

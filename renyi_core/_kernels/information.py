@@ -45,12 +45,13 @@ LEAST = 1e-18
 
 
 class Parts(NamedTuple):
-    """I, M(y), b and log q*; at α = 0, α M in place of M and log Σ exp(Σ λ log W) in that of b."""
+    """I, M(y), b, log q* and v; at α = 0, α M in place of M and log Σ exp(Σ λ log Q W) in that of b."""
 
     value: Array
     m: Array
     b: Any
     log_q: Array
+    v: Any = None
 
 
 def _log_sum(values: Array, live: Array, axis: Any, xp: Any) -> Array:
@@ -61,8 +62,17 @@ def _log_sum(values: Array, live: Array, axis: Any, xp: Any) -> Array:
     return top + xp.log(xp.where(size > 0, size, 1.0))
 
 
-def _log_powers(ch: Channel, order: Order, xp: Any) -> tuple[Array, Array, Array]:
-    """Return α M, S ℓ(t S), and where the latter holds, for each output."""
+class Powers(NamedTuple):
+    """α M, S ℓ(t S) and where the latter holds, for each output; α (u − M), and where that has its digits."""
+
+    powers: Array
+    slope: Array
+    inner: Array
+    lift: Array
+    lifted: Array
+
+
+def _log_powers(ch: Channel, order: Order, xp: Any) -> Powers:
     alpha, eps = order.alpha, float(xp.finfo(ch.u.dtype).eps)
     steep = alpha * ch.u
     small = (xp.max(steep, axis=-2, keepdims=True) < exponent_limit(ch.u, xp)) & ~ch.lost
@@ -77,17 +87,23 @@ def _log_powers(ch: Channel, order: Order, xp: Any) -> tuple[Array, Array, Array
     mean = xp.where(inner & ~large, mean, 0.0)
     slope = mean * log1p_ratio(order.t * mean, eps=eps, xp=xp)
     slope = xp.where(large, xp.log1p(xp.where(large, x, 0.0)) / nonzero(order, xp=xp), slope)
-    far = _log_sum(ch.log_rho + alpha * ch.omega + steep, ch.live & ~inner, -2, xp)
-    return xp.where(inner, order.t * slope, far), slope, inner
+    # α (u − M) next to the largest: α times its rounding is in both terms of the difference
+    level = ch.omega + ch.u
+    peak = xp.max(xp.where(ch.live, level, -math.inf), axis=-2, keepdims=True)
+    peak = xp.where(ch.columns, peak, 0.0)
+    below = alpha * xp.where(ch.live, level - peak, 0.0)
+    rest = _log_sum(ch.log_rho + below, ch.live, -2, xp)
+    powers = xp.where(inner, order.t * slope, alpha * peak + rest)
+    return Powers(powers, slope, inner, below - rest - alpha * ch.omega, ch.live & ~(inner & (x <= 1)) & (order.t > 0))
 
 
 def _parts(ch: Channel, order: Order, kind: Kind, xp: Any) -> Parts:
     if order.static and order.alpha == math.inf:
         return _at_infinity(ch, kind, xp)
     if order.static and order.alpha == 0:
-        return _at_zero(ch, order, xp)
+        return _at_zero(ch, xp)
     alpha, t, eps = order.alpha, order.t, float(xp.finfo(ch.u.dtype).eps)
-    powers, slope, inner = _log_powers(ch, order, xp)
+    powers, slope, inner, lift, lifted = _log_powers(ch, order, xp)
     m = powers / alpha
     log_q = xp.log(ch.reference) + m
     gentle = inner & (xp.abs(m) <= 1)
@@ -99,7 +115,8 @@ def _parts(ch: Channel, order: Order, kind: Kind, xp: Any) -> Parts:
     b = xp.where(near, mean, 0.0) * log1p_ratio(xp.where(near, x, 0.0), eps=eps, xp=xp)
     size = _log_sum(log_q, ch.columns, -1, xp)
     b = xp.where(near, b, size / nonzero(order, xp=xp))
-    return Parts(alpha * b, m, b, xp.where(ch.columns, log_q - t * b, 0.0))
+    v = xp.where(lifted, (lift - alpha * b) / alpha, xp.where(ch.live, ch.u - m - b, 0.0))
+    return Parts(alpha * b, m, b, xp.where(ch.columns, log_q - t * b, 0.0), v)
 
 
 def _at_infinity(ch: Channel, kind: Kind, xp: Any) -> Parts:
@@ -121,15 +138,21 @@ def _at_infinity(ch: Channel, kind: Kind, xp: Any) -> Parts:
     return Parts(value, m, None, log_q - value)
 
 
-def _at_zero(ch: Channel, order: Order, xp: Any) -> Parts:
-    """Of the outputs that most of the inputs reach, those that q* goes to share it as exp Σ λ log W."""
-    powers = _log_powers(ch, order, xp)[0]
+def _at_zero(ch: Channel, xp: Any) -> Parts:
+    """Of the outputs that most of the inputs reach, those that q* goes to share it as exp Σ λ log Q W, λ the inputs."""
+    # of the same inputs the same number, to the last digit, whatever else is known of the output
+    gone = total(xp.where(ch.live, 0.0, ch.inputs), xp, -2)
+    near = gone < 0.5
+    kept = total(xp.where(ch.live, ch.inputs, 0.0), xp, -2)
+    powers = xp.where(near, xp.log1p(xp.where(near, -gone, 0.0)), xp.log(xp.where(near | ~ch.columns, 1.0, kept)))
     value = -xp.max(xp.where(ch.columns, powers, -math.inf), axis=-1, keepdims=True)
     best = ch.columns & (powers == -value)
     # Σ Q u = Σ (Q where p = 0) − Σ Q (expm1(u) − u), whose bracket is K/α for the least α
     least = LEAST if xp.finfo(ch.u.dtype).bits > 32 else math.sqrt(LEAST)
     excess = xp.where(ch.live, power_excess(ch.u, Order(least, least - 1.0), xp=xp) / least, -1.0)
     mean = -total(ch.inputs * excess, xp, -2) / xp.exp(powers)
+    # Σ λ ω less Σ Q ω: to which order Arimoto's inputs leave the uniform ones
+    mean = mean - total(ch.inputs * ch.omega * _unshared(ch, powers, xp), xp, -2)
     shares = xp.where(best, ch.reference * xp.expm1(xp.where(best, mean, 0.0)), -ch.means)
     shares = total(xp.where(ch.columns, shares, 0.0), xp)
     near = shares > -0.5
@@ -138,10 +161,9 @@ def _at_zero(ch: Channel, order: Order, xp: Any) -> Parts:
     return Parts(value, powers, size, log_q)
 
 
-def _inputs_at_zero(ch: Channel, parts: Parts, xp: Any) -> Array:
-    """Return 1 − Σ_y π/Q at α = 0."""
-    unshared = xp.where(ch.live, -xp.expm1(-parts.m), 1.0)
-    return total(xp.exp(parts.log_q) * unshared, xp, -1)
+def _unshared(ch: Channel, powers: Array, xp: Any) -> Array:
+    """Return 1 − λ/Q at α = 0."""
+    return xp.where(ch.live, -xp.expm1(-powers), 1.0)
 
 
 def _tilted_at_infinity(ch: Channel, parts: Parts, kind: Kind, xp: Any) -> Array:
@@ -167,7 +189,7 @@ class Tilt(NamedTuple):
 
 def _tilt(ch: Channel, parts: Parts, order: Order, kind: Kind, xp: Any) -> Tilt:
     t, eps = nonzero(order, xp=xp), float(xp.finfo(ch.u.dtype).eps)
-    v = xp.where(ch.live, ch.u - parts.m - parts.b, 0.0)
+    v = parts.v
     u = order.t * v
     near = ch.live & (xp.abs(u) <= 1) & (ch.factor > 0)
     inner = v * expm1_ratio(xp.where(near, u, 0.0), eps=eps, xp=xp)
@@ -238,7 +260,8 @@ def _gradient(ch: Channel, parts: Parts, order: Order, kind: Kind, xp: Any) -> A
     """Return (∂I/∂log J)/p."""
     some_marginal = xp.where(ch.rows, ch.marginal, 1.0)
     if order.static and order.alpha == 0:
-        return 0 * ch.u + (_inputs_at_zero(ch, parts, xp) if kind == "sibson" else 0.0)
+        lost = total(xp.exp(parts.log_q) * _unshared(ch, parts.m, xp), xp, -1)
+        return 0 * ch.u + (lost if kind == "sibson" else 0.0)
     if order.static and order.alpha == math.inf:
         tilted = _tilted_at_infinity(ch, parts, kind, xp)
         rows = total(tilted, xp, -1) / some_marginal if kind == "sibson" else ch.factor
@@ -269,13 +292,10 @@ def _alpha_slope(ch: Channel, parts: Parts, order: Order, kind: Kind, xp: Any) -
     if order.static and order.alpha == math.inf:
         return 0 * parts.value
     if order.static and order.alpha == 0:
-        slope = parts.value - parts.b
-        rows = ch.inputs * _inputs_at_zero(ch, parts, xp)
-    else:
-        tilt, t = _tilt(ch, parts, order, kind, xp), nonzero(order, xp=xp)
-        weights, eps = ch.inputs * ch.conditional, float(xp.finfo(ch.u.dtype).eps)
-        inner = weights * tilt.v * tilt.v * power_curvature(xp.where(tilt.near, tilt.u, 0.0), eps=eps, xp=xp)
-        outer = (xp.where(tilt.tilted > 0, tilt.tilted * (tilt.u - 1), 0.0) + weights) / t / t
-        slope = total(xp.where(tilt.near, inner, xp.where(ch.live, outer, 0.0)), xp)
-        rows = ch.marginal * tilt.rows
-    return slope if kind == "sibson" else slope + total(rows * ch.omega, xp)
+        return parts.value - parts.b
+    tilt, t = _tilt(ch, parts, order, kind, xp), nonzero(order, xp=xp)
+    weights, eps = ch.inputs * ch.conditional, float(xp.finfo(ch.u.dtype).eps)
+    inner = weights * tilt.v * tilt.v * power_curvature(xp.where(tilt.near, tilt.u, 0.0), eps=eps, xp=xp)
+    outer = (xp.where(tilt.tilted > 0, tilt.tilted * (tilt.u - 1), 0.0) + weights) / t / t
+    slope = total(xp.where(tilt.near, inner, xp.where(ch.live, outer, 0.0)), xp)
+    return slope if kind == "sibson" else slope + total(ch.marginal * tilt.rows * ch.omega, xp)
