@@ -241,6 +241,20 @@ def audit(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def sbom(session: nox.Session) -> None:
+    """Write build/renyi-core.cdx.json: what an installation without extras consists of (CycloneDX, JSON)."""
+    session.install("cyclonedx-bom>=7")
+    bare = Path(session.create_tmp(), "bare")
+    session.run("python", "-m", "venv", "--clear", str(bare))
+    scripts = bare / ("Scripts" if os.name == "nt" else "bin")
+    session.run(str(scripts / "python"), "-m", "pip", "install", "-q", ".", external=True)
+    session.run(str(scripts / "python"), "-m", "pip", "uninstall", "-q", "-y", "pip", "setuptools", external=True)
+    Path("build").mkdir(exist_ok=True)
+    options = ["--pyproject", "pyproject.toml", "--mc-type", "library", "--output-reproducible"]
+    session.run("cyclonedx-py", "environment", *options, "-o", "build/renyi-core.cdx.json", str(bare))
+
+
+@nox.session(default=False)
 def review(session: nox.Session) -> None:
     """Check the repository against the guide of Scientific Python; pyproject.toml says what is declined."""
     session.install("sp-repo-review[cli]>=2025.1.22", "cffconvert>=2", "codespell>=2.4")
