@@ -186,7 +186,7 @@ OTHERS = {
     "mutual_information, Csiszár": Spec(
         renyi.mutual_information, _sets, axes=(-1, -2), own=2, alphas=MODERATE, bound=1024, options={"kind": "csiszar"}
     ),
-    "conditional_entropy": Spec(renyi.conditional_entropy, _sets, axes=(-1, -2), own=2, bound=1024, floor=_squares),
+    "conditional_entropy": Spec(renyi.conditional_entropy, _sets, axes=(-1, -2), own=2, bound=1024),
     "gram_entropy": Spec(renyi.gram_entropy, _grams(1), axes=(), own=2, alphas=OF_EIGENVALUES, bound=4096),
     "vendi_score": Spec(renyi.vendi_score, _grams(1), axes=(), own=2, alphas=OF_EIGENVALUES, bound=4096),
     "gram_joint_entropy": Spec(

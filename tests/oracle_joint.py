@@ -91,7 +91,8 @@ FUNCTIONS = {"sibson": sibson, "arimoto": arimoto, "conditional": conditional}
 
 
 def exact(name, joint, alpha):
-    with mpmath.workdps(DIGITS):
+    # next to 0 a power 1/α, next to 1 a quotient 0/0 take as many digits as the step has zeros
+    with mpmath.workdps(2 * DIGITS if alpha in {0, 1} else DIGITS):
         return _exact(name, tuple(tuple(map(float, line)) for line in joint), alpha)
 
 

@@ -10,6 +10,9 @@ and with g = h − H and w = P exp(−τ g), a distribution::
     ∂H/∂log J = w ∂h/∂log J + P(x, y) g φ(−τ g)
     ∂H/∂α     = Σ w ∂h/∂α − Σ P g² ψ(−τ g)/α²      ψ(z) = (z exp(z) − expm1(z))/z², no term > 0
 
+Where all columns are nearly uniform over n outcomes each, g is the difference of what h and H lack of log n: D of a
+column is its divergence from the uniform distribution, and that of H their exponential mean, with −τ.
+
 After S. Arimoto, "Information measures and capacity of order α for discrete memoryless channels", Topics in Information
 Theory, 1977, pp. 41–52, and S. Fehr and S. Berens, "On the conditional Rényi entropy", IEEE Transactions on Information
 Theory 60 (2014), pp. 6801–6810.
@@ -20,17 +23,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .channel import by_order, sound_joint, total
+from .channel import AXES, by_order, sound_joint, total
 from .dtypes import cast
 from .entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
 from .measures import ENTROPY
-from .pairs import exponent_limit
-from .special import expm1_ratio, log1p_ratio, power_curvature
-from .state import Order
+from .pairs import exponent_limit, power_excess
+from .special import expm1_ratio, log1p_ratio, power_curvature, product_gap
+from .state import Order, nonzero
 
 Array = Any
 
 __all__ = ["conditional_entropy", "conditional_entropy_and_alpha_gradient", "conditional_entropy_and_gradient"]
+
+
+HUGE = 2.0**100
+"""Columns beyond this, or below its inverse, are never taken to be nearly uniform."""
 
 
 class _Columns:
@@ -54,7 +61,54 @@ class _Columns:
         order = self.order
         return 1.0 if order.static and order.alpha == math.inf else order.t / order.alpha
 
-    def mean(self, h: Array) -> Array:
+    def mean(self, h: Array) -> tuple[Array, Array]:
+        """Return H and g."""
+        value = self._mean(h)
+        if self.order.static and self.order.alpha == 0:
+            return value, h - value
+        xp = self.xp
+        count, deficit, close = self._deficits()
+        some = xp.where(close, deficit, 0.0)
+        mean = self._mean_of_small(some, -self.tau)
+        value = xp.where(close, xp.log(xp.max(count, axis=-1, keepdims=True)) - mean, value)
+        return value, xp.where(self.live, xp.where(close, mean - some, h - value), 0.0)
+
+    def _deficits(self) -> tuple[Array, Array, Array]:
+        """Return how many outcomes each column has, its D, and whether all are near 0, of as many outcomes."""
+        xp, order, joint = self.xp, self.order, self.joint
+        eps, live = float(xp.finfo(joint.dtype).eps), joint > 0
+        count = total(xp.where(live, 1.0 + 0 * joint, 0.0), xp, -2)
+        column = total(joint, xp, -2)
+        ratio = joint / column * count
+        # n p − 1 without the rounding of the product, away from what splits its factors into halves
+        near = live & (ratio > 0.5) & (ratio < 2) & (column > 1 / HUGE) & (column < HUGE)
+        some, one = xp.where(near, joint, 1.0), xp.where(near, column, 1.0)
+        gap = -product_gap(one, some, xp.where(near, count, 1.0), eps=eps) / one
+        u = xp.where(near, xp.log1p(xp.where(near, gap, 0.0)), 0.0)
+        # the rounding of the column's sum moves all of u; Σ n p − 1 = 0, entries of 0 and their derivatives included
+        excess = total(xp.where(live, xp.expm1(u), ratio), xp, -2) / count
+        u = xp.where(near, u - xp.log1p(xp.where(excess > -0.5, excess, 0.0)), 0.0)
+        if order.static and order.alpha == math.inf:
+            deficit, steep = xp.max(xp.where(live, u, -math.inf), axis=-2, keepdims=True), 1.0
+        else:
+            at_zero = -ratio * (order.alpha / nonzero(order, xp=xp))
+            mean = total(xp.where(live, power_excess(u, order, xp=xp), at_zero), xp, -2) / count
+            x = order.t * mean
+            deficit = mean * log1p_ratio(xp.where(xp.abs(x) < 0.5, x, 0.0), eps=eps, xp=xp)
+            steep = order.alpha
+        far = xp.any(live & ~near, axis=-2, keepdims=True) | (steep * xp.max(xp.abs(u), axis=-2, keepdims=True) > 0.25)
+        most = xp.max(xp.where(self.live, count, 0.0), axis=-1, keepdims=True)
+        apart = self.live & (far | (count != most))
+        close = ~xp.any(apart, axis=AXES, keepdims=True)
+        return xp.where(self.live, count, 1.0), xp.where(self.live, deficit, 0.0), close
+
+    def _mean_of_small(self, values: Array, tau: Any) -> Array:
+        """Return −log Σ P exp(−τ values)/τ for values near 0."""
+        xp, eps = self.xp, float(self.xp.finfo(values.dtype).eps)
+        s = total(self.weights * values * expm1_ratio(-tau * values, eps=eps, xp=xp), xp)
+        return s * log1p_ratio(-tau * s, eps=eps, xp=xp)
+
+    def _mean(self, h: Array) -> Array:
         """Return H."""
         xp, eps = self.xp, float(self.xp.finfo(h.dtype).eps)
         if self.order.static and self.order.alpha == 0:
@@ -80,16 +134,15 @@ class _Columns:
         rest = total(xp.where(self.live, xp.exp(xp.where(self.live, logs, top) - top), 0.0), xp)
         return xp.where(inner, s * log1p_ratio(-tau * s, eps=eps, xp=xp), (top + xp.log(rest)) / -some_tau)
 
-    def shares(self, h: Array, value: Array) -> tuple[Array, Array, Array]:
+    def shares(self, g: Array) -> tuple[Array, Array, Array]:
         """Return exp(−τ g), −τ g and g φ(−τ g)."""
         xp, tau = self.xp, self.tau
-        g = xp.where(self.live, h - value, 0.0)
         z = -tau * g
         small = xp.abs(z) <= 1
-        near = g * expm1_ratio(xp.where(small, z, 0.0), eps=float(xp.finfo(h.dtype).eps), xp=xp)
+        near = g * expm1_ratio(xp.where(small, z, 0.0), eps=float(xp.finfo(g.dtype).eps), xp=xp)
         # Σ P exp(z) = 1: no exponent is larger than −log P
         exponential = xp.exp(z)
-        far = (exponential - 1) / -(xp.where(small, 1.0, tau + 0 * h))
+        far = (exponential - 1) / -(xp.where(small, 1.0, tau + 0 * g))
         return exponential, z, xp.where(small, near, far)
 
 
@@ -99,7 +152,7 @@ def conditional_entropy(joint: Array, order: Order, *, xp: Any) -> Array:
     def value(own: Order) -> tuple[Array]:
         columns = _Columns(joint, own, xp)
         h = entropy(columns.joint, own, **columns.kwargs)
-        return (xp.where(columns.sound, columns.mean(h), math.nan),)
+        return (xp.where(columns.sound, columns.mean(h)[0], math.nan),)
 
     return by_order(value, order, xp)[0]
 
@@ -110,11 +163,11 @@ def conditional_entropy_and_gradient(joint: Array, order: Order, *, xp: Any, sca
     def both(own: Order) -> tuple[Array, Array]:
         columns = _Columns(joint, own, xp)
         h, along = entropy_and_gradient(columns.joint, own, **columns.kwargs)
-        value = columns.mean(h)
+        value, g = columns.mean(h)
         if own.static and own.alpha == 0:
             gradient = 0 * along
         else:
-            exponential, _, shift = columns.shares(h, value)
+            exponential, _, shift = columns.shares(g)
             gradient = columns.weights * exponential * along + shift / columns.size
             held = (columns.joint == 0) & (own.t + 0 * along <= 0)
             gradient = xp.where(columns.live & ~held, gradient, 0.0)
@@ -131,30 +184,30 @@ def conditional_entropy_and_alpha_gradient(joint: Array, order: Order, *, xp: An
     def both(own: Order) -> tuple[Array, Array]:
         columns = _Columns(joint, own, xp)
         h, along = entropy_and_alpha_gradient(columns.joint, own, **columns.kwargs)
-        value = columns.mean(h)
-        slope = _alpha_slope(columns, h, along, value)
+        value, g = columns.mean(h)
+        slope = _alpha_slope(columns, g, along, value)
         return xp.where(columns.sound, value, math.nan), xp.where(columns.sound, slope, math.nan)
 
     value, slope = by_order(both, order, xp)
     return value, slope
 
 
-def _alpha_slope(columns: _Columns, h: Array, along: Array, value: Array) -> Array:
+def _alpha_slope(columns: _Columns, g: Array, along: Array, value: Array) -> Array:
     order, xp = columns.order, columns.xp
     if order.static and order.alpha == math.inf:
         return 0 * value
     if order.static and order.alpha == 0:
         # log Σ P exp(∂h/∂α) over the columns that share the maximum, next to Σ P = 1 over all
-        best = columns.live & (h == value)
+        best = columns.live & (g == 0)
         excess = xp.where(best, columns.weights * xp.expm1(xp.where(best, along, 0.0)), -columns.weights)
         excess = total(xp.where(columns.live, excess, 0.0), xp)
         size = total(xp.where(best, columns.weights * xp.exp(xp.where(best, along, 0.0)), 0.0), xp)
         near = excess > -0.5
         return xp.where(near, xp.log1p(xp.where(near, excess, 0.0)), xp.log(xp.where(near, 1.0, size)))
-    exponential, z, _ = columns.shares(h, value)
-    g, small = xp.where(columns.live, h - value, 0.0), xp.abs(z) <= 1
-    curvature = power_curvature(xp.where(small, z, 0.0), eps=float(xp.finfo(h.dtype).eps), xp=xp)
+    exponential, z, _ = columns.shares(g)
+    small = xp.abs(z) <= 1
+    curvature = power_curvature(xp.where(small, z, 0.0), eps=float(xp.finfo(g.dtype).eps), xp=xp)
     # ψ(z) g²/α² = (z exp(z) − expm1(z))/t²
-    t = xp.where(small, 1.0, order.t + 0 * h)
+    t = xp.where(small, 1.0, order.t + 0 * g)
     spread = xp.where(small, g * g * curvature / order.alpha / order.alpha, (exponential * (z - 1) + 1) / t / t)
     return total(columns.weights * (exponential * along - spread), xp)
