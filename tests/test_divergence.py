@@ -176,6 +176,21 @@ def test_sums_do_not_count(backend, door):
                 assert oracle.error(got, want, 2.0**-52) <= 64
 
 
+@pytest.mark.parametrize("door", ["logits", "probs"])
+def test_small_orders_of_outcomes_that_q_hardly_has(backend, door):
+    """D is of the order of α there, although p/q is beyond what an exponent is taken of."""
+    dtype = backend.dtypes[-1]
+    eps, reach = float(np.finfo(dtype).eps), (600.0 if dtype == "float64" else 78.0)
+    x = np.asarray([0.0, -7.0, -9.0, -8.0, -7.5], dtype=dtype)
+    y = np.asarray([0.01, -20.0, 0.5 - reach, -reach, -7.5], dtype=dtype)
+    x, y = (through(row, door) for row in (x, y))
+    pair = [backend.asarray(row[None], dtype) for row in (x, y)]
+    for alpha in (1e-6, 0.1, 0.9, 0.995, 1 - 1e-9)[: 1 if backend.library == "dask" else 5]:
+        got = float(backend.numpy(FUNCTIONS[door](*pair, alpha))[0])
+        exact = oracle.exact(x, y, alpha, door)
+        assert oracle.error(got, exact.value, eps) <= 64 + 4 * reach, alpha
+
+
 def test_nearly_proportional_weights(backend):
     """They are as exact as nearly equal ones, whatever the ratio, with a weight of a row's own beside them or not."""
     rng = np.random.default_rng(5)

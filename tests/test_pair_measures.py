@@ -339,6 +339,21 @@ def test_half_precision_is_summed_in_float32(backend, measure):
     np.testing.assert_allclose(backend.numpy(gradient), backend.numpy(wanted).astype(np.float16), rtol=1e-3)
 
 
+@pytest.mark.parametrize("measure", ["tsallis", "alpha"])
+def test_slopes_next_to_overflow(backend, measure):
+    """∂/∂α is finite where t D exp(t D), of which it is a part 1/t², is not."""
+    if lazy(backend):
+        pytest.skip("the formulas of the grid")
+    p, q = np.asarray([0.0455, 0.25]), np.asarray([0.5, 0.5])
+    alpha, dtype = (1345.0, "float64") if "float64" in backend.dtypes else (160.0, "float32")
+    f = function(measure, "probs")
+    value, slope = renyi.value_and_grad(f, "alpha")(backend.asarray(p[None]), backend.asarray(q[None]), alpha)
+    want = oracle.exact(measure, p, q, alpha, "probs")
+    for got, exact in ((value, want.value), (slope, want.alpha_gradient)):
+        assert abs(float(backend.numpy(got)[0]) / float(exact) - 1) < 4096 * float(np.finfo(dtype).eps)
+    assert float(want.alpha_gradient) > float(np.finfo(dtype).max) / alpha**2
+
+
 def test_what_overflows_is_infinite(backend):
     if lazy(backend):
         pytest.skip("a matter of warnings")

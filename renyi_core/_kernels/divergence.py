@@ -73,17 +73,33 @@ def _value(pair: Pair, order: Order, axis: Axis, xp: Any) -> Array:
 def _finite_order(pair: Pair, order: Order, largest: Array, axis: Axis, xp: Any) -> Array:
     alpha, t = order.alpha, order.t
     t_or_one = nonzero(order, xp=xp)
-    limit = exponent_limit(pair.r, xp)
-    steepest = max(1.0, alpha) if order.static else xp.where(alpha > 1, alpha, 1.0)
-    safe = largest * steepest < limit
-    excess = power_excess(xp.where(pair.live & safe, pair.r, 0.0), order, xp=xp)
-    mean = total(xp.where(pair.live, pair.q * excess, 0.0), axis, xp) + pair.unused
+    limit, largest = exponent_limit(pair.r, xp), xp.where(largest > 0, largest, 0.0)
+    # exp(r) = p/q, unless q is too small to be a number
+    steep = pair.live & (pair.r > limit)
+    counted = xp.min(xp.where(steep, pair.q, 1.0), axis=axis, keepdims=True) > float(
+        xp.finfo(pair.q.dtype).smallest_normal
+    )
+    safe = (largest * alpha < limit) & ((largest < limit) | counted)
+    excess = pair.q * power_excess(xp.where(pair.live & safe & ~steep, pair.r, 0.0), order, xp=xp)
+    excess = xp.where(steep, _steep_excess(pair, steep & safe, order, xp), excess)
+    mean = total(xp.where(pair.live, excess, 0.0), axis, xp) + pair.unused
     mean = mean - (alpha / t_or_one) * pair.outside
     u = t * mean
     inner = safe & (u > -0.5)
     u = xp.where(inner, u, 0.0)
     value = mean * log1p_ratio(u, eps=float(xp.finfo(u.dtype).eps), xp=xp)
     return dispatch(unless, xp)(inner, value, lambda: _apart(pair, order, axis, xp), xp)
+
+
+def _steep_excess(pair: Pair, steep: Array, order: Order, xp: Any) -> Array:
+    """Return q K(r) = (q expm1(α r) − α (p − q))/t, for α r without overflow; near α = 1 from p r φ(t r)."""
+    r = xp.where(steep, pair.r, 0.0)
+    u = order.t * r
+    gentle = xp.abs(u) <= 1
+    near = pair.p * r * expm1_ratio(xp.where(gentle, u, 0.0), eps=float(xp.finfo(r.dtype).eps), xp=xp)
+    gap = pair.p - pair.q
+    far = (pair.q * xp.expm1(xp.where(gentle, 0.0, order.alpha * r)) - order.alpha * gap) / nonzero(order, xp=xp)
+    return xp.where(gentle, near - gap, far)
 
 
 def _apart(pair: Pair, order: Order, axis: Axis, xp: Any) -> Array:

@@ -135,14 +135,18 @@ def alpha_slope(d: Array, along: Array, pair: Arranged, *, xp: Any) -> Array:
     t = nonzero(order, xp=xp)
     u, near, some = _exponent(xp.where(finite, d, 0.0), order, xp)
     curvature = power_curvature(xp.where(near, u, 0.0), eps=float(xp.finfo(u.dtype).eps), xp=xp)
-    outer = ((u - 1) * bounded_exp(u, xp) + 1) / t / t
-    growth = xp.where(near, some * some * curvature, outer)
-    growth = growth + bounded_exp(u, xp) * xp.where(finite & (d < math.inf), along, 0.0)
+    # exp(t D) = 1 + t T may overflow where T and the slope do not
+    steep = u > 1
+    power = xp.exp(xp.where(steep, 0.0, u))
+    along = xp.where(finite & (d < math.inf), along, 0.0)
+    known = xp.where(finite, result, 0.0)
+    growth = (xp.where(near, some * some * curvature, ((u - 1) * power + 1) / t / t) + power * along) / pair.divisor
+    large = some * known + (some / pair.divisor - known) / t + known * (t * along) + along / pair.divisor
+    growth = xp.where(steep, large, growth)
     if pair.apart is not None:
-        growth = xp.where(pair.apart | (d == math.inf), 1 / t / t, growth)
-    growth = growth / pair.divisor
+        growth = xp.where(pair.apart | (d == math.inf), 1 / t / t / pair.divisor, growth)
     if pair.family == "alpha":
-        growth = growth - xp.where(finite, result, 0.0) / pair.divisor
+        growth = growth - known / pair.divisor
         growth = growth * _sign(pair, xp)
     if not order.static:
         growth = xp.where(order.infinite, 0.0, growth)
