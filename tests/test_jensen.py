@@ -171,6 +171,8 @@ def test_closed_forms(backend, alpha):
     assert jensen(np.eye(3), weights=backend.asarray(w)) == pytest.approx(h, rel=16 * eps)
     if alpha == 0:
         assert jensen([[1, 1, 0, 0.0], [0, 1, 1, 1]]) == pytest.approx(math.log(4) - math.log(6) / 2, rel=8 * eps)
+        # of the same outcomes, whatever their weights
+        assert jensen([[1e-20, 0.3, 0.7, 0], [0.5, 1e-9, 0.5, 0]]) == 0
     if alpha == 2:
         # sums of squares of fractions are fractions
         rows = ([1, 2, 5, 8], [4, 7, 4, 1])

@@ -182,6 +182,12 @@ def _parts(mix: Mixture, order: Order, xp: Any) -> Parts:
     curved = xp.where(inner, curved, xp.where(safe, (a - log_s) / t, 0.0))
     mixed = ~inner & (order.t + 0 * b > 0)
     tau = xp.where(mixed | ~safe, beta - alpha * f, excess - curved)
+    if not order.static or order.alpha == 0:
+        # at α = 0 the logarithm of how many outcomes M has for each of P_k's, by the number that P_k lacks
+        missing = _over(xp.where(mix.dead, 1.0 + 0 * r, 0.0), -1, xp)
+        own = _over(xp.where(live, 1.0 + 0 * r, 0.0), -1, xp)
+        counted = xp.log1p(missing / xp.where(own > 0, own, 1.0))
+        tau = counted if order.static else xp.where(order.alpha == 0, counted, tau)
     return Parts(p, escort, v, tilted / size, f, beta, tau)
 
 
