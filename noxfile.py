@@ -114,6 +114,15 @@ def library_floor(session: nox.Session, library: str) -> None:
     session.run("pytest", f"--backends={backend}", *[f"tests/{name}.py" for name in names], *session.posargs)
 
 
+@nox.session(python=["3.13t", "3.14t"], default=False)
+def free_threaded(session: nox.Session) -> None:
+    """Run the tests of threads, processes and state on Python without its global lock."""
+    # the newest versions have no wheels for all of these interpreters
+    session.install("--prefer-binary", ".[test]")
+    files = [f"tests/test_{name}.py" for name in ("threads", "pickling", "determinism", "side_effects", "soak")]
+    session.run("pytest", "--backends=numpy", *files, *session.posargs, env={"PYTHON_GIL": "0"})
+
+
 @nox.session(default=False)
 def bare(session: nox.Session) -> None:
     """Import the library with nothing else installed."""
@@ -186,7 +195,7 @@ def fuzz(session: nox.Session) -> None:
     """Call everything at random: ``FUZZ_EXAMPLES=100000 nox -s fuzz -- --backends=torch`` for longer, or elsewhere."""
     session.install(".[test]", *(["torch>=2.6"] if "--backends=torch" in session.posargs else []))
     count = os.environ.get("FUZZ_EXAMPLES", "5000")
-    files = ["tests/test_fuzz.py", "tests/test_fuzz_state.py"]
+    files = [f"tests/test_{name}.py" for name in ("fuzz", "fuzz_state", "fuzz_exact")]
     session.run("pytest", "--backends=numpy", *files, *session.posargs, env={"FUZZ_EXAMPLES": count})
 
 

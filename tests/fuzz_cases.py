@@ -85,7 +85,7 @@ def _one(make):
     return lambda rng, batch, n, kinds, dtype: (make(rng, (*batch, n), kinds, dtype),)
 
 
-def _two(make):
+def pairs_of(make):
     def pair(rng, batch, n, kinds, dtype):
         one = make(rng, (*batch, n), kinds, dtype)
         other = make(rng, (*batch, n), kinds[::-1], dtype)
@@ -158,7 +158,7 @@ ENTROPIES = {
 PAIRS = {
     f"{name}{suffix}": Spec(
         getattr(renyi, name + suffix),
-        _two(make),
+        pairs_of(make),
         wrt=(0, 1, "alpha"),
         bound=512,
         axes=(),

@@ -90,14 +90,15 @@ def arimoto(joint, alpha):
 FUNCTIONS = {"sibson": sibson, "arimoto": arimoto, "conditional": conditional}
 
 
-def exact(name, joint, alpha):
+def exact(name, joint, alpha, digits=DIGITS):
     # next to 0 a power 1/α, next to 1 a quotient 0/0 take as many digits as the step has zeros
-    with mpmath.workdps(2 * DIGITS if alpha in {0, 1} else DIGITS):
-        return _exact(name, tuple(tuple(map(float, line)) for line in joint), alpha)
+    digits = 2 * digits if alpha in {0, 1} else digits
+    with mpmath.workdps(digits):
+        return _exact(name, tuple(tuple(map(float, line)) for line in joint), alpha, digits)
 
 
 @functools.cache
-def _exact(name, joint, alpha):
+def _exact(name, joint, alpha, digits):
     f = FUNCTIONS[name]
     joint = [[mpmath.mpf(w) for w in line] for line in joint]
     a = alpha if math.isinf(alpha) else mpmath.mpf(alpha)
@@ -116,7 +117,7 @@ def _exact(name, joint, alpha):
                 step = STEP * w
                 change = moved(step) - moved(-step)
                 # the last digits of what does not change
-                gradient.append(change / (2 * step) if abs(change) > STEP**2.8 else mpmath.mpf(0))
+                gradient.append(change / (2 * step) if abs(change) > mpmath.mpf(10) ** (10 - digits) else mpmath.mpf(0))
             elif alpha <= 1 or alone:
                 gradient.append(mpmath.mpf(0))
             else:

@@ -99,16 +99,20 @@ def value(d: Array, pair: Arranged, *, xp: Any) -> Array:
     inner = some * expm1_ratio(xp.where(near, u, 0.0), eps=float(xp.finfo(u.dtype).eps), xp=xp)
     limit = math.log(float(xp.finfo(u.dtype).max)) * 0.999
     large = u > limit
-    outer = xp.where(large, math.inf, xp.expm1(xp.where(near | large, 0.0, u)) / t)
-    result = xp.where(near, inner, outer)
+    outer = xp.expm1(xp.where(near | large, 0.0, u)) / t / pair.divisor
+    # exp(t D) may overflow where its part 1/t does not
+    scale = t * pair.divisor
+    part = u - (math.log(scale) if order.static and scale > 0 else xp.log(xp.where(large, scale, 1.0 + 0 * u)))
+    outer = xp.where(large, bounded_exp(xp.where(large, part, 0.0), xp), outer)
+    result = xp.where(near, inner / pair.divisor, outer)
     apart = d == math.inf if pair.apart is None else pair.apart | (d == math.inf)
-    most = -1 / t if order.static and order.t < 0 else math.inf
+    most = -1 / t / pair.divisor if not order.static or order.t < 0 else math.inf
     if not order.static:
-        most = xp.where(order.t < 0, -1 / t, math.inf)
+        most = xp.where(order.t < 0, most, math.inf)
     result = xp.where(apart, most, result)
     if not order.static:
         result = xp.where(order.infinite, xp.where(pair.apart, math.inf, beyond), result)
-    return result / pair.divisor
+    return result
 
 
 def slope(d: Array, pair: Arranged, *, xp: Any) -> Array:
