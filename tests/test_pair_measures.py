@@ -350,7 +350,7 @@ def test_values_next_to_overflow(backend, measure):
     got = float(backend.numpy(f(*(backend.asarray(row[None].astype(dtype), dtype) for row in (p, q))))[0])
     want = oracle.exact(measure, p.astype(dtype), q.astype(dtype), 12.0, "probs").value
     assert want * (11 if measure == "tsallis" else 132) > float(info.max)
-    assert abs(got / float(want) - 1) < 1024 * float(info.eps)
+    assert abs(got / float(want) - 1) < 4096 * float(info.eps)
 
 
 @pytest.mark.parametrize("measure", ["tsallis", "alpha"])
