@@ -90,14 +90,27 @@ def test_the_best_of_many_local_maxima(backend, n, alpha):
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-10)
 
 
+def ranked(seed, rows, n=100):
+    rng = np.random.default_rng(seed)
+    return -np.log(np.arange(1, n + 1)) * rng.uniform(0.8, 1.3, size=(rows, 1)) * (1 + 0.1 * rng.normal(size=(rows, n)))
+
+
 @pytest.mark.parametrize("alpha", [20.0, 1000.0])
 def test_hundreds_of_local_maxima(backend, alpha):
     only_numpy(backend)
-    n, rng = 100, np.random.default_rng(1)
-    scores = -np.log(np.arange(1, n + 1)) * rng.uniform(0.8, 1.3, size=(40, 1)) * (1 + 0.1 * rng.normal(size=(40, n)))
+    scores = ranked(1, 40)
     got = backend.numpy(largest(backend.asarray(scores), alpha))
     for row, worth in zip(scores, got, strict=True):
         assert _scanned(row, alpha, refined=False) <= worth + 1e-12
+
+
+def test_maxima_that_other_bounds_miss(backend):
+    """The cell that has them is dropped for another of a bound that is a little too large, or its own too small."""
+    only_numpy(backend)
+    scores = ranked(7, 200)
+    for alpha, k in ((8.0, 119), (20.0, 70), (100.0, 70)):
+        got = float(backend.numpy(largest(backend.asarray(scores[k]), alpha)))
+        assert _scanned(scores[k], alpha) == pytest.approx(got, abs=1e-10)
 
 
 def _scanned(scores, alpha, *, refined=True):
@@ -155,6 +168,19 @@ def test_limits(backend):
     size = 1 + each.argmax(-1)[:, None]
     flat = (values >= np.take_along_axis(ordered, size - 1, -1)) / size
     np.testing.assert_allclose(backend.numpy(argmax(x, math.inf, 0.4)), flat, rtol=1e-15)
+
+
+def test_tails_of_orders_near_0(backend):
+    """p is α T/(n γ) there; v is log n, where the search ends, to rounding."""
+    not_compiled(backend)
+    values = np.random.default_rng(1).normal(size=(30, 5))
+    gaps = values.max(-1, keepdims=True) - values
+    below = gaps > 0
+    x = backend.asarray(values)
+    for alpha in (1e-30, 1e-20)[1 if lazy(backend) else 0 :]:
+        for order in (alpha, backend.asarray(np.full(30, alpha))):
+            p = backend.numpy(argmax(x, order, 0.4))
+            np.testing.assert_allclose(p[below], alpha * 0.4 / 5 / gaps[below], rtol=1e-12)
 
 
 def test_ties_and_single_outcomes(backend):

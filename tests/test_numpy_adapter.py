@@ -133,6 +133,14 @@ def test_layouts(alpha):
             np.testing.assert_allclose(got[1], want[1], rtol=1e-11, atol=1e-15, err_msg=name)
 
 
+@pytest.mark.parametrize("alpha", [0.5, 0.9, 2.0])
+def test_batches_of_several_axes(alpha):
+    """More rows than a block takes along each of two axes; masked, so that they are not one table."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(2, 60, 3, 400))
+    assert_agree(renyi.entropy_from_logits, x, alpha, where=rng.random(x.shape) < 0.8)
+
+
 def test_orders_for_each_row_and_more_orders_than_rows():
     x = rows(9000, "logits", "float64")[:4]
     for orders in (np.asarray([0.5, 1.0, 2.0, math.inf]), np.asarray([[0.3], [1.0], [math.inf]]), np.asarray(2.0)):
