@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 
 import hypothesis
 import numpy as np
@@ -229,11 +230,29 @@ def test_laws(backend, scores, others, weights, alpha):
         assert (np.diff(got[order]) >= -1e-15).all()
 
 
-def test_many_rows(backend):
+@pytest.mark.parametrize("axis", [-1, 1])
+@pytest.mark.parametrize("alpha", [1.5, np.asarray([1.5, 3.0] * 25)[:, None]], ids=["number", "array"])
+def test_many_rows(backend, alpha, axis):
     """More than NumPy's search takes at a time: the same as all at once."""
     only_numpy(backend)
-    values = np.random.default_rng(9).normal(size=(50, 101, 4))
-    got = argmax(backend.asarray(values), 1.5, 0.7)
+    values = np.moveaxis(np.random.default_rng(9).normal(size=(50, 101, 4)), -1, axis)
+    got = argmax(backend.asarray(values), alpha, 0.7, axis=axis)
     with renyi.agnostic_only():
-        want = argmax(backend.asarray(values), 1.5, 0.7)
+        want = argmax(backend.asarray(values), alpha, 0.7, axis=axis)
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-15)
+
+
+def test_memory_of_many_rows(backend):
+    only_numpy(backend)
+    x = np.random.default_rng(9).normal(size=(2, 400, 64))
+
+    def peak():
+        tracemalloc.start()
+        argmax(x, 1.5, 0.7)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    with renyi.agnostic_only():
+        whole = peak()
+    assert peak() < whole / 2

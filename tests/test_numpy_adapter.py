@@ -219,6 +219,50 @@ def test_gradient_of_a_part(alpha, in_place):
     assert (error <= 32 * np.finfo(x.dtype).eps * np.linalg.norm(want, axis=-1)).all()
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("door", sorted(DOORS))
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9, 1.0, 1.7, 2.0])
+def test_gradient_of_a_part_of_long_rows(alpha, door, scaled):
+    """Rows longer than a piece, which are merged from pieces, one of them nearly uniform."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(3, 19_000)) * 3
+    x[2] *= 1e-6
+    x = np.exp(x) if door == "probs" else x
+    order = Order(alpha, alpha - 1.0)
+    kwargs = {"door": door, "axis": (-1,), "xp": numpy_namespace}
+    parts = [np.array(x[:, :10_000]), np.array(x[:, 10_000:])]
+    one, other = (adapter.entropy_partial_state(part, order, full=True, **kwargs) for part in parts)
+    state = merge(one, other, order, door=door, xp=numpy_namespace)
+    scale = rng.normal(size=(3, 1)) if scaled else None
+    got = [adapter.entropy_gradient_of_state(part, state, scale, order, measure=ENTROPY, **kwargs) for part in parts]
+    want = (scale if scaled else 1.0) * renyi.grad(DOORS[door])(x, alpha)
+    error = np.linalg.norm(np.concatenate(got, axis=-1) - want, axis=-1)
+    assert (error <= 32 * np.finfo(x.dtype).eps * np.linalg.norm(want, axis=-1)).all()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_pairs_of_more_rows_than_a_block(dtype, masked):
+    """To the last bit: the kernels are the same, and so are the rows."""
+    rng = np.random.default_rng(5)
+    shape = (3, 50, 300)
+    x, y = rng.normal(size=(2, *shape)).astype(dtype)
+    options = {"where": rng.random(shape) < 0.8 if masked else None, "base": 2.0}
+    f = renyi.divergence_from_logits
+    for alpha in (0.5, 2.0, rng.uniform(0.2, 3, size=shape[:-1])):
+
+        def results(alpha=alpha):
+            both = (renyi.value_and_grad(f, wrt)(x, y, alpha, **options) for wrt in (0, 1, "alpha"))
+            return [f(x, y, alpha, **options), *(part for parts in both for part in parts)]
+
+        got = results()
+        with renyi.agnostic_only():
+            want = results()
+        for one, other in zip(got, want, strict=True):
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("shape", [(0, 5), (0, 600), (1, 0, 1), (2, 0, 3)], ids=str)
 @pytest.mark.parametrize("masked", [False, True])
 def test_batches_without_rows(backend, shape, masked):
