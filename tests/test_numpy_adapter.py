@@ -110,6 +110,25 @@ def test_rows_side_by_side_with_very_different_ones(length, dtype):
                 assert_agree(renyi.entropy_from_logits, moved, alpha)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("length", [1, 10, 40, 70_000])
+def test_certain_outcomes_and_rows_that_are_none(length, dtype):
+    """Probabilities of which the largest is 1, or 0, or one is negative, beside others."""
+    x = np.random.default_rng(6).random((6, length)).astype(dtype)
+    x[0], x[0, 0] = 0, 1
+    x[1] /= x[1].max()
+    x[2] = 0
+    x[3, -1] = -1
+    x[4], x[4, -1] = 0, 1e-3
+    for alpha in ORDERS:
+        value = renyi.entropy(x, alpha)
+        with renyi.agnostic_only():
+            want = renyi.entropy(x, alpha)
+        assert np.isnan(value[2:4]).all()
+        assert (value[[0, 4]] == 0).all()
+        np.testing.assert_allclose(value, want, rtol=24 * np.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 1.1, 2.0, math.inf])
 def test_layouts(alpha):
     base = rows(64, "logits", "float64")[:60].reshape(5, 12, 64)
