@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 import tracemalloc
@@ -13,7 +14,7 @@ from renyi_adapters import numpy as adapter
 
 import renyi_core as renyi
 from renyi_core._kernels.measures import ENTROPY
-from renyi_core._kernels.state import Order, merge
+from renyi_core._kernels.state import Order, finish, merge
 
 BACKENDS = ("numpy",)
 pytestmark = pytest.mark.usefixtures("backend")
@@ -238,25 +239,48 @@ def test_gradient_of_a_part(alpha, in_place):
     assert (error <= 32 * np.finfo(x.dtype).eps * np.linalg.norm(want, axis=-1)).all()
 
 
-@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("door", sorted(DOORS))
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9, 1.0, 1.7, 2.0])
-def test_gradient_of_a_part_of_long_rows(alpha, door, scaled):
-    """Rows longer than a piece, which are merged from pieces, one of them nearly uniform."""
+def test_gradient_of_a_part_of_long_rows(alpha, door, dtype):
+    """Rows longer than a piece and than a buffer, one of them nearly uniform."""
     rng = np.random.default_rng(1)
-    x = rng.normal(size=(3, 19_000)) * 3
-    x[2] *= 1e-6
-    x = np.exp(x) if door == "probs" else x
+    x = rng.normal(size=(2, 140_000)) * 3
+    x[1] *= 1e-6
+    x = (np.exp(x) if door == "probs" else x).astype(dtype)
     order = Order(alpha, alpha - 1.0)
     kwargs = {"door": door, "axis": (-1,), "xp": numpy_namespace}
-    parts = [np.array(x[:, :10_000]), np.array(x[:, 10_000:])]
+    parts = [np.array(x[:, :70_000]), np.array(x[:, 70_000:])]
     one, other = (adapter.entropy_partial_state(part, order, full=True, **kwargs) for part in parts)
     state = merge(one, other, order, door=door, xp=numpy_namespace)
-    scale = rng.normal(size=(3, 1)) if scaled else None
-    got = [adapter.entropy_gradient_of_state(part, state, scale, order, measure=ENTROPY, **kwargs) for part in parts]
-    want = (scale if scaled else 1.0) * renyi.grad(DOORS[door])(x, alpha)
-    error = np.linalg.norm(np.concatenate(got, axis=-1) - want, axis=-1)
-    assert (error <= 32 * np.finfo(x.dtype).eps * np.linalg.norm(want, axis=-1)).all()
+    want = renyi.grad(DOORS[door])(x, alpha)
+    for scale in (None, np.asarray([[-2.0], [0.5]], dtype)):
+        got = [
+            adapter.entropy_gradient_of_state(part, state, scale, order, measure=ENTROPY, **kwargs) for part in parts
+        ]
+        assert got[0].dtype == x.dtype
+        scaled = want if scale is None else scale * want
+        error = np.linalg.norm(np.concatenate(got, axis=-1) - scaled, axis=-1)
+        assert (error <= 32 * np.finfo(dtype).eps * np.linalg.norm(scaled, axis=-1)).all()
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("door", sorted(DOORS))
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9, 1.0, 1.7, 2.0, math.inf])
+def test_parts_without_weight(alpha, door, full):
+    """They change nothing beside another; a part that is no distribution makes the whole NaN."""
+    x = rows(80, door, "float64")[:4]
+    nothing = -np.inf if door == "logits" else 0.0
+    x[0, :40], x[1, 40:], x[2], x[3, 5] = nothing, nothing, nothing, np.nan if door == "logits" else -1.0
+    order = Order(alpha, alpha - 1.0)
+    kwargs = {"door": door, "axis": (-1,), "xp": numpy_namespace}
+    for cut in (40, 20):
+        parts = [np.array(x[:, start : start + cut]) for start in range(0, 80, cut)]
+        states = [adapter.entropy_partial_state(part, order, full=full, **kwargs) for part in parts]
+        state = functools.reduce(lambda a, b: merge(a, b, order, door=door, xp=numpy_namespace), states)
+        got = finish(state, order, xp=numpy_namespace).h[:, 0]
+        assert np.isnan(got[2:]).all()
+        np.testing.assert_allclose(got[:2], DOORS[door](x[:2], alpha), rtol=1e-14)
 
 
 @pytest.mark.parametrize("masked", [False, True])
