@@ -23,6 +23,10 @@ def test_scores_are_the_committed_ones():
     for row in results:
         assert row["file"] in mutation.TESTS
         assert int(row["killed"]) + int(row["survived"]) == int(row["tried"]) <= int(row["mutants"])
+    killed, tried = (sum(int(row[name]) for row in results) for name in ("killed", "tried"))
+    assert f" {killed} of {tried} killed." in text
+    gaps = len(re.findall(r"Killed\s+since", text))
+    assert f" {gaps} were gaps," in text
     survivors = re.findall(r"^- `(\w+)`, ", text, flags=re.MULTILINE)
     assert {name: survivors.count(name) for name in set(survivors)} == {
         row["file"]: int(row["survived"]) for row in results if row["survived"] != "0"
