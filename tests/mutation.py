@@ -43,7 +43,10 @@ TESTS = {
     "_numpy_engine": (["test_numpy_adapter.py", "test_accuracy.py"], ENGINE),
     "_numpy_exact": (["test_numpy_adapter.py", "test_accuracy.py", "test_properties.py"], ENGINE),
     "_numpy_tall": (["test_numpy_adapter.py", "test_accuracy.py"], ENGINE),
-    "_numpy_pairs": (["test_divergence.py", "test_numpy_adapter.py"], "(divergence and not agnostic) or without_rows"),
+    "_numpy_pairs": (
+        ["test_divergence.py", "test_numpy_adapter.py"],
+        "(divergence and not agnostic) or pairs or without_rows",
+    ),
     "_numpy_states": (["test_numpy_adapter.py"], "part or piece or state"),
     "_numpy_choice": (["test_choice_search.py", "test_choice.py"], "many_rows or shapes or masks"),
 }

@@ -235,11 +235,12 @@ def test_laws(backend, scores, others, weights, alpha):
 def test_many_rows(backend, alpha, axis):
     """More than NumPy's search takes at a time: the same as all at once."""
     only_numpy(backend)
-    values = np.moveaxis(np.random.default_rng(9).normal(size=(50, 101, 4)), -1, axis)
-    got = argmax(backend.asarray(values), alpha, 0.7, axis=axis)
-    with renyi.agnostic_only():
-        want = argmax(backend.asarray(values), alpha, 0.7, axis=axis)
-    np.testing.assert_allclose(got, want, rtol=0, atol=1e-15)
+    values = np.moveaxis(np.random.default_rng(9).normal(size=(50, 11, 40)), -1, axis)
+    for temperature in (0.7, np.asarray([0.7, 0.5])[:, None, None]):
+        got = argmax(backend.asarray(values), alpha, temperature, axis=axis)
+        with renyi.agnostic_only():
+            want = argmax(backend.asarray(values), alpha, temperature, axis=axis)
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-15)
 
 
 def test_memory_of_many_rows(backend):

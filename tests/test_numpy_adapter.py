@@ -36,13 +36,14 @@ def rows(length, door, dtype, seed=0, scale=3.0):
     return (logits if door == "logits" else np.exp(logits)).astype(dtype)
 
 
-def assert_agree(f, x, alpha, **options):
+def assert_agree(f, x, alpha, cotangent=None, **options):
     eps, tiny = np.finfo(x.dtype).eps, np.finfo(x.dtype).tiny
-    value, gradient = renyi.value_and_grad(f)(x, alpha, **options)
+    both = renyi.value_and_grad(f)
+    value, gradient = both(x, alpha, cotangent=cotangent, **options)
     alone = f(x, alpha, **options)
     along = renyi.grad(f, "alpha")(x, alpha, **options)
     with renyi.agnostic_only():
-        want, want_gradient = renyi.value_and_grad(f)(x, alpha, **options)
+        want, want_gradient = both(x, alpha, cotangent=cotangent, **options)
         want_along = renyi.grad(f, "alpha")(x, alpha, **options)
     np.testing.assert_allclose(value, want, rtol=24 * eps, atol=tiny)
     np.testing.assert_allclose(alone, want, rtol=24 * eps, atol=tiny)
@@ -83,8 +84,9 @@ def test_nearly_flat_rows_beside_others(length, dtype, spread):
     count = max(4, 40_000 // length)
     flat = rng.normal(size=(1, length)) * spread + rng.uniform(0, 1, size=(count, 1))
     x = np.stack([flat, rng.normal(size=flat.shape)], axis=1).reshape(-1, length).astype(dtype)
+    cotangent = rng.normal(size=len(x)).astype(dtype)
     for alpha in (0.5, 1.0, 1.7, 2.0):
-        assert_agree(renyi.entropy_from_logits, x, alpha)
+        assert_agree(renyi.entropy_from_logits, x, alpha, cotangent=cotangent)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -264,6 +266,19 @@ def test_gradient_of_a_part_of_long_rows(alpha, door, dtype):
         assert (error <= 32 * np.finfo(dtype).eps * np.linalg.norm(scaled, axis=-1)).all()
 
 
+@pytest.mark.parametrize("alpha", [0.5, 0.9, 1.7])
+def test_gradient_of_a_part_along_another_axis(alpha):
+    x = np.random.default_rng(2).normal(size=(3, 40, 50)) * 3
+    order = Order(alpha, alpha - 1.0)
+    kwargs = {"door": "logits", "axis": (-2,), "xp": numpy_namespace}
+    parts = [x[:, :15], x[:, 15:]]
+    one, other = (adapter.entropy_partial_state(part, order, full=True, **kwargs) for part in parts)
+    state = merge(one, other, order, door="logits", xp=numpy_namespace)
+    got = [adapter.entropy_gradient_of_state(part, state, None, order, measure=ENTROPY, **kwargs) for part in parts]
+    want = renyi.grad(renyi.entropy_from_logits)(x, alpha, axis=1)
+    np.testing.assert_allclose(np.concatenate(got, axis=1), want, rtol=1e-11, atol=1e-15)
+
+
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("door", sorted(DOORS))
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9, 1.0, 1.7, 2.0, math.inf])
@@ -290,12 +305,14 @@ def test_pairs_of_more_rows_than_a_block(dtype, masked):
     rng = np.random.default_rng(5)
     shape = (3, 50, 300)
     x, y = rng.normal(size=(2, *shape)).astype(dtype)
+    cotangent = rng.normal(size=shape[:-1]).astype(dtype)
     options = {"where": rng.random(shape) < 0.8 if masked else None, "base": 2.0}
     f = renyi.divergence_from_logits
     for alpha in (0.5, 2.0, rng.uniform(0.2, 3, size=shape[:-1])):
 
         def results(alpha=alpha):
-            both = (renyi.value_and_grad(f, wrt)(x, y, alpha, **options) for wrt in (0, 1, "alpha"))
+            both = [renyi.value_and_grad(f, wrt)(x, y, alpha, **options) for wrt in (0, 1, "alpha")]
+            both += [renyi.value_and_grad(f, wrt)(x, y, alpha, cotangent=cotangent, **options) for wrt in (0, 1)]
             return [f(x, y, alpha, **options), *(part for parts in both for part in parts)]
 
         got = results()
