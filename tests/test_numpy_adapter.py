@@ -303,7 +303,7 @@ def test_parts_without_weight(alpha, door, full):
 def test_pairs_of_more_rows_than_a_block(dtype, masked):
     """To the last bit: the kernels are the same, and so are the rows."""
     rng = np.random.default_rng(5)
-    shape = (3, 50, 300)
+    shape = (2, 20, 300)
     x, y = rng.normal(size=(2, *shape)).astype(dtype)
     cotangent = rng.normal(size=shape[:-1]).astype(dtype)
     options = {"where": rng.random(shape) < 0.8 if masked else None, "base": 2.0}
