@@ -170,7 +170,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(python="3.11", default=False)
 def mutation(session: nox.Session) -> None:
-    """Change the kernels in one place at a time and see whether a test fails: ``nox -s mutation -- [kernel ...]``."""
+    """Change the code in one place at a time and see whether a test fails: ``nox -s mutation -- [file ...]``."""
     session.install(".[test]", "mutmut==3.8.1")
     session.run("python", "tests/mutation.py", f"--work={session.create_tmp()}", *session.posargs)
 

@@ -192,3 +192,18 @@ def test_half_precision_is_rounded_once(backend, dtype):
             # a rounding, and no more: 3000 terms summed in half precision would be off by hundreds of eps
             assert oracle.error(to_numpy(value)[k], exact.entropy, eps) <= 0.51
             assert oracle.error(to_numpy(gradient)[k], exact.gradient, eps) <= 1
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_results_have_the_dtype_of_the_input(backend, dtype):
+    if dtype not in backend.dtypes and backend.library not in {"numpy", "torch", "jax"}:
+        pytest.skip(f"no {dtype} on {backend}")
+    if dtype == "float64" and dtype not in backend.dtypes:
+        pytest.skip(f"no {dtype} on {backend}")
+    x = backend.asarray(np.asarray([0.1, 0.5, 0.75]), dtype)
+    for measure, doors in MEASURES.items():
+        for f in doors:
+            results = [*renyi.value_and_grad(f)(x, 1.5), *renyi.value_and_grad(f, "alpha")(x, 1.5)]
+            if f.__name__.endswith("logits"):
+                results.append(renyi.hvp(f)(x, 1.5, vector=x))
+            assert all(result.dtype == x.dtype for result in results), measure

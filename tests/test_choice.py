@@ -187,6 +187,25 @@ def test_extremes_of_range(backend):
             assert p.sum() == pytest.approx(1, abs=1e-14)
             assert p.argmax() == 0
             assert np.isfinite(backend.numpy(largest(tiny, alpha, temperature)))
+    orders = np.asarray([[info.tiny / 64], [info.tiny], [1e-9]])
+    for scores in (huge, tiny):
+        together = backend.numpy(argmax(scores, backend.asarray(orders)))
+        alone = [backend.numpy(argmax(scores, float(alpha))) for alpha in orders.ravel()]
+        # exponentials of −700
+        np.testing.assert_allclose(together[:, 0], alone, rtol=2000 * info.eps)
+
+
+@pytest.mark.parametrize(("alpha", "gap"), [(0.5, 6.1311), (1.5, 2.6236), (2.0, 1.9355)])
+def test_beyond_the_series_of_the_derivative_by_alpha(backend, alpha, gap):
+    """(α − 1)(log p + H) is 2 at the second outcome, where a series for up to 1 loses hundreds of units."""
+    not_compiled(backend)
+    scores = np.asarray([0.0, -gap])
+    exact = oracle.exact(scores, alpha, 1.0)
+    x, orders, first = (backend.asarray(np.asarray(values)) for values in (scores, alpha, [1.0, 0.0]))
+    got = backend.numpy(renyi.grad(largest, "alpha")(x, alpha))
+    assert got == pytest.approx(float(exact.alpha), rel=1e-14, abs=0)
+    got = backend.numpy(renyi.grad(argmax, "alpha")(x, orders, cotangent=first))
+    assert got == pytest.approx(float(exact.p_alpha[0]), rel=1e-14, abs=0)
 
 
 def test_automatic_differentiation(backend):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 
 import hypothesis
 import numpy as np
@@ -90,14 +91,27 @@ def test_the_best_of_many_local_maxima(backend, n, alpha):
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-10)
 
 
+def ranked(seed, rows, n=100):
+    rng = np.random.default_rng(seed)
+    return -np.log(np.arange(1, n + 1)) * rng.uniform(0.8, 1.3, size=(rows, 1)) * (1 + 0.1 * rng.normal(size=(rows, n)))
+
+
 @pytest.mark.parametrize("alpha", [20.0, 1000.0])
 def test_hundreds_of_local_maxima(backend, alpha):
     only_numpy(backend)
-    n, rng = 100, np.random.default_rng(1)
-    scores = -np.log(np.arange(1, n + 1)) * rng.uniform(0.8, 1.3, size=(40, 1)) * (1 + 0.1 * rng.normal(size=(40, n)))
+    scores = ranked(1, 40)
     got = backend.numpy(largest(backend.asarray(scores), alpha))
     for row, worth in zip(scores, got, strict=True):
         assert _scanned(row, alpha, refined=False) <= worth + 1e-12
+
+
+def test_maxima_that_other_bounds_miss(backend):
+    """The cell that has them is dropped for another of a bound that is a little too large, or its own too small."""
+    only_numpy(backend)
+    scores = ranked(7, 200)
+    for alpha, k in ((8.0, 119), (20.0, 70), (100.0, 70)):
+        got = float(backend.numpy(largest(backend.asarray(scores[k]), alpha)))
+        assert _scanned(scores[k], alpha) == pytest.approx(got, abs=1e-10)
 
 
 def _scanned(scores, alpha, *, refined=True):
@@ -157,6 +171,19 @@ def test_limits(backend):
     np.testing.assert_allclose(backend.numpy(argmax(x, math.inf, 0.4)), flat, rtol=1e-15)
 
 
+@pytest.mark.parametrize(("dtype", "alpha"), [("float64", 1e-30), ("float32", 1e-10)])
+def test_tails_of_orders_near_0(backend, dtype, alpha):
+    """p is α T/(n γ) there; v is log n, where the search ends, to rounding."""
+    not_compiled(backend)
+    values = np.random.default_rng(1).normal(size=(30, 5)).astype(dtype)
+    gaps = values.max(-1, keepdims=True) - values
+    below = gaps > 0
+    x = backend.asarray(values, dtype)
+    for order in (alpha, backend.asarray(np.full(30, alpha), dtype)):
+        p = backend.numpy(argmax(x, order, 0.4))
+        np.testing.assert_allclose(p[below], alpha * 0.4 / 5 / gaps[below], rtol=1000 * np.finfo(dtype).eps)
+
+
 def test_ties_and_single_outcomes(backend):
     not_compiled(backend)
     ties = backend.asarray(np.asarray([[2.0, 2.0, 2.0, -9.0], [1.0, 1.0, 1.0, 1.0]]))
@@ -203,11 +230,30 @@ def test_laws(backend, scores, others, weights, alpha):
         assert (np.diff(got[order]) >= -1e-15).all()
 
 
-def test_many_rows(backend):
+@pytest.mark.parametrize("axis", [-1, 1])
+@pytest.mark.parametrize("alpha", [1.5, np.asarray([1.5, 3.0] * 25)[:, None]], ids=["number", "array"])
+def test_many_rows(backend, alpha, axis):
     """More than NumPy's search takes at a time: the same as all at once."""
     only_numpy(backend)
-    values = np.random.default_rng(9).normal(size=(50, 101, 4))
-    got = argmax(backend.asarray(values), 1.5, 0.7)
+    values = np.moveaxis(np.random.default_rng(9).normal(size=(50, 11, 40)), -1, axis)
+    for temperature in (0.7, np.asarray([0.7, 0.5])[:, None, None]):
+        got = argmax(backend.asarray(values), alpha, temperature, axis=axis)
+        with renyi.agnostic_only():
+            want = argmax(backend.asarray(values), alpha, temperature, axis=axis)
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-15)
+
+
+def test_memory_of_many_rows(backend):
+    only_numpy(backend)
+    x = np.random.default_rng(9).normal(size=(2, 400, 64))
+
+    def peak():
+        tracemalloc.start()
+        argmax(x, 1.5, 0.7)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
     with renyi.agnostic_only():
-        want = argmax(backend.asarray(values), 1.5, 0.7)
-    np.testing.assert_allclose(got, want, rtol=0, atol=1e-15)
+        whole = peak()
+    assert peak() < whole / 2

@@ -21,17 +21,21 @@ def test_scores_are_the_committed_ones():
     assert shown == [tuple(row.values()) for row in results]
     assert results
     for row in results:
-        assert row["kernel"] in mutation.TESTS
+        assert row["file"] in mutation.TESTS
         assert int(row["killed"]) + int(row["survived"]) == int(row["tried"]) <= int(row["mutants"])
+    killed, tried = (sum(int(row[name]) for row in results) for name in ("killed", "tried"))
+    assert f" {killed} of {tried} killed." in text
+    gaps = len(re.findall(r"Killed\s+since", text))
+    assert f" {gaps} were gaps," in text
     survivors = re.findall(r"^- `(\w+)`, ", text, flags=re.MULTILINE)
     assert {name: survivors.count(name) for name in set(survivors)} == {
-        row["kernel"]: int(row["survived"]) for row in results if row["survived"] != "0"
+        row["file"]: int(row["survived"]) for row in results if row["survived"] != "0"
     }
 
 
-def test_each_kernel_has_its_tests():
-    for kernel, (files, _) in mutation.TESTS.items():
-        assert (ROOT / "renyi_core" / "_kernels" / f"{kernel}.py").exists()
+def test_each_file_has_its_tests():
+    for name, (files, _) in mutation.TESTS.items():
+        assert any((ROOT / folder / mutation.source(name)).exists() for folder in ("", "adapters"))
         assert all((ROOT / "tests" / name).exists() for name in files)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 import tracemalloc
@@ -13,7 +14,7 @@ from renyi_adapters import numpy as adapter
 
 import renyi_core as renyi
 from renyi_core._kernels.measures import ENTROPY
-from renyi_core._kernels.state import Order, merge
+from renyi_core._kernels.state import Order, finish, merge
 
 BACKENDS = ("numpy",)
 pytestmark = pytest.mark.usefixtures("backend")
@@ -35,13 +36,14 @@ def rows(length, door, dtype, seed=0, scale=3.0):
     return (logits if door == "logits" else np.exp(logits)).astype(dtype)
 
 
-def assert_agree(f, x, alpha, **options):
+def assert_agree(f, x, alpha, cotangent=None, **options):
     eps, tiny = np.finfo(x.dtype).eps, np.finfo(x.dtype).tiny
-    value, gradient = renyi.value_and_grad(f)(x, alpha, **options)
+    both = renyi.value_and_grad(f)
+    value, gradient = both(x, alpha, cotangent=cotangent, **options)
     alone = f(x, alpha, **options)
     along = renyi.grad(f, "alpha")(x, alpha, **options)
     with renyi.agnostic_only():
-        want, want_gradient = renyi.value_and_grad(f)(x, alpha, **options)
+        want, want_gradient = both(x, alpha, cotangent=cotangent, **options)
         want_along = renyi.grad(f, "alpha")(x, alpha, **options)
     np.testing.assert_allclose(value, want, rtol=24 * eps, atol=tiny)
     np.testing.assert_allclose(alone, want, rtol=24 * eps, atol=tiny)
@@ -82,8 +84,9 @@ def test_nearly_flat_rows_beside_others(length, dtype, spread):
     count = max(4, 40_000 // length)
     flat = rng.normal(size=(1, length)) * spread + rng.uniform(0, 1, size=(count, 1))
     x = np.stack([flat, rng.normal(size=flat.shape)], axis=1).reshape(-1, length).astype(dtype)
+    cotangent = rng.normal(size=len(x)).astype(dtype)
     for alpha in (0.5, 1.0, 1.7, 2.0):
-        assert_agree(renyi.entropy_from_logits, x, alpha)
+        assert_agree(renyi.entropy_from_logits, x, alpha, cotangent=cotangent)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -110,6 +113,25 @@ def test_rows_side_by_side_with_very_different_ones(length, dtype):
                 assert_agree(renyi.entropy_from_logits, moved, alpha)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("length", [1, 10, 40, 70_000])
+def test_certain_outcomes_and_rows_that_are_none(length, dtype):
+    """Probabilities of which the largest is 1, or 0, or one is negative, beside others."""
+    x = np.random.default_rng(6).random((6, length)).astype(dtype)
+    x[0], x[0, 0] = 0, 1
+    x[1] /= x[1].max()
+    x[2] = 0
+    x[3, -1] = -1
+    x[4], x[4, -1] = 0, 1e-3
+    for alpha in ORDERS:
+        value = renyi.entropy(x, alpha)
+        with renyi.agnostic_only():
+            want = renyi.entropy(x, alpha)
+        assert np.isnan(value[2:4]).all()
+        assert (value[[0, 4]] == 0).all()
+        np.testing.assert_allclose(value, want, rtol=24 * np.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 1.1, 2.0, math.inf])
 def test_layouts(alpha):
     base = rows(64, "logits", "float64")[:60].reshape(5, 12, 64)
@@ -131,6 +153,14 @@ def test_layouts(alpha):
                 want = f(x, alpha, axis=axis, where=where)
             np.testing.assert_allclose(got[0], want[0], rtol=1e-14, err_msg=name)
             np.testing.assert_allclose(got[1], want[1], rtol=1e-11, atol=1e-15, err_msg=name)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.9, 2.0])
+def test_batches_of_several_axes(alpha):
+    """More rows than a block takes along each of two axes; masked, so that they are not one table."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(2, 60, 3, 400))
+    assert_agree(renyi.entropy_from_logits, x, alpha, where=rng.random(x.shape) < 0.8)
 
 
 def test_orders_for_each_row_and_more_orders_than_rows():
@@ -209,6 +239,88 @@ def test_gradient_of_a_part(alpha, in_place):
     want = scale * renyi.grad(renyi.entropy_from_logits)(x, alpha)
     error = np.linalg.norm(np.concatenate(got, axis=-1) - want, axis=-1)
     assert (error <= 32 * np.finfo(x.dtype).eps * np.linalg.norm(want, axis=-1)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("door", sorted(DOORS))
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9, 1.0, 1.7, 2.0])
+def test_gradient_of_a_part_of_long_rows(alpha, door, dtype):
+    """Rows longer than a piece and than a buffer, one of them nearly uniform."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(2, 140_000)) * 3
+    x[1] *= 1e-6
+    x = (np.exp(x) if door == "probs" else x).astype(dtype)
+    order = Order(alpha, alpha - 1.0)
+    kwargs = {"door": door, "axis": (-1,), "xp": numpy_namespace}
+    parts = [np.array(x[:, :70_000]), np.array(x[:, 70_000:])]
+    one, other = (adapter.entropy_partial_state(part, order, full=True, **kwargs) for part in parts)
+    state = merge(one, other, order, door=door, xp=numpy_namespace)
+    want = renyi.grad(DOORS[door])(x, alpha)
+    for scale in (None, np.asarray([[-2.0], [0.5]], dtype)):
+        got = [
+            adapter.entropy_gradient_of_state(part, state, scale, order, measure=ENTROPY, **kwargs) for part in parts
+        ]
+        assert got[0].dtype == x.dtype
+        scaled = want if scale is None else scale * want
+        error = np.linalg.norm(np.concatenate(got, axis=-1) - scaled, axis=-1)
+        assert (error <= 32 * np.finfo(dtype).eps * np.linalg.norm(scaled, axis=-1)).all()
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.9, 1.7])
+def test_gradient_of_a_part_along_another_axis(alpha):
+    x = np.random.default_rng(2).normal(size=(3, 40, 50)) * 3
+    order = Order(alpha, alpha - 1.0)
+    kwargs = {"door": "logits", "axis": (-2,), "xp": numpy_namespace}
+    parts = [x[:, :15], x[:, 15:]]
+    one, other = (adapter.entropy_partial_state(part, order, full=True, **kwargs) for part in parts)
+    state = merge(one, other, order, door="logits", xp=numpy_namespace)
+    got = [adapter.entropy_gradient_of_state(part, state, None, order, measure=ENTROPY, **kwargs) for part in parts]
+    want = renyi.grad(renyi.entropy_from_logits)(x, alpha, axis=1)
+    np.testing.assert_allclose(np.concatenate(got, axis=1), want, rtol=1e-11, atol=1e-15)
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("door", sorted(DOORS))
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9, 1.0, 1.7, 2.0, math.inf])
+def test_parts_without_weight(alpha, door, full):
+    """They change nothing beside another; a part that is no distribution makes the whole NaN."""
+    x = rows(80, door, "float64")[:4]
+    nothing = -np.inf if door == "logits" else 0.0
+    x[0, :40], x[1, 40:], x[2], x[3, 5] = nothing, nothing, nothing, np.nan if door == "logits" else -1.0
+    order = Order(alpha, alpha - 1.0)
+    kwargs = {"door": door, "axis": (-1,), "xp": numpy_namespace}
+    for cut in (40, 20):
+        parts = [np.array(x[:, start : start + cut]) for start in range(0, 80, cut)]
+        states = [adapter.entropy_partial_state(part, order, full=full, **kwargs) for part in parts]
+        state = functools.reduce(lambda a, b: merge(a, b, order, door=door, xp=numpy_namespace), states)
+        got = finish(state, order, xp=numpy_namespace).h[:, 0]
+        assert np.isnan(got[2:]).all()
+        np.testing.assert_allclose(got[:2], DOORS[door](x[:2], alpha), rtol=1e-14)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_pairs_of_more_rows_than_a_block(dtype, masked):
+    """To the last bit: the kernels are the same, and so are the rows."""
+    rng = np.random.default_rng(5)
+    shape = (2, 20, 300)
+    x, y = rng.normal(size=(2, *shape)).astype(dtype)
+    cotangent = rng.normal(size=shape[:-1]).astype(dtype)
+    options = {"where": rng.random(shape) < 0.8 if masked else None, "base": 2.0}
+    f = renyi.divergence_from_logits
+    for alpha in (0.5, 2.0, rng.uniform(0.2, 3, size=shape[:-1])):
+
+        def results(alpha=alpha):
+            both = [renyi.value_and_grad(f, wrt)(x, y, alpha, **options) for wrt in (0, 1, "alpha")]
+            both += [renyi.value_and_grad(f, wrt)(x, y, alpha, cotangent=cotangent, **options) for wrt in (0, 1)]
+            return [f(x, y, alpha, **options), *(part for parts in both for part in parts)]
+
+        got = results()
+        with renyi.agnostic_only():
+            want = results()
+        for one, other in zip(got, want, strict=True):
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (0, 600), (1, 0, 1), (2, 0, 3)], ids=str)

@@ -67,7 +67,7 @@ class Walk:
             self._x = self._x.reshape(-1, self.n)
             if isinstance(self.scale, np.ndarray):
                 self.scale = self.scale.reshape(-1)
-        self.lead: tuple[int, ...] = self._x.shape[: self._x.ndim - (1 if self.flat else len(axis))]
+        self.lead: tuple[int, ...] = self._x.shape[: self._x.ndim - len(axis)]
 
     def moved(self, x: Array) -> Array:
         """Return x with the reduced axes last."""

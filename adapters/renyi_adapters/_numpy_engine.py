@@ -210,7 +210,7 @@ class WideEngine(Engine):
         self._top = x.argmax(axis=-1)
         peak = x[self._index[: len(x)], self._top]
         if self.door == "probs":
-            peak = np.where((np.minimum.reduce(x, axis=-1) < 0) | (peak == 0), math.nan, peak)
+            peak = np.where(np.minimum.reduce(x, axis=-1) < 0, math.nan, peak)
         self._masked = False
         self._shift, above = self.common_shift(peak) if common else (None, None)
         if self._shift is None:

@@ -105,9 +105,7 @@ def _rows(scores: Array, order: Order, temperature: Any, where: Array | None, ax
     half = peak / 2 - xp.where(live, x, peak) / 2
     near = half / unit < cap / 2 * low
     gaps = xp.where(near, xp.where(near, half, 0.0) / (temperature * 0.5), cap)
-    # as many rows as there are with every temperature
-    live = live & (gaps >= 0)
-    span = (xp.log(count) + 0 * xp.max(gaps, axis=axis, keepdims=True)) * _at_most_one(1 / order.alpha, xp)
+    span = xp.log(count) * _at_most_one(1 / order.alpha, xp)
     return Rows(Curve(gaps, live, order, span, axis, xp), live & (gaps == 0), peak, temperature, sound)
 
 

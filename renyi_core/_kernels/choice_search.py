@@ -82,7 +82,7 @@ def _at(curve: Curve, v: Array) -> Points:
 
 
 def _bounds(left: Points, right: Points, order: Order, xp: Any) -> Array:
-    """Return what f is not above between two points; for α <= 1, whether the maximum is there.
+    """Return what f is not above between two points, as :func:`_ranked`.
 
     With c0 >= c >= c1, df/dh is between c1 α/(1 − t c1 h) − 1 and the same of c0. Integrated from either end these
     bound f by convex functions of h of monotone difference: the bound is at an end, or where the two meet.
@@ -105,15 +105,20 @@ def _bounds(left: Points, right: Points, order: Order, xp: Any) -> Array:
     bound = xp.where(left.f > right.f, left.f, right.f)
     for side, inner in ((left.f + rise, some), (right.f + fall, sparse)):
         bound = xp.where(inner & (side > bound), side, bound)
-    crosses = (left.v <= left.m) & (right.v >= right.m)
-    # where f is flat to rounding, the cells that have a maximum between their ends go first
-    return xp.where(sparse, _preferred(bound, crosses, xp), xp.where(crosses, 1.0, 0 * bound))
+    return _ranked(bound, left, right, order, xp)
 
 
-def _preferred(f: Array, crosses: Array, xp: Any) -> Array:
-    """Return f, larger by its rounding where the cell has a maximum between its ends."""
+def _ranked(f: Array, left: Points, right: Points, order: Order, xp: Any) -> Array:
+    """Return f, larger by its rounding where the cell has a maximum between its ends.
+
+    For α <= 1 it is the last cell that begins before the maximum; where M is at the end of the span, rounding may keep
+    v < M even there.
+    """
+    begins = left.v <= left.m
+    crosses = begins & (right.v >= right.m)
     slack = 16 * float(xp.finfo(f.dtype).eps) * (1 + xp.abs(f))
-    return f + xp.where(crosses, slack, 0.0)
+    sparse = order.t + 0 * f > 0
+    return xp.where(sparse, f + xp.where(crosses, slack, 0.0), xp.where(begins, left.v, -1.0))
 
 
 def _best(cells: tuple[Points, Points], count: int, curve: Curve) -> tuple[Points, Points]:
@@ -168,8 +173,7 @@ def search_choice(curve: Curve, *, repeat: Callable[..., Any] = repeat) -> Array
     left, right = _best(cells, FINALISTS, curve)
     low, high = repeat(COMPARISONS, halve, (left.v, right.v))
     middle = _at(curve, (low + high) / 2)
-    crosses = (left.v <= left.m) & (right.v >= right.m)
-    first = xp.argmax(_preferred(middle.f, crosses, xp), axis=0, keepdims=True)
+    first = xp.argmax(_ranked(middle.f, left, right, order, xp), axis=0, keepdims=True)
     ends = tuple(xp.take_along_axis(end, first, axis=0) for end in (low, high))
     low, high = repeat(max(0, digits - HALVINGS - COMPARISONS - 6), halve, ends)
     return ((low + high) / 2)[0, ...]
