@@ -98,9 +98,9 @@ def test_entropies(backend, seed, door, n, kind, alpha, dtype, agnostic):
     f = renyi.entropy if door == "probs" else renyi.entropy_from_logits
     value, (gradient, slope) = everything(backend, f, [row], alpha, (0, "alpha"), agnostic)
     exact, span = oracle.exact(row, alpha, door), spans(door, row)
-    if exact.entropy.high[0] == 0:
-        # below what 80 digits tell from 0
-        assert 0 <= value < 1e-40
+    if exact.entropy.high[0] < max(1e-40, float(np.finfo(dtype).tiny) / eps):
+        # below what 80 digits tell from 0, or a result of subnormal numbers
+        assert 0 <= value <= 2 * exact.entropy.high[0] + 1e-40
         return
     # z − max z is rounded
     assert oracle.error(value, exact.entropy, eps) <= 16 + span / 2
@@ -128,7 +128,7 @@ def test_pairs(backend, seed, door, n, kinds, alpha, dtype, agnostic, measure):
     if exact.value > largest:
         assert value > largest / 2
         return
-    bound = 64 + 6 * spans(door, x, y) + 2 * min(alpha, 1e5)
+    bound = 64 + 6 * spans(door, x, y) + 16 * min(alpha, 1e5)
     bound *= getattr(exact, "factor", 1.0)
     assert off(value, exact.value, eps, largest) <= bound
     if math.isinf(alpha):
@@ -157,7 +157,9 @@ def test_joints(backend, seed, n, kinds, alpha, dtype, name):
         bound += 4 * span * steep
     # of a channel without noise and equal inputs the derivatives vanish, and are right next to the information
     own = 0 if name == "conditional" else float(exact.value)
-    assert off(slope, exact.alpha_gradient, eps, largest, floor + own / (1 + min(alpha, 1e5)) ** 2) <= bound
+    # the square of a rounding, where columns are nearly uniform on a part of their outcomes
+    of_slope = own / (1 + min(alpha, 1e5)) ** 2 + 64 * eps * float(exact.value) ** 2
+    assert off(slope, exact.alpha_gradient, eps, largest, floor + of_slope) <= bound
     if 0 < alpha < math.inf:
         # the oracle's steps are no steps next to entries of less
         want = [g if w > 0 else None for g, w in zip(exact.gradient, joint.ravel(), strict=True)]

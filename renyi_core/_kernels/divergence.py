@@ -74,12 +74,11 @@ def _finite_order(pair: Pair, order: Order, largest: Array, axis: Axis, xp: Any)
     alpha, t = order.alpha, order.t
     t_or_one = nonzero(order, xp=xp)
     limit, largest = exponent_limit(pair.r, xp), xp.where(largest > 0, largest, 0.0)
-    # exp(r) = p/q, unless q is too small to be a number
-    steep = pair.live & (pair.r > limit)
-    counted = xp.min(xp.where(steep, pair.q, 1.0), axis=axis, keepdims=True) > float(
-        xp.finfo(pair.q.dtype).smallest_normal
-    )
-    safe = (largest * alpha < limit) & ((largest < limit) | counted)
+    # of an outcome that Q hardly has, from p and t r alone
+    steepest = max(1.0, alpha) if order.static else xp.where(alpha > 1, alpha, 1.0)
+    steep = pair.live & (pair.r * steepest > limit)
+    least = xp.min(xp.where(steep, pair.p, 1.0), axis=axis, keepdims=True)
+    safe = (largest * t < limit) & ((t <= 0) | (least > float(xp.finfo(pair.p.dtype).smallest_normal)))
     excess = pair.q * power_excess(xp.where(pair.live & safe & ~steep, pair.r, 0.0), order, xp=xp)
     excess = xp.where(steep, _steep_excess(pair, steep & safe, order, xp), excess)
     mean = total(xp.where(pair.live, excess, 0.0), axis, xp) + pair.unused
@@ -92,14 +91,13 @@ def _finite_order(pair: Pair, order: Order, largest: Array, axis: Axis, xp: Any)
 
 
 def _steep_excess(pair: Pair, steep: Array, order: Order, xp: Any) -> Array:
-    """Return q K(r) = (q expm1(α r) − α (p − q))/t, for α r without overflow; near α = 1 from p r φ(t r)."""
+    """Return q K(r) = p (exp(t r) − α)/t + q, for t r without overflow; near α = 1 that is p (r φ(t r) − 1) + q."""
     r = xp.where(steep, pair.r, 0.0)
     u = order.t * r
     gentle = xp.abs(u) <= 1
-    near = pair.p * r * expm1_ratio(xp.where(gentle, u, 0.0), eps=float(xp.finfo(r.dtype).eps), xp=xp)
-    gap = pair.p - pair.q
-    far = (pair.q * xp.expm1(xp.where(gentle, 0.0, order.alpha * r)) - order.alpha * gap) / nonzero(order, xp=xp)
-    return xp.where(gentle, near - gap, far)
+    near = r * expm1_ratio(xp.where(gentle, u, 0.0), eps=float(xp.finfo(r.dtype).eps), xp=xp) - 1
+    far = (xp.exp(xp.where(gentle, 0.0, u)) - order.alpha) / nonzero(order, xp=xp)
+    return pair.p * xp.where(gentle, near, far) + pair.q
 
 
 def _apart(pair: Pair, order: Order, axis: Axis, xp: Any) -> Array:
