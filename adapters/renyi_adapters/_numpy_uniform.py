@@ -141,7 +141,10 @@ def _tilted(block: _Block, theta: float) -> _Tilted:
     else:
         q = _live(np.exp(theta * block.d), block)
         q /= _sum(q)
-    return _Tilted(q, _live(block.d - _sum(q * block.d), block))
+    # of z, not of d, in which small logits are rounded beside a large one; a rounded mean is the same for all of a row
+    z = block.z if block.live is None else np.where(block.live, block.z, 0)
+    v = _live(z - _sum(q * z), block)
+    return _Tilted(q, _live(v - _sum(q * v), block))
 
 
 def _far(block: _Block, order: Order, *, forward: bool) -> tuple[Array, Array]:
@@ -284,6 +287,8 @@ def of_uniform(
                     value[lost], part[lost] = general.divergence_and_gradient(*pair, order, wrt=1, scale=own, **kwargs)
                 else:
                     value[lost] = general.divergence(*pair, order, **kwargs)
+            if with_gradient and mask is not None:
+                part = np.where(mask, part, 0)
             values[index] = value.reshape(np.shape(values[index]))
             if with_gradient:
                 target[index] = part.reshape(target[index].shape)
