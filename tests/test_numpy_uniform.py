@@ -89,8 +89,8 @@ def test_rows_of_all_kinds(backend, dtype, forward):
         for alpha in ORDERS[:: 1 if backend.library == "numpy" else 3]:
             found = errors(backend, row, alpha, forward=forward, dtype=dtype)
             span = float(np.ptp(row))
-            assert max(found[:2]) <= 32, (name, alpha, found)
-            # a logit is rounded, and so is α times it
+            # an entry far below the largest is rounded, and so is α times it
+            assert max(found[:2]) <= 24 + span / 2, (name, alpha, found)
             assert found[2] <= 48 + 2 * min(alpha, 1) * min(span, 5), (name, alpha, found)
 
 
