@@ -95,6 +95,40 @@ def test_rows_of_all_kinds(backend, dtype, forward):
 
 
 @pytest.mark.parametrize("forward", [True, False])
+@pytest.mark.parametrize("alpha", [0.05, 0.3])
+def test_one_outcome_out_of_reach_of_the_form_for_rows_near_the_uniform(backend, alpha, forward):
+    row = np.where(np.arange(60) == 7, -1000.0, np.random.default_rng(0).normal(size=60) * 1e-3)
+    found = errors(backend, row, alpha, forward=forward, dtype="float64")
+    # that of any pair: 4 for each nat
+    assert max(found[:2]) <= 4000
+    assert found[2] <= 16
+
+
+def test_gradients_of_outcomes_that_cancel(backend):
+    """Of a row that is nearly certain under p and under π, and of small logits beside a large one."""
+    rng = np.random.default_rng(0)
+    sure = np.where(np.arange(20) == 7, 640.0, 0.0)
+    assert errors(backend, sure, 0.9, forward=False, dtype="float64")[2] <= 64
+    beside = np.where(np.arange(200) == 7, 0.5, rng.normal(size=200) * 1e-3)
+    for dtype in ("float32", "float64"):
+        assert errors(backend, beside, 20.0, forward=False, dtype=dtype)[2] <= 12
+
+
+@pytest.mark.parametrize("forward", [True, False])
+def test_cotangents_scale_the_rows_of_the_gradient(backend, forward):
+    rng = np.random.default_rng(0)
+    rows, scale = rng.normal(size=(5, 9)), rng.normal(size=5)
+    rows[3, 3] = 1e4
+    x, u = backend.asarray(rows), backend.asarray(np.zeros((1, 9)))
+    both = renyi.value_and_grad(renyi.divergence_from_logits, wrt=1 - forward)
+    pair = (x, u) if forward else (u, x)
+    plain = backend.numpy(both(*pair, 0.3)[1])
+    scaled = backend.numpy(both(*pair, 0.3, cotangent=backend.asarray(scale))[1])
+    np.testing.assert_allclose(scaled, plain * scale[:, None], rtol=1e-13)
+    assert (np.abs(plain).sum(axis=-1)[[0, 1, 2, 4]] > 0.01).all()
+
+
+@pytest.mark.parametrize("forward", [True, False])
 @pytest.mark.parametrize("scale", [1e-4, 0.2, 3.0])
 def test_masks_leave_outcomes_out_of_both(backend, scale, forward):
     rng = np.random.default_rng(0)

@@ -73,7 +73,7 @@ def _some(block: _Block, rows: Array) -> _Block:
 
 
 def _is_narrow(block: _Block, steepest: float) -> Array:
-    """Return which rows have no exponential of d times a number up to this that overflows."""
+    """Return in which rows no exponential of −d times this overflows."""
     return np.minimum.reduce(block.d, axis=-1) * -steepest < exponent_limit(block.d, np)
 
 
@@ -202,7 +202,8 @@ def _values(block: _Block, order: Order, *, forward: bool) -> tuple[Array, Array
     if len(rest):
         some = _some(block, rest)
         value[rest] = _near(some, order, forward=forward)
-        lost = rest[~_is_narrow(some, max(1.0, order.alpha))]
+        steepest = min(order.alpha, 1.0) if forward else abs(order.t)
+        lost = rest[~_is_narrow(some, steepest)]
     if not forward and order.alpha >= 1 and block.live is not None:
         # p is 0 where u is not
         lost = np.union1d(lost, np.flatnonzero(block.count < block.outcomes))
@@ -225,8 +226,8 @@ def _gradient_from(block: _Block, order: Order) -> Array:
         exponent = -order.alpha * base.v
         exponent -= base.cumulants(-order.alpha)
         inner = np.expm1(exponent)
-        inner *= base.q
-        gradient[near] = np.where(np.abs(exponent) <= 1, -inner, gradient[near])
+        inner *= -base.q
+        gradient[near] = np.where(np.abs(exponent) <= 1, inner, gradient[near])
     sure = np.flatnonzero(np.maximum.reduce(p, axis=-1) > 0.5)
     if len(sure):
         top = p[sure].argmax(axis=-1)
