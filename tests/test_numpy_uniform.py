@@ -54,6 +54,7 @@ def rows(dtype):
     flat = rng.normal(size=60) * 1e-3
     table = {f"normal {scale}": rng.normal(size=60) * scale for scale in (1e-9, 1e-4, 0.01, 0.3, 0.6, 1, 3, 10)}
     table |= {f"one at {far}": np.where(np.arange(60) == 7, far, flat) for far in (-60.0, -30.0, -3.0, 0.5, 3.0, 30.0)}
+    table["wide"] = rng.normal(size=60) * 60
     table["five"] = rng.normal(size=5) * 0.4
     table["two"] = np.asarray([0.0, -40.0])
     table["half"] = np.where(np.arange(60) < 30, flat, flat - 50)

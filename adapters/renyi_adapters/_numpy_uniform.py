@@ -73,7 +73,7 @@ def _some(block: _Block, rows: Array) -> _Block:
 
 
 def _is_narrow(block: _Block, steepest: float) -> Array:
-    """Return in which rows no exponential of −d times this overflows."""
+    """Return in which rows no exponential of d or −d times this overflows."""
     return np.minimum.reduce(block.d, axis=-1) * -steepest < exponent_limit(block.d, np)
 
 
@@ -202,8 +202,7 @@ def _values(block: _Block, order: Order, *, forward: bool) -> tuple[Array, Array
     if len(rest):
         some = _some(block, rest)
         value[rest] = _near(some, order, forward=forward)
-        steepest = min(order.alpha, 1.0) if forward else abs(order.t)
-        lost = rest[~_is_narrow(some, steepest)]
+        lost = rest[~_is_narrow(some, max(1.0, order.alpha))]
     if not forward and order.alpha >= 1 and block.live is not None:
         # p is 0 where u is not
         lost = np.union1d(lost, np.flatnonzero(block.count < block.outcomes))
