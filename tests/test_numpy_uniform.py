@@ -106,8 +106,10 @@ def test_one_outcome_out_of_reach_of_the_form_for_rows_near_the_uniform(backend,
 
 
 def test_gradients_of_outcomes_that_cancel(backend):
-    """Of a row that is nearly certain under p and under π, and of small logits beside a large one."""
+    """Of a row that is nearly certain under p and under π, and of small logits beside a large one, or one far off."""
     rng = np.random.default_rng(0)
+    off = np.where(np.arange(200) == 7, -60.0, rng.normal(size=200) * 1e-3)
+    assert errors(backend, off, 1.0, forward=False, dtype="float64")[2] <= 16
     sure = np.where(np.arange(20) == 7, 640.0, 0.0)
     assert errors(backend, sure, 0.9, forward=False, dtype="float64")[2] <= 64
     beside = np.where(np.arange(200) == 7, 0.5, rng.normal(size=200) * 1e-3)

@@ -36,8 +36,8 @@ SHARE = 8
 """A difference that is at least one part in as many of what it is the difference of is taken as it is."""
 FEW = 1 / 64
 """Below this, a sum of k is of arguments that are small, for which k has lost digits."""
-SERIES = {char: [1 / math.factorial(j + 2) for j in reversed(range(count))] for char, count in (("f", 9), ("d", 16))}
-"""k(u)/u² by powers of u, from the highest on, for |u| <= 1/2."""
+INVERSE_FACTORIALS = [1 / math.factorial(j + 2) for j in range(20)]
+"""k(u)/u² by powers of u."""
 
 
 def other_than_uniform(x: Array, y: Array, order: Order, *, door: Door, axis: Axis) -> int | None:
@@ -100,18 +100,17 @@ def _sum(values: Array) -> Array:
     return np.add.reduce(values, axis=-1, keepdims=True)
 
 
-def _k(u: Array) -> Array:
-    near = np.abs(u) <= 0.5
-    all_near = near.all()
-    small = u if all_near else np.where(near, u, 0)
-    highest, *others = SERIES[u.dtype.char]
+def _series(u: Array, size: float) -> Array:
+    """Return k(u) for |u| <= size <= 1/2."""
+    least = np.finfo(u.dtype).eps / 16
+    highest, *others = [c for j, c in enumerate(INVERSE_FACTORIALS) if c * size**j > least][::-1]
     power = np.full_like(u, highest)
     for coefficient in others:
-        power *= small
+        power *= u
         power += u.dtype.type(coefficient)
-    power *= small
-    power *= small
-    return power if all_near else np.where(near, power, np.expm1(u) - u)
+    power *= u
+    power *= u
+    return power
 
 
 class _Tilted(NamedTuple):
@@ -123,15 +122,19 @@ class _Tilted(NamedTuple):
     def cumulants(self, s: float) -> Array:
         """Return C(s)."""
         u = s * self.v
+        size = max(np.maximum.reduce(u, axis=None), -np.minimum.reduce(u, axis=None))
+        if size <= 0.5:
+            return np.log1p(_sum(self.q * _series(u, float(size))))
         terms = np.expm1(u)
         terms -= u
         terms *= self.q
         sums = _sum(terms)
         few = np.flatnonzero(sums < FEW)
-        if len(few) == len(sums):
-            sums = _sum(self.q * _k(u))
-        elif len(few):
-            sums[few] = _sum(self.q[few] * _k(u[few]))
+        if len(few):
+            some = u[few]
+            near = np.abs(some) <= 0.5
+            small = _series(np.where(near, some, 0), 0.5)
+            sums[few] = _sum(self.q[few] * np.where(near, small, np.expm1(some) - some))
         return np.log1p(sums)
 
 
