@@ -149,6 +149,44 @@ def test_orders_in_an_array(backend, dtype, door):
     worst.check()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_beside_a_nearly_certain_outcome(backend, dtype):
+    """Between 1/2 and 1, and close above, where the rare outcomes are the whole entropy: no rounding of α d shows."""
+    if dtype not in backend.dtypes:
+        pytest.skip(f"no {dtype} on {backend}")
+    if backend.library == "jax":
+        pytest.skip("JAX sums exp(α d)")
+    if backend.library == "dask":
+        pytest.skip("Dask's blocks are NumPy's")
+    eps = float(np.finfo(dtype).eps)
+    f = renyi.entropy_from_logits
+    worst = Worst()
+    rng = np.random.default_rng(3)
+    for gap in (10, 30, 60, 80):
+        rare = -gap - np.repeat(np.arange(6) / 8, 60 if gap == 30 else 1)
+        rows = {
+            "few": np.concatenate([[0.0], np.full(3, -float(gap))]),
+            "many": rng.permutation(np.concatenate([[3.0], 3 + rare])),
+            "masked": rng.permutation(np.concatenate([[0.0], rare, np.full(2, -np.inf), np.full(2, -1e9)])),
+        }
+        for name, row in rows.items():
+            x = backend.asarray(row.astype(dtype))
+            # torch's rows go through the blocks that serve long ones, with exp(α d) up to 3/4
+            low = () if backend.library == "torch" else (0.51, 0.7, 0.75)
+            for alpha in (*low, 0.9, 0.99, 1 - 1e-6, 1 - 1e-9, 1 + 1e-9):
+                exact = oracle.exact(row.astype(dtype), alpha, "logits")
+                value, gradient = renyi.value_and_grad(f)(x, alpha)
+                slope = renyi.grad(f, "alpha")(x, alpha)
+                for what, got, want in (
+                    ("value", f(x, alpha), exact.entropy),
+                    ("value beside gradient", value, exact.entropy),
+                    ("gradient", gradient, exact.gradient),
+                    ("d/dalpha", slope, exact.alpha_gradient),
+                ):
+                    worst.add(oracle.error(backend.numpy(got), want, eps), 6, what, name, gap, alpha)
+    worst.check()
+
+
 @pytest.mark.parametrize("name", ["normal", "nearly flat", "peaked", "masked", "tied", "far tail"])
 def test_hessian(backend, name):
     """Hessian–vector products against the exact Hessian of the textbook entropy."""

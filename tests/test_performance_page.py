@@ -17,6 +17,7 @@ SOURCES = {
     "performance.md": {
         "NumPy": "2026-11-23-numpy-epyc-2-cores.md",
         "torch": "2026-11-23-torch-epyc-2-cores.md",
+        "Terms": "2026-11-25-terms-epyc-2-cores.md",
         "Linear head": "2026-11-25-linear-epyc-2-cores.md",
         "JAX": "2026-11-25-jax-epyc-2-cores.md",
         "Dask": "2026-11-25-dask-epyc-2-cores.md",
@@ -86,7 +87,7 @@ def test_commands_are_those_of_the_scripts():
     """Every command names a script that is there, with options that it has."""
     part = sections("performance.md")["Measure your own"]
     commands = re.findall(r"python (benchmarks/\w+\.py)(.*?)(?:  #.*)?$", part, flags=re.MULTILINE)
-    assert len(commands) == 7
+    assert len(commands) == 8
     for script, options in commands:
         source = (ROOT / script).read_text(encoding="utf-8")
         for option in re.findall(r"--[\w-]+", options):

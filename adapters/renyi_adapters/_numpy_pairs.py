@@ -12,6 +12,7 @@ from renyi_core._kernels.state import Door, Order
 
 from ._blocks import Walk
 from ._numpy_states import PIECE
+from ._numpy_uniform import of_uniform, other_than_uniform
 
 # The C library of Linux gives what was freed back to the system, to be faulted in again by the next block, unless an
 # array larger than the temporaries of a block was freed before: one that was never touched will do.
@@ -50,6 +51,9 @@ def unless(known: Array, values: Array, others: Callable[[], Array], xp: Any) ->
 
 def divergence(x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:
     """Overlay renyi_core._kernels.divergence.divergence."""
+    which = other_than_uniform(x, y, order, door=door, axis=axis)
+    if which is not None:
+        return of_uniform((x, y)[which], order, where, axis, xp, forward=which == 0)[0]
     rows = _Rows(x, y, order, where, axis)
     values = rows.walk.new_rows(rows.dtype)
     with np.errstate(all="ignore"):
@@ -71,6 +75,9 @@ def divergence_and_gradient(
     scale: Any = None,
 ) -> tuple[Array, Array]:
     """Overlay renyi_core._kernels.divergence.divergence_and_gradient."""
+    if wrt == other_than_uniform(x, y, order, door=door, axis=axis):
+        other: Any = (x, y)[wrt]
+        return of_uniform(other, order, where, axis, xp, forward=wrt == 0, scale=scale, with_gradient=True)
     rows = _Rows(x, y, order, where, axis, scale)
     values = rows.walk.new_rows(rows.dtype)
     gradient, target = rows.walk.new_entries(x.dtype)

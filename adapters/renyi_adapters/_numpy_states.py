@@ -13,7 +13,7 @@ import numpy as np
 from renyi_core._kernels.state import TWO_SUMS, Order, Rows, State, merge
 
 from ._numpy_engine import FLAT
-from ._numpy_exact import exact_sums
+from ._numpy_exact import LOW, exact_sums, scaled_expm1, weighs_by_e
 
 Array = Any
 
@@ -101,17 +101,26 @@ def gradient_piece(x: Array, rows: Plan, order: Order, out: Array, room: Array) 
 
 def _exact(d: Array, c: Array, a: Array, order: Order, out: Array, room: Array) -> None:
     """Write the form that loses no digits to ``out``, which may be d."""
-    t = order.t
-    b = np.exp(d if t >= 0 else np.multiply(d, order.alpha, out=room), out=room)
+    t, by_e = order.t, weighs_by_e(order)
+    low = LOW[d.dtype.char]
+    # exp(d) twice by its root, if it falls below the dtype before exp(α d) does
+    twice = by_e and t < 0 and not np.minimum.reduce(d, axis=None, initial=0) >= low
+    exponent = np.multiply(d, 0.5 if twice else order.alpha, out=room) if twice or not by_e else d
+    b = np.exp(exponent, out=room)
     if t == 0:
         # −inf·0 of a masked outcome is 0
         moved = np.maximum(d, -1e4, out=d)
         moved -= c
+        moved *= a
     else:
-        moved = np.subtract(d, c, out=d)
-        moved *= abs(t)
-        np.expm1(moved, out=moved)
-    moved *= a
+        if twice:
+            np.maximum(d, 2 * low, out=d)
+        if by_e and t < 0:
+            # of t and 1/Σe, not |t| and 1/Σe**α
+            a = a * -np.exp(t * c)
+        moved = scaled_expm1(np.subtract(d, c, out=d), c, t if by_e else -t, a)
+    if twice:
+        moved *= b
     np.multiply(moved, b, out=out)
 
 

@@ -61,13 +61,22 @@ def centre(
 def _weights(d: Array, e: Array, dead: Array, order: Order, door: Door, xp: Any) -> Array | None:
     """Return e**α.
 
-    Of logits by exp(α d). Of probabilities by a power, which has no rounded logarithm in it: by e·e**t near α = 1,
-    where t carries less rounding than α, and by exp(α d) again where α > 2, since a power magnifies e's own rounding.
+    Of logits by exp(α d), whose product is rounded; between 1/2 and 1, where that shows most, by exp(d/2) and a rest,
+    with no more than d/4 multiplied out. Of probabilities by a power, which has no rounded logarithm in it: by e·e**t
+    near α = 1, where t carries less rounding than α, and by exp(α d) again where α > 2, since a power magnifies e's own
+    rounding.
     """
     if order.static and (order.t == 0 or order.alpha == math.inf):
         return None
     alpha, t = order.alpha, order.t
-    if door == "logits":
+    if door == "logits" and order.static and 0.5 < alpha < 1:
+        half = xp.exp(0.5 * d)
+        if alpha <= 0.75:
+            w = half * xp.exp((alpha - 0.5) * d)
+        else:
+            faint = 2 * math.log(float(xp.finfo(d.dtype).smallest_normal))  # w is 0 from there on
+            w = half * (half * xp.exp(t * xp.where(d < faint, 0.0, d)))
+    elif door == "logits":
         w = xp.exp(alpha * d)
     else:
         base = xp.where(dead, 1.0, e)

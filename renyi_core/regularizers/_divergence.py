@@ -193,7 +193,7 @@ class ConfidencePenalty(_OfUniform):
     r"""A penalty on sure predictions, weight · mean D_α(p‖u) = weight · mean (log n − H_α(p)).
 
     u is uniform on the n outcomes, those that ``where`` leaves. It has the gradient of :class:`EntropyBonus`, and is 0
-    where that is least; it is exact near there, but takes more memory and time.
+    where that is least; it is exact near there, but takes more time, and outside NumPy and torch's CPU more memory.
 
     Parameters
     ----------
