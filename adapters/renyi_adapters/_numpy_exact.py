@@ -174,7 +174,7 @@ def exact_rows(logits: Array, order: Order, *, full: bool) -> Exact:
 
 
 def exact_sums(logits: Array, order: Order) -> State:
-    """Return the full partial state of logits along the last axis; of no weight at all, that of no entries."""
+    """Return the full partial state of logits along the last axis, α ≠ 1; of no weight at all, that of no entries."""
     alpha, t = order.alpha, order.t
     peak = np.maximum.reduce(logits, axis=-1, keepdims=True)
     d = logits - np.where(peak == -math.inf, 0, peak)
@@ -183,8 +183,6 @@ def exact_sums(logits: Array, order: Order) -> State:
     # one of the largest is left out, the other ties are 1 each
     ties = d.shape[-1] - 1 - np.add.reduce(low, axis=-1, keepdims=True, dtype=d.dtype)
     r0 = np.add.reduce(e * low, axis=-1, keepdims=True) + ties
-    if t == 0:
-        return State(peak, r0, _dot(e, np.maximum(d, -1e4)), None)
     by_e = weighs_by_e(order)
     if w is None and not (by_e and t < 0):
         w = np.exp(alpha * d)
