@@ -152,7 +152,7 @@ def test_joints(backend, seed, n, kinds, alpha, dtype, name):
     floor = 1e-15 if name == "arimoto" else 0
     power = 4 * steep if name == "arimoto" else 0
     assert off(value, exact.value, eps, largest, floor) <= 64 + power
-    bound = 64 + 4 * span + 16 * steep + (4 / alpha if 0 < alpha < 1 else 0)
+    bound = 64 + 4 * span + 32 * steep + (4 / alpha if 0 < alpha < 1 else 0)
     if name == "conditional":
         bound += 4 * span * steep
     # of a channel without noise and equal inputs the derivatives vanish, and are right next to the information

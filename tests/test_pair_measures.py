@@ -341,16 +341,20 @@ def test_half_precision_is_summed_in_float32(backend, measure):
 
 @pytest.mark.parametrize("measure", ["tsallis", "alpha"])
 def test_values_next_to_overflow(backend, measure):
-    """They are finite where exp(t D) = 1 + t T is not."""
+    """Values and gradients are finite where exp(t D) = 1 + t T is not."""
     dtype = backend.dtypes[-1]
     info = np.finfo(dtype)
     # exp(t D) is five times the largest number
     p, q = np.asarray([1.0, 0.0]), np.asarray([1.0, (5 * float(info.max / 64)) ** (1 / 11) * 64 ** (1 / 11) - 1])
-    f = backend.compiled(lambda x, y: function(measure, "probs")(x, y, 12.0))
-    got = float(backend.numpy(f(*(backend.asarray(row[None].astype(dtype), dtype) for row in (p, q))))[0])
-    want = oracle.exact(measure, p.astype(dtype), q.astype(dtype), 12.0, "probs").value
-    assert want * (11 if measure == "tsallis" else 132) > float(info.max)
-    assert abs(got / float(want) - 1) < 4096 * float(info.eps)
+    both = backend.compiled(lambda x, y: renyi.value_and_grad(function(measure, "probs"), 1)(x, y, 12.0))
+    got, gradient = map(backend.numpy, both(*(backend.asarray(row[None].astype(dtype), dtype) for row in (p, q))))
+    exact = oracle.exact(measure, p.astype(dtype), q.astype(dtype), 12.0, "probs")
+    assert exact.value * (11 if measure == "tsallis" else 132) > float(info.max)
+    # with respect to the outcome that P lacks, which is next to nothing
+    wanted = float(exact.gradients[1][1])
+    assert abs(wanted) < info.max
+    for one, want in ((got[0], exact.value), (gradient[0, 1], wanted)):
+        assert abs(float(one) / float(want) - 1) < 4096 * float(info.eps)
 
 
 @pytest.mark.parametrize("measure", ["tsallis", "alpha"])

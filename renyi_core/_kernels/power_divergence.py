@@ -118,15 +118,19 @@ def value(d: Array, pair: Arranged, *, xp: Any) -> Array:
 def slope(d: Array, pair: Arranged, *, xp: Any) -> Array:
     """Return ∂/∂D; NaN where the value is not finite."""
     order = pair.order
-    finite = xp.isfinite(value(d, pair, xp=xp))
+    known = value(d, pair, xp=xp)
+    finite = xp.isfinite(known)
     if order.static and order.alpha == math.inf:
         return xp.where(finite, 0.0 * xp.where(finite, d, 0.0), math.nan)
     u = _exponent(d, order, xp)[0]
-    result = bounded_exp(xp.where(finite, u, 0.0), xp)
+    # 1 + t T, which may be finite where exp(t D) is not, over the divisor
+    steep = finite & (u > 1)
+    result = xp.exp(xp.where(finite & ~steep, u, 0.0)) / pair.divisor
+    result = xp.where(steep, xp.where(steep, known, 0.0) * order.t + 1 / pair.divisor, result)
     if not order.static:
         # at α = ∞ finite where P = Q alone, and 0 there for every order
         result = xp.where(order.infinite, 0.0, result)
-    return xp.where(finite, result / pair.divisor, math.nan)
+    return xp.where(finite, result, math.nan)
 
 
 def alpha_slope(d: Array, along: Array, pair: Arranged, *, xp: Any) -> Array:
