@@ -126,7 +126,8 @@ def slope(d: Array, pair: Arranged, *, xp: Any) -> Array:
     # 1 + t T, which may be finite where exp(t D) is not, over the divisor
     steep = finite & (u > 1)
     result = xp.exp(xp.where(finite & ~steep, u, 0.0)) / pair.divisor
-    result = xp.where(steep, xp.where(steep, known, 0.0) * order.t + 1 / pair.divisor, result)
+    growth = product(xp.where(steep, known, 0.0), xp.where(steep, order.t + xp.zeros_like(u), 0.0), xp)
+    result = xp.where(steep, growth + 1 / pair.divisor, result)
     if not order.static:
         # at α = ∞ finite where P = Q alone, and 0 there for every order
         result = xp.where(order.infinite, 0.0, result)
@@ -149,7 +150,9 @@ def alpha_slope(d: Array, along: Array, pair: Arranged, *, xp: Any) -> Array:
     along = xp.where(finite & (d < math.inf), along, 0.0)
     known = xp.where(finite, result, 0.0)
     growth = (xp.where(near, some * some * curvature, ((u - 1) * power + 1) / t / t) + power * along) / pair.divisor
-    large = some * known + (some / pair.divisor - known) / t + known * (t * along) + along / pair.divisor
+    steep_known = xp.where(steep, known, 0.0)
+    large = product(steep_known, some, xp) + product(steep_known, xp.where(steep, t * along, 0.0), xp)
+    large = large + ((some / pair.divisor - steep_known) / t + along / pair.divisor)
     growth = xp.where(steep, large, growth)
     if pair.apart is not None:
         growth = xp.where(pair.apart | (d == math.inf), 1 / t / t / pair.divisor, growth)
@@ -171,7 +174,7 @@ def product(gradient: Array, factor: Array, xp: Any) -> Array:
     """Return gradient·factor for a factor >= 0, infinite without a warning."""
     largest = float(xp.finfo(gradient.dtype).max)
     large = xp.abs(gradient) > largest / xp.where(factor > 1, factor, 1.0)
-    return _infinite(large, gradient, xp.where(large, 0.0, gradient) * factor, xp)
+    return _infinite(large, gradient, gradient * xp.where(large | (gradient == 0), 0.0, factor), xp)
 
 
 def _infinite(large: Array, sign: Array, values: Array, xp: Any) -> Array:
