@@ -207,30 +207,33 @@ def padded(row: np.ndarray, door: str) -> np.ndarray:
 def hessian_product(row: np.ndarray, vector: np.ndarray, alpha: float) -> tuple[np.ndarray, float]:
     """Return the exact Hessian of the entropy with respect to the logits times a vector, and ‖H‖_F‖v‖."""
     with mpmath.workdps(DIGITS):
-        logs, probs, _, inverse, _ = _weights((row.tobytes(), row.dtype.str), "logits")
-        logs, probs = [logs[i] for i in inverse], [probs[i] for i in inverse]
-        n = len(probs)
-        a = mpmath.mpf(alpha)
-        if alpha == 0:
-            return np.zeros(n), 0.0
+        return _hessian_product((row.tobytes(), row.dtype.str), tuple(map(float, vector)), alpha)
 
-        def escort(order):
-            weights = [
-                mpmath.exp(order * value) if p > 0 else mpmath.mpf(0) for value, p in zip(logs, probs, strict=True)
-            ]
-            total = mpmath.fsum(weights)
-            return [w / total for w in weights]
 
-        def covariance(q):
-            return mpmath.diag(q) - mpmath.matrix(q) * mpmath.matrix(q).T
+@functools.cache
+def _hessian_product(key, vector, alpha):
+    logs, probs, _, inverse, _ = _weights(key, "logits")
+    logs, probs = [logs[i] for i in inverse], [probs[i] for i in inverse]
+    n = len(probs)
+    a = mpmath.mpf(alpha)
+    if alpha == 0:
+        return np.zeros(n), 0.0
 
-        # ∇²H = (α/t)(Cov p − α Cov q), its limits at α = 1 (a difference of 1e-30 in α) and ∞
-        if alpha == 1:
-            a = mpmath.mpf(1) + mpmath.mpf(10) ** -30
-        if math.isinf(alpha):
-            matrix = covariance(probs)
-        else:
-            matrix = (a / (a - 1)) * (covariance(probs) - a * covariance(escort(a)))
-        product = matrix * mpmath.matrix([float(v) for v in vector])
-        size = mpmath.mnorm(matrix, "f") * mpmath.norm(mpmath.matrix([float(v) for v in vector]), 2)
-        return np.asarray([float(v) for v in product]), float(size)
+    def escort(order):
+        weights = [mpmath.exp(order * value) if p > 0 else mpmath.mpf(0) for value, p in zip(logs, probs, strict=True)]
+        total = mpmath.fsum(weights)
+        return [w / total for w in weights]
+
+    def covariance(q):
+        return [[(q[i] if i == j else 0) - q[i] * q[j] for j in range(n)] for i in range(n)]
+
+    # ∇²H = (α/t)(Cov p − α Cov q), its limits at α = 1 (a difference of 1e-30 in α) and ∞
+    if alpha == 1:
+        a = mpmath.mpf(1) + mpmath.mpf(10) ** -30
+    matrix = covariance(probs)
+    if not math.isinf(alpha):
+        pairs = zip(matrix, covariance(escort(a)), strict=True)
+        matrix = [[a / (a - 1) * (x - a * y) for x, y in zip(*rows, strict=True)] for rows in pairs]
+    product = [mpmath.fdot(line, vector) for line in matrix]
+    size = mpmath.sqrt(mpmath.fsum((x for line in matrix for x in line), squared=True))
+    return np.asarray([float(v) for v in product]), float(size * mpmath.sqrt(mpmath.fsum(vector, squared=True)))
