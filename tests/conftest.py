@@ -41,6 +41,8 @@ class Backend:
             self.library, self.library
         )
         self.xp: Any = importlib.import_module(module)
+        if self.library == "strict":
+            _compare_faster(type(self.xp.float64))
         self.compiles = self.library == "jax"
         self.slow = self.library in {"strict", "jax", "dask"}
         self.dtypes = ("float32",) if self.variant == "x32" else ("float32", "float64")
@@ -107,6 +109,15 @@ class Backend:
 
                 stack.enter_context(dask.config.set(scheduler=_refuse))
             yield
+
+
+def _compare_faster(kind: Any) -> None:
+    """Compare dtypes of array-api-strict at once; it looks for NumPy's first, ten times in each of its operations."""
+    thorough = kind.__eq__
+    if thorough.__module__ == kind.__module__:
+        kind.__eq__ = lambda self, other: (
+            self._np_dtype == other._np_dtype if type(other) is kind else thorough(self, other)
+        )
 
 
 def _refuse(*args: Any, **kwargs: Any) -> Any:

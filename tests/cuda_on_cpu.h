@@ -3,15 +3,11 @@
 // The threads of a block are fibers that yield where threads wait for each other, so that the kernels themselves run,
 // grids, shuffles, barriers and all. A wait that never ends is an error. ex2.approx is as wrong as its manual allows.
 
-#include <cmath>
 #include <csetjmp>
 #include <cstdint>
 #include <cstring>
-#include <memory>
-#include <string>
 #include <ucontext.h>
 #include <utility>
-#include <vector>
 #ifdef __SSE__
 #include <xmmintrin.h>
 #endif
@@ -22,9 +18,23 @@
 #define __launch_bounds__(...)
 #define __shared__ static
 
-using std::exp;
-using std::expm1;
-using std::log1p;
+// by their names in C: to read <cmath> takes longer than to compile the kernels
+extern "C" {
+float expf(float), expm1f(float), log1pf(float), fmaf(float, float, float), fmaxf(float, float);
+double exp(double), expm1(double), log1p(double), fmax(double, double);
+}
+
+inline float exp(float x) {
+    return expf(x);
+}
+
+inline float expm1(float x) {
+    return expm1f(x);
+}
+
+inline float log1p(float x) {
+    return log1pf(x);
+}
 
 typedef long long i64;
 
@@ -60,7 +70,7 @@ struct Barrier {
 
 static ucontext_t contexts[COUNT];
 static jmp_buf scheduler, states[COUNT];
-static std::unique_ptr<char[]> stacks[COUNT];
+alignas(64) static char stacks[COUNT][STACK];
 static bool started[COUNT], done[COUNT];
 static int current, left;
 static long progress;
@@ -108,9 +118,8 @@ static bool run_block() {
         warp.arrived = 0;
     }
     for (int i = 0; i < COUNT; i++) {
-        if (!stacks[i]) stacks[i].reset(new char[STACK]);
         getcontext(&contexts[i]);
-        contexts[i].uc_stack.ss_sp = stacks[i].get();
+        contexts[i].uc_stack.ss_sp = stacks[i];
         contexts[i].uc_stack.ss_size = STACK;
         contexts[i].uc_link = nullptr;
         makecontext(&contexts[i], enter, 0);
@@ -161,27 +170,27 @@ inline float exp2_fast(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     const double side = (bits * 2654435761u) >> 31 ? 1 : -1;
-    const float y = (float)(std::exp2((double)x) * (1 + side * 1.68e-7));
+    const float y = (float)(__builtin_exp2((double)x) * (1 + side * 1.68e-7));
     return y < 1.17549435e-38f ? 0 : y;
 }
 
 inline float half_to_float(unsigned short bits) {
     const int exponent = (bits >> 10) & 31, fraction = bits & 1023;
-    float x = exponent == 0    ? std::ldexp((float)fraction, -24)
-              : exponent == 31 ? (fraction ? NAN : INFINITY)
-                               : std::ldexp((float)(fraction | 1024), exponent - 25);
+    float x = exponent == 0    ? __builtin_ldexpf((float)fraction, -24)
+              : exponent == 31 ? (fraction ? __builtin_nanf("") : __builtin_inff())
+                               : __builtin_ldexpf((float)(fraction | 1024), exponent - 25);
     return bits >> 15 ? -x : x;
 }
 
 inline unsigned short float_to_half(float x) {
-    const unsigned short sign = std::signbit(x) ? 0x8000 : 0;
-    const float size = std::fabs(x);
-    if (std::isnan(x)) return 0x7fff;
+    const unsigned short sign = __builtin_signbit(x) ? 0x8000 : 0;
+    const float size = __builtin_fabsf(x);
+    if (__builtin_isnan(x)) return 0x7fff;
     if (size >= 65520) return sign | 0x7c00;
-    if (size < 6.103515625e-5f) return sign | (unsigned short)std::nearbyint(std::ldexp(size, 24));
+    if (size < 6.103515625e-5f) return sign | (unsigned short)__builtin_nearbyintf(__builtin_ldexpf(size, 24));
     int exponent;
-    const float fraction = std::frexp(size, &exponent);
-    return sign | (unsigned short)(((exponent + 13) << 10) + (int)std::nearbyint(std::ldexp(fraction, 11)));
+    const float fraction = __builtin_frexpf(size, &exponent);
+    return sign | (unsigned short)(((exponent + 13) << 10) + (int)__builtin_nearbyintf(__builtin_ldexpf(fraction, 11)));
 }
 
 inline float at_least(float x, float floor) {

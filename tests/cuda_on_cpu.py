@@ -55,7 +55,7 @@ def library(variant):
     text = "\n".join(part.read_text(encoding="utf-8") for part in parts)
     source.write_text(f"{text}\n{TAIL}    return 3;\n}}\n", encoding="utf-8")
     target = source.with_suffix(".so")
-    command = ["g++", "-shared", "-fPIC", "-O1", "-w", "-ffp-contract=off", *variant.options, str(source)]
+    command = ["g++", "-shared", "-fPIC", "-Og", "-w", "-ffp-contract=off", *variant.options, str(source)]
     command = [option.replace("--std", "-std") for option in command]
     subprocess.run([*command, "-o", str(target)], check=True)
     return ctypes.CDLL(str(target))

@@ -9,10 +9,13 @@ import functools
 import math
 from typing import NamedTuple
 
-import mpmath
+import gmpy2
 import numpy as np
+from gmpy2 import mpfr
 
 DIGITS = 80
+BITS = 270
+"""The same, for gmpy2: this oracle is asked tens of thousands of times."""
 
 ORDERS = (
     0.0,
@@ -62,7 +65,7 @@ class Exact(NamedTuple):
 
 
 def _pair(values):
-    values = [v if abs(v) > mpmath.mpf(10) ** (35 - DIGITS) else mpmath.mpf(0) for v in values]  # what cancelled to 0
+    values = [v if abs(v) > mpfr(10) ** (35 - DIGITS) else mpfr(0) for v in values]  # what cancelled to 0
     high = np.asarray([float(v) for v in values])
     return Pair(
         high, np.asarray([float(v - h) if math.isfinite(h) else 0.0 for v, h in zip(values, high, strict=True)])
@@ -71,28 +74,28 @@ def _pair(values):
 
 @functools.cache
 def _weights(key, door):
-    """Return the distinct entries of a row in mpmath with their multiplicities: log p, p, and where they came from."""
+    """Return the distinct entries of a row with their multiplicities: log p, p, and where they came from."""
     row = np.frombuffer(key[0], dtype=key[1])
     values, inverse, counts = np.unique(row, return_inverse=True, return_counts=True)
-    values = [mpmath.mpf(float(v)) for v in values]
+    values = [mpfr(float(v)) for v in values]
     counts = [int(c) for c in counts]
     if door == "logits":
         top = max(values)
-        weights = [mpmath.exp(v - top) if v > -mpmath.inf else mpmath.mpf(0) for v in values]
-        total = mpmath.fsum(w * c for w, c in zip(weights, counts, strict=True))
-        logs = [v - top - mpmath.log(total) for v in values]
-        scale = mpmath.mpf(1)
+        weights = [gmpy2.exp(v - top) if v > -math.inf else mpfr(0) for v in values]
+        total = gmpy2.fsum([w * c for w, c in zip(weights, counts, strict=True)])
+        logs = [v - top - gmpy2.log(total) for v in values]
+        scale = mpfr(1)
     else:
         weights = values
-        total = mpmath.fsum(w * c for w, c in zip(weights, counts, strict=True))
-        logs = [mpmath.log(w / total) if w > 0 else -mpmath.inf for w in weights]
+        total = gmpy2.fsum([w * c for w, c in zip(weights, counts, strict=True)])
+        logs = [gmpy2.log(w / total) if w > 0 else -math.inf for w in weights]
         scale = total
     return logs, [w / total for w in weights], counts, inverse, scale
 
 
 def exact(row: np.ndarray, alpha: float, door: str) -> Exact:
     """Return the exact values for one row of logits or probabilities."""
-    with mpmath.workdps(DIGITS):
+    with gmpy2.context(precision=BITS):
         return _exact((row.tobytes(), row.dtype.str), alpha, door)
 
 
@@ -101,13 +104,13 @@ def _exact(key, alpha, door):
     logs, probs, counts, inverse, scale = _weights(key, door)
     n = len(probs)
     live = [i for i in range(n) if probs[i] > 0]
-    a = mpmath.mpf(alpha)
+    a = mpfr(alpha)
     t = a - 1
 
     def total(terms):
-        return mpmath.fsum(terms)
+        return gmpy2.fsum(list(terms))
 
-    zero = mpmath.mpf(0)
+    zero = mpfr(0)
     mean_log = total(counts[i] * probs[i] * logs[i] for i in live)
     if math.isinf(alpha):
         top = max(live, key=lambda i: probs[i])
@@ -117,24 +120,24 @@ def _exact(key, alpha, door):
         slope = tsallis = tsallis_slope = zero
     elif t == 0:
         h = tsallis = -mean_log
-        power = mpmath.mpf(1)
+        power = mpfr(1)
         over_p = [-logs[i] - h if i in set(live) else zero for i in range(n)]
         slope = -total(counts[i] * probs[i] * (logs[i] - mean_log) ** 2 for i in live) / 2
         second = total(counts[i] * probs[i] * logs[i] ** 2 for i in live)
         tsallis_slope = -second / 2
     else:
-        escort = {i: mpmath.exp(a * logs[i]) for i in live}
+        escort = {i: gmpy2.exp(a * logs[i]) for i in live}
         power = total(counts[i] * escort[i] for i in live)
         mean = total(counts[i] * escort[i] * logs[i] for i in live)
-        h = -mpmath.log(power) / t
+        h = -gmpy2.log(power) / t
         tsallis = (1 - power) / t
         at_zero = a / t if alpha > 1 else zero
         over_p = [a / t * (1 - escort[i] / power / probs[i]) if probs[i] > 0 else at_zero for i in range(n)]
-        slope = mpmath.log(power) / t**2 - mean / power / t
+        slope = gmpy2.log(power) / t**2 - mean / power / t
         tsallis_slope = -(1 - power) / t**2 - mean / t
     gradient = [g * p for g, p in zip(over_p, probs, strict=True)] if door == "logits" else [g / scale for g in over_p]
     high, low = _pair(gradient)
-    hill = mpmath.exp(h)
+    hill = gmpy2.exp(h)
     return Exact(
         *(_pair([v]) for v in (h, hill, tsallis)),
         Pair(high[inverse], low[inverse]),
@@ -206,31 +209,34 @@ def padded(row: np.ndarray, door: str) -> np.ndarray:
 
 def hessian_product(row: np.ndarray, vector: np.ndarray, alpha: float) -> tuple[np.ndarray, float]:
     """Return the exact Hessian of the entropy with respect to the logits times a vector, and ‖H‖_F‖v‖."""
-    with mpmath.workdps(DIGITS):
-        logs, probs, _, inverse, _ = _weights((row.tobytes(), row.dtype.str), "logits")
-        logs, probs = [logs[i] for i in inverse], [probs[i] for i in inverse]
-        n = len(probs)
-        a = mpmath.mpf(alpha)
-        if alpha == 0:
-            return np.zeros(n), 0.0
+    with gmpy2.context(precision=BITS):
+        return _hessian_product((row.tobytes(), row.dtype.str), tuple(map(float, vector)), alpha)
 
-        def escort(order):
-            weights = [
-                mpmath.exp(order * value) if p > 0 else mpmath.mpf(0) for value, p in zip(logs, probs, strict=True)
-            ]
-            total = mpmath.fsum(weights)
-            return [w / total for w in weights]
 
-        def covariance(q):
-            return mpmath.diag(q) - mpmath.matrix(q) * mpmath.matrix(q).T
+@functools.cache
+def _hessian_product(key, vector, alpha):
+    logs, probs, _, inverse, _ = _weights(key, "logits")
+    logs, probs = [logs[i] for i in inverse], [probs[i] for i in inverse]
+    n = len(probs)
+    a = mpfr(alpha)
+    if alpha == 0:
+        return np.zeros(n), 0.0
 
-        # ∇²H = (α/t)(Cov p − α Cov q), its limits at α = 1 (a difference of 1e-30 in α) and ∞
-        if alpha == 1:
-            a = mpmath.mpf(1) + mpmath.mpf(10) ** -30
-        if math.isinf(alpha):
-            matrix = covariance(probs)
-        else:
-            matrix = (a / (a - 1)) * (covariance(probs) - a * covariance(escort(a)))
-        product = matrix * mpmath.matrix([float(v) for v in vector])
-        size = mpmath.mnorm(matrix, "f") * mpmath.norm(mpmath.matrix([float(v) for v in vector]), 2)
-        return np.asarray([float(v) for v in product]), float(size)
+    def escort(order):
+        weights = [gmpy2.exp(order * value) if p > 0 else mpfr(0) for value, p in zip(logs, probs, strict=True)]
+        total = gmpy2.fsum(weights)
+        return [w / total for w in weights]
+
+    def covariance(q):
+        return [[(q[i] if i == j else 0) - q[i] * q[j] for j in range(n)] for i in range(n)]
+
+    # ∇²H = (α/t)(Cov p − α Cov q), its limits at α = 1 (a difference of 1e-30 in α) and ∞
+    if alpha == 1:
+        a = mpfr(1) + mpfr(10) ** -30
+    matrix = covariance(probs)
+    if not math.isinf(alpha):
+        pairs = zip(matrix, covariance(escort(a)), strict=True)
+        matrix = [[a / (a - 1) * (x - a * y) for x, y in zip(*rows, strict=True)] for rows in pairs]
+    product = [gmpy2.fsum([x * v for x, v in zip(line, vector, strict=True)]) for line in matrix]
+    size = gmpy2.sqrt(gmpy2.fsum([x * x for line in matrix for x in line]))
+    return np.asarray([float(v) for v in product]), float(size * gmpy2.sqrt(gmpy2.fsum([mpfr(v) ** 2 for v in vector])))

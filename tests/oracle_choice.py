@@ -86,10 +86,10 @@ class _Condition:
         return mpmath.findroot(self, (low, high), solver="anderson", tol=mpmath.mpf(10) ** -150, verify=False)
 
     def moved(self, delta):
-        """Return the root next to one of a condition that is close."""
+        """Return the root next to one of a condition that is close: each step has 25 digits more than the last."""
+        step = delta * STEP**1.5
+        slope = (self(delta + step) - self(delta - step)) / (2 * step)
         for _ in range(4):
-            step = delta * STEP**1.5
-            slope = (self(delta + step) - self(delta - step)) / (2 * step)
             delta -= self(delta) / slope
         return delta
 

@@ -133,14 +133,14 @@ def test_orders_in_an_array(backend, dtype, door):
     # α itself is rounded to the array's dtype, so that the orders within 1e-12 of 1 need float64
     kind = "float64" if "float64" in backend.dtypes else "float32"
     f = function("entropy", door)
-    both, slope_of = backend.compiled(renyi.value_and_grad(f)), backend.compiled(renyi.grad(f, "alpha"))
+    both, slope_of = renyi.value_and_grad(f), renyi.grad(f, "alpha")
+    everything = backend.compiled(lambda x, alphas: (*both(x, alphas), slope_of(x, alphas)))
     for name, doors in oracle.rows(dtype).items():
         row = oracle.padded(doors[door], door) if backend.compiles else doors[door]
         orders = np.asarray(oracle.ORDERS[:: 8 if row.size > LARGE else 1], dtype=kind)
         alphas = backend.asarray(orders, kind)
         x = backend.asarray(np.stack([row] * len(orders)), dtype)
-        value, gradient = (backend.numpy(part) for part in both(x, alphas))
-        along = backend.numpy(slope_of(x, alphas))
+        value, gradient, along = map(backend.numpy, everything(x, alphas))
         for k, alpha in enumerate(orders):
             exact = oracle.exact(row, float(alpha), door)
             worst.add(oracle.error(value[k], exact.entropy, eps), bounds[0], "value", name, alpha)

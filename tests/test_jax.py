@@ -72,6 +72,38 @@ def test_reverse_mode_on_nearly_uniform_rows(backend, alpha):
     assert (error <= 64 * np.finfo(dtype).eps).all()
 
 
+COMPILED = []
+"""A number for each compilation in this process."""
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, seconds, **_: COMPILED.append(seconds) if event.endswith("backend_compile_duration") else None
+)
+EAGER = {
+    "value": lambda x: renyi.entropy_from_logits(x, 1.1),
+    "gradient": lambda x: renyi.value_and_grad(renyi.entropy_from_logits)(x, 0.3),
+    "reverse mode": jax.grad(lambda x: renyi.entropy_from_logits(x, 0.3).sum()),
+    "long rows": lambda x: renyi.entropy_from_logits(jax.numpy.tile(x, 500), 1.1),
+    "argmax": lambda x: renyi.regularized_argmax(x, 1.7),
+    "argmax of orders": lambda x: renyi.regularized_argmax(x, 1.7 + 0 * x[:, 0]),
+    "csiszar": lambda x: renyi.mutual_information(jax.numpy.exp(x), 1.3, kind="csiszar"),
+    "particles": lambda x: renyi.particle_entropy(x.T, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", EAGER)
+def test_a_call_outside_of_jit_compiles_nothing_the_second_time(backend, name):
+    """Branches and loops whose functions are made anew at each call would be: a hundred times as long."""
+    if backend.variant == "x32":
+        pytest.skip("the same with 64 bits")
+    before = len(COMPILED)
+    jax.jit(lambda x: x + 1)(1)
+    assert len(COMPILED) > before
+    call, x = EAGER[name], make(backend, renyi.entropy_from_logits)
+    call(x)
+    before = len(COMPILED)
+    call(x)
+    assert len(COMPILED) == before
+
+
 def residuals(f, *args):
     """What reverse mode keeps between its two passes: the leaves of the function that it returns."""
     _, pull = jax.vjp(f, *args)

@@ -60,17 +60,27 @@ def test_jit(backend, f, eager):
     dtype = backend.dtypes[-1]
     x = backend.asarray(eager, dtype)
     rtol = 2e-4 if dtype == "float32" else 1e-11
-    for name, call in calls(f).items():
-        for alpha in static_orders(f):
-            got = backend.numpy(jax.jit(lambda x, call=call, alpha=alpha: call(x, alpha))(x))
-            np.testing.assert_allclose(got, call(eager, alpha), rtol=rtol, atol=rtol, err_msg=f"{name} {alpha}")
-        # α traced, so that one compilation serves a whole schedule
-        traces = []
-        traced = jax.jit(lambda x, alpha, call=call, traces=traces: traces.append(1) or call(x, alpha))
-        for alpha in ORDERS:
-            got = backend.numpy(traced(x, backend.asarray(alpha, dtype)))
-            np.testing.assert_allclose(got, call(eager, alpha), rtol=rtol, atol=rtol, err_msg=f"{name} {alpha}")
-        assert len(traces) == 1
+    ways = calls(f)
+    traces = []
+
+    def all_ways(x, alpha):
+        # by one compilation, which finds what they have in common
+        traces.append(alpha)
+        return {name: call(x, alpha) for name, call in ways.items()}
+
+    def check(got, alpha):
+        for name, call in ways.items():
+            want = call(eager, alpha)
+            np.testing.assert_allclose(backend.numpy(got[name]), want, rtol=rtol, atol=rtol, err_msg=f"{name} {alpha}")
+
+    for alpha in static_orders(f):
+        check(jax.jit(all_ways, static_argnums=1)(x, alpha), alpha)
+    # α traced, so that one compilation serves a whole schedule
+    traces.clear()
+    traced = jax.jit(all_ways)
+    for alpha in ORDERS:
+        check(traced(x, backend.asarray(alpha, dtype)), alpha)
+    assert len(traces) == 1
 
 
 def test_vmap(backend, eager):

@@ -11,6 +11,7 @@ each of which is summed as it is, and only the block with the largest entry is s
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -106,6 +107,19 @@ class _Long:
         return jnp.sum(jnp.where(is_first, 0, sums), axis=-1, keepdims=True) + without
 
 
+def _unflatten(kind: type[Any], names: tuple[str, ...], arrays: tuple[Array, ...]) -> Any:
+    rows = object.__new__(kind)
+    vars(rows).update(zip(names, arrays, strict=True))
+    return rows
+
+
+# arguments of what is compiled
+for _kind in (_Short, _Long):
+    jax.tree_util.register_pytree_node(
+        _kind, lambda rows: (tuple(vars(rows).values()), tuple(vars(rows))), functools.partial(_unflatten, _kind)
+    )
+
+
 def _mean(rows: _Short | _Long, order: Order, large: Array) -> Array:
     """Return s/B, next to the sum ``large`` = B."""
     t, tau = order.t, abs(order.t)
@@ -117,6 +131,19 @@ def _mean(rows: _Short | _Long, order: Order, large: Array) -> Array:
         return jnp.exp(d if t > 0 else order.alpha * d) * (jnp.expm1(tau * d) * (1 / tau))
 
     return rows.total(terms, before=large) / large
+
+
+# or the branches would be compiled at each call outside of ``jit``
+@functools.partial(jax.jit, static_argnames="order", inline=True)
+def _near_one(rows: _Short | _Long, large: Array, close: Array, c: Array, *, order: Order) -> Array:
+    """Return c from s in the rows that are ``close``; s costs a sum, which is left out where there are none."""
+
+    def from_s(c: Array) -> Array:
+        mean = _mean(rows, order, large)
+        x = jnp.where(close, abs(order.t) * mean, 0.0)
+        return jnp.where(close, mean * log1p_ratio(x, eps=float(jnp.finfo(x.dtype).eps), xp=jnp), c)
+
+    return jax.lax.cond(jnp.any(close), from_s, lambda c: c, c)
 
 
 def _plain(order: Order, dtype: Any) -> Order:
@@ -148,12 +175,7 @@ def state(x: Array, order: Order, *, where: Array | None, full: bool) -> tuple[A
         # where the two sums are close, c is a small difference of their logarithms
         close = small > large / 2
 
-        def from_s(c: Array) -> Array:
-            mean = _mean(rows, order, large)
-            x = jnp.where(close, abs(t) * mean, 0.0)
-            return jnp.where(close, mean * log1p_ratio(x, eps=float(jnp.finfo(x.dtype).eps), xp=jnp), c)
-
-        c = jax.lax.cond(jnp.any(close), from_s, lambda c: c, c)
+        c = _near_one(rows, large, close, c, order=order)
     return rows.peak, Rows(total, h_inf, c, h_inf - c, total_alpha)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -17,7 +18,12 @@ __all__ = ["kth_neighbor", "neighbor_sum"]
 
 def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:  # noqa: ARG001
     """Overlay renyi_core._kernels.neighbors.kth_neighbor."""
-    samples = jax.lax.stop_gradient(samples)
+    return _kth_neighbor(jax.lax.stop_gradient(samples), k=k)
+
+
+# or the loop would be compiled at each call outside of ``jit``
+@functools.partial(jax.jit, static_argnames="k", inline=True)
+def _kth_neighbor(samples: Array, *, k: int) -> Array:
     *sets, n, _ = samples.shape
     size = jnp.max(jnp.abs(samples), axis=(-2, -1), keepdims=True)
     # squares of differences of this unit neither overflow nor vanish
