@@ -174,7 +174,8 @@ def product(gradient: Array, factor: Array, xp: Any) -> Array:
     """Return gradient·factor for a factor >= 0, infinite without a warning."""
     largest = float(xp.finfo(gradient.dtype).max)
     large = xp.abs(gradient) > largest / xp.where(factor > 1, factor, 1.0)
-    return _infinite(large, gradient, gradient * xp.where(large | (gradient == 0), 0.0, factor), xp)
+    some = xp.where((gradient == 0) & (factor == math.inf), 0.0, factor)
+    return _infinite(large, gradient, xp.where(large, 0.0, gradient) * xp.where(large, 0.0, some), xp)
 
 
 def _infinite(large: Array, sign: Array, values: Array, xp: Any) -> Array:
