@@ -139,8 +139,8 @@ def _squares(value, alpha):
 
 
 def _faint(value, alpha):
-    """As above, and digits are lost where α leaves next to nothing of all inputs but one."""
-    return _squares(value, alpha) + 1e-15
+    """The derivatives may vanish, and digits are lost where α leaves next to nothing of all inputs but one."""
+    return _own_value(value, alpha) / 16 + 1e-15
 
 
 def _terms_of_jensen(value, alpha):
