@@ -77,10 +77,12 @@ def _finite_order(pair: Pair, order: Order, largest: Array, axis: Axis, xp: Any)
     # of an outcome that Q hardly has, from p and t r alone
     steepest = max(1.0, alpha) if order.static else xp.where(alpha > 1, alpha, 1.0)
     steep = pair.live & (pair.r * steepest > limit)
-    least = xp.min(xp.where(steep, pair.p, 1.0), axis=axis, keepdims=True)
-    safe = (largest * t < limit) & ((t <= 0) | (least > float(xp.finfo(pair.p.dtype).smallest_normal)))
+    safe = largest * t < limit
+    if not order.static or t > 0:
+        faint = steep & (pair.p < float(xp.finfo(pair.p.dtype).smallest_normal))
+        safe = safe & ((t <= 0) | ~xp.any(faint, axis=axis, keepdims=True))
     excess = pair.q * power_excess(xp.where(pair.live & safe & ~steep, pair.r, 0.0), order, xp=xp)
-    excess = xp.where(steep, _steep_excess(pair, steep & safe, order, xp), excess)
+    excess = dispatch(unless, xp)(~steep, excess, lambda: _steep_excess(pair, steep & safe, order, xp), xp)
     mean = total(xp.where(pair.live, excess, 0.0), axis, xp) + pair.unused
     mean = mean - (alpha / t_or_one) * pair.outside
     u = t * mean

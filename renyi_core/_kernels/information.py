@@ -139,7 +139,7 @@ def _at_infinity(ch: Channel, kind: Kind, xp: Any) -> Parts:
 
 
 def _at_zero(ch: Channel, xp: Any) -> Parts:
-    """Of the outputs that most of the inputs reach, those that q* goes to share it as exp Σ λ log Q W, λ the inputs."""
+    """Of the outputs that most inputs reach, those that q* goes to share it as exp Σ λ log Q W, λ being Q of these."""
     # of the same inputs the same number, to the last digit, whatever else is known of the output
     gone = total(xp.where(ch.live, 0.0, ch.inputs), xp, -2)
     near = gone < 0.5
