@@ -133,6 +133,11 @@ def _own_value(value, alpha):
     return float(np.max(np.abs(value), initial=0, where=np.isfinite(value)))
 
 
+def _one_and_value(value, alpha):
+    """A sum of terms of both signs, of the order of 1."""
+    return 1 + _own_value(value, alpha)
+
+
 def _squares(value, alpha):
     """The derivative in α may vanish as the square of a distance, and is next to the square of a rounding then."""
     return 1e-7 * _own_value(value, alpha) ** 2
@@ -194,7 +199,13 @@ OTHERS = {
     ),
     "kernel_entropy": Spec(renyi.kernel_entropy, _samples, axes=(-2,), own=2, alphas=OF_EIGENVALUES, bound=4096),
     "particle_entropy": Spec(
-        renyi.particle_entropy, _samples, axes=(-2, -1), own=2, alphas=(0.5, 0.9, 1.0, 1.5, 2.0), bound=1024
+        renyi.particle_entropy,
+        _samples,
+        axes=(-2, -1),
+        own=2,
+        alphas=(0.5, 0.9, 1.0, 1.5, 2.0),
+        bound=1024,
+        floor=_one_and_value,
     ),
     "gaussian_entropy": Spec(
         functools.partial(renyi.gaussian_entropy), _grams(1), wrt=(), axes=(), own=2, alphas=MODERATE, bound=4096
