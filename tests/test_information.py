@@ -144,6 +144,8 @@ def test_laws(backend, weights, alpha):
 
 
 def test_independent_variables(backend):
+    if backend.library == "jax":
+        pytest.skip("compiled anew for one order: the formulas of the grid")
     rng = np.random.default_rng(3)
     eps = float(np.finfo(backend.dtypes[-1]).eps)
     joint = rng.uniform(0.1, 1, size=(3, 6, 1)) * rng.uniform(0.1, 1, size=(3, 1, 5))
