@@ -35,12 +35,6 @@ class Mean(NamedTuple):
     empty: Any
     axes: tuple[int, ...]
 
-    def spread(self, values: Array, xp: Any) -> Array:
-        """Return values of the outcomes with length 1 along the batch's axes."""
-        for i in self.axes:
-            values = xp.expand_dims(values, axis=i)
-        return values
-
 
 def mean_of(batch: Batch, source: Any) -> Mean:
     problem, xp = batch.problem, batch.problem.xp
