@@ -124,3 +124,5 @@ def emulated():
     finally:
         _entropy.runtime = kept
         _dispatch._adapters["numpy"] = before
+        if before is _dispatch._UNKNOWN:
+            del _dispatch._adapters["numpy"]
