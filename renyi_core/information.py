@@ -76,10 +76,10 @@ def mutual_information(
     Within 64 units in the last place of the dtype, near independence too, where I is of the order of the square of the
     dependence and the difference of two entropies loses all digits: joint − row·column is formed without the rounding
     of the product; so also where one input or one output has all but a millionth of the weight. Arimoto's, of inputs
-    that are a power, carries up to 4 α units. The derivatives are as exact, norm-wise, but for the rounding of
-    exponents: 4 units for each nat that the entries span, and α more, 32 α for Arimoto's. Where they vanish, as for a
-    channel without noise and equal inputs, they are right next to I. Arimoto's value and derivatives lose digits where
-    α leaves all but 1e-20 of P^α on one input.
+    that are a power, carries up to 4 α units, and a unit of 1 at α = ∞. The derivatives are as exact, norm-wise, but
+    for the rounding of exponents: 4 units for each nat that the entries span, and α more, 32 α for Arimoto's. Where
+    they vanish, as for a channel without noise and equal inputs, they are right next to I. Arimoto's value and
+    derivatives lose digits where α leaves all but 1e-20 of P^α on one input.
 
     Csiszár's minimum is found by iterations, as many for every input, the last of them Newton's: as exact on the tests'
     grid.

