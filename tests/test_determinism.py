@@ -103,3 +103,23 @@ def test_a_pair_of_a_batch(backend):
             alone, its = map(backend.numpy, f(backend.asarray(p[i : i + 1]), backend.asarray(q[i : i + 1]), alpha))
             assert alone[0] == value[i]
             assert np.array_equal(its[0], gradient[i])
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
+def test_rows_beside_the_uniform_distribution_agree_with_themselves_alone(backend, alpha):
+    """Rows of a block may share a series."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(40, 50)) * 10.0 ** rng.uniform(-3, 0.7, size=(40, 1))
+    eps = float(np.finfo("float64").eps)
+    for wrt in (0, 1):
+
+        def both(x, wrt=wrt):
+            pair = (x, backend.asarray(np.zeros(50)))
+            call = renyi.value_and_grad(renyi.divergence_from_logits, wrt)
+            return list(map(backend.numpy, call(*(pair if wrt == 0 else pair[::-1]), alpha)))
+
+        value, gradient = both(backend.asarray(rows))
+        for k, row in enumerate(rows):
+            alone, along = both(backend.asarray(row))
+            assert abs(value[k] - alone) <= 16 * eps * alone
+            assert np.linalg.norm(gradient[k] - along) <= 16 * eps * np.linalg.norm(along)
