@@ -1,6 +1,7 @@
 """Rényi entropy, its relatives and their analytic gradients, exact at every order, on any array library."""
 
 from . import monitoring, regularizers, schedules
+from ._checking import checking
 from ._dispatch import agnostic_only, register_adapter
 from .checks import check_probabilities
 from .choice import regularized_argmax, regularized_max
@@ -42,6 +43,7 @@ __all__ = [
     "alpha_divergence",
     "alpha_divergence_from_logits",
     "check_probabilities",
+    "checking",
     "conditional_entropy",
     "cross_entropy",
     "cross_entropy_from_logits",

@@ -1,7 +1,7 @@
 """Namespaces, dtypes, axes, masks and orders: the only file that touches array-api-compat.
 
-Shapes, dtypes and Python numbers are read here, array values never: that would stop a GPU, break ``jax.jit`` and
-compute a Dask graph.
+Shapes, dtypes and Python numbers are read here, array values never, but for :func:`readable`, which debugging asks:
+that would stop a GPU, break ``jax.jit`` and compute a Dask graph.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import operator
 from numbers import Real
 from typing import Any, NamedTuple
 
-from array_api_compat import array_namespace, device, is_array_api_obj
+from array_api_compat import array_namespace, device, is_array_api_obj, is_dask_array
 
 from ._kernels.dtypes import cast
 from ._kernels.state import Order
@@ -36,6 +36,7 @@ __all__ = [
     "prepare_pair",
     "prepare_parameters",
     "put_back",
+    "readable",
     "same_namespace",
     "sum_dtype",
     "sum_to_shape",
@@ -390,6 +391,18 @@ def prepare_parameters(
     order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
     problem = Problem(arrays[0], order, None, axes, keepdims, _log_base(base), result_shape, xp)
     return problem, tuple(cast(x, floats.accumulator, xp) for x in arrays)
+
+
+def readable(x: Array) -> bool:
+    """Return whether values can be read: not those of a Dask graph, nor within a transformation that hides them."""
+    if is_dask_array(x):
+        return False
+    xp = namespace(x)
+    try:
+        bool(xp.any(xp.astype(x, xp.bool)))
+    except Exception:  # noqa: BLE001  each library has its own error
+        return False
+    return True
 
 
 def constants(values: list[float], like: Array, xp: Any) -> Array:

@@ -79,7 +79,8 @@ def entropy(
     units in the last place of the dtype (64 in float32 where the library's own reductions are coarser), also within
     1e-12 of α = 1, and for distributions whose entropy is nearly 0.
 
-    Array values are never read: under ``jax.jit`` and with Dask the result stays lazy.
+    Array values are never read, but in a block of :func:`checking`: under ``jax.jit`` and with Dask the result stays
+    lazy.
 
     References
     ----------

@@ -37,6 +37,7 @@ def test_quantities():
     assert result.failed == 0
     text = page.read_text(encoding="utf-8")
     tools = {"EntropyEstimate", "Summary", "agnostic_only", "check_probabilities", "hvp", "register_adapter"}
+    tools |= {"checking"}
     modules = {"monitoring", "regularizers", "schedules"}
     names = {name.removesuffix("_from_logits") for name in renyi.__all__} - tools - modules
     assert {name for name in names if f"`{name}" not in text} == set()

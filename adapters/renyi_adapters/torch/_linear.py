@@ -8,6 +8,7 @@ import torch
 
 from renyi_core._arrays import floating, prepare
 from renyi_core._kernels.state import Order
+from renyi_core._quiet import quiet
 
 from ._head import Head, head_entropy
 from ._results import EntropyAndLogProb
@@ -20,6 +21,7 @@ ROOM_CPU, ROOM = 1 << 25, 1 << 28
 """Bytes of logits that exist at a time."""
 
 
+@quiet
 def linear_entropy(
     hidden: Tensor,
     weight: Tensor,

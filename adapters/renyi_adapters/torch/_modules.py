@@ -14,6 +14,7 @@ from renyi_core._dispatch import dispatch
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._numbers import finite, number
+from renyi_core._quiet import quiet
 from renyi_core.schedules import TargetEntropy, dual_ascent
 
 Tensor = Any
@@ -164,6 +165,7 @@ class EntropyRegularizer(_Scalars):
         self._off = value == 0
         self.weight.fill_(value)
 
+    @quiet
     def forward(self, logits: Tensor, where: Tensor | None = None, sample_weight: Tensor | None = None) -> Tensor:
         """Return the term to add to a loss.
 

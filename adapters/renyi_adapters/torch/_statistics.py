@@ -12,6 +12,7 @@ from renyi_core._arrays import prepare
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.state import Order
+from renyi_core._quiet import quiet
 
 from . import _blocks as blocks
 from . import _gpu as gpu
@@ -40,6 +41,7 @@ class _Static(NamedTuple):
         return [self.orders[start : start + step] for start in range(0, len(self.orders), step)]
 
 
+@quiet
 def entropy_and_log_prob(
     logits: Tensor,
     alpha: float | tuple[float, ...],
