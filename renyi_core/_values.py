@@ -115,14 +115,18 @@ def _refuse(bad: Array, values: Array, must: str, unit: str, verb: tuple[str, st
         return
     count = int(xp.sum(xp.astype(bad, xp.int32)))
     at, value = _first(bad, xp.broadcast_to(values, bad.shape), xp)
-    msg = f"{must}: {count} of {math.prod(bad.shape)} {unit} {verb[count != 1]} not, first at {at}: {value:.6g}{hint}"
+    msg = f"{must}: {count} of {math.prod(bad.shape)} {unit} {verb[count != 1]} not, first at {at}{value}{hint}"
     raise ValueError(msg)
 
 
-def _first(bad: Array, values: Array, xp: Any) -> tuple[tuple[int, ...], float]:
-    """Return the index of the first True and the value there."""
+def _first(bad: Array, values: Array, xp: Any) -> tuple[tuple[int, ...], str]:
+    """Return the index of the first True, and in words the value there."""
     flat = int(xp.argmax(xp.astype(xp.reshape(bad, (-1,)), xp.int32)))
-    value = float(xp.reshape(values, (-1,))[flat])
+    try:
+        value = f": {float(xp.reshape(values, (-1,))[flat]):.6g}"
+    except TypeError:
+        # what jax.grad differentiates can be compared, and not be a float
+        value = ""
     index: list[int] = []
     for n in reversed(bad.shape):
         index.append(flat % n)
