@@ -68,7 +68,8 @@ def checking(*, tolerance: float | None = None) -> Iterator[None]:
     -----
     What cannot be read is not checked: arrays under ``jax.jit``, ``jax.vmap``, ``torch.compile``, ``torch.export``
     and ``torch.func.vmap``, and those of Dask, whose graphs are not computed. torch traces a compiled function again
-    where it is first called within a block.
+    where it is first called within a block. Of torch's ``parallel_entropy``, whose rows are spread over processes, and
+    of the steps of :mod:`renyi_core.schedules` nothing is checked.
 
     Examples
     --------
@@ -140,9 +141,9 @@ _ENTRIES = {
     **dict.fromkeys(("alpha", "alphas", "marginal_alpha", "conditional_alpha"), _ORDER),
     **dict.fromkeys(("counts", "weights", "weight"), _WEIGHT),
     **dict.fromkeys(("scale", "width", "temperature", "bandwidth"), _POSITIVE),
-    **dict.fromkeys(("samples", "mean", "mean_p", "mean_q", "log_std", "hidden", "bias"), _NUMBER),
+    **dict.fromkeys(("samples", "mean", "mean_p", "mean_q", "log_std", "hidden"), _NUMBER),
     **dict.fromkeys(("cotangent", "vector"), _NUMBER),
-    "log_prob": _DENSITY,
+    **dict.fromkeys(("log_prob", "bias"), _DENSITY),
     "sample_weight": _LABELS,
 }
 _PAIRS = ({"p", "q"}, {"p_logits", "q_logits"}, {"logits", "probs", "reference"}, {"log_std", "mean"})
@@ -155,8 +156,8 @@ def _check_call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Giv
     given = dict(bound.arguments)
     if "f" in given:
         # a derivative, of a function or a term
-        f, inner = given["f"], (*given["args"],)
-        inner, of = (inner, f) if inspect.isfunction(f) else ((f, *inner), type(f).__call__)
+        f, inner = given["f"], given["args"]
+        of, inner = (f, inner) if inspect.isfunction(f) else (type(f).__call__, (f, *inner))
         _check_call(of, inner, given["kwargs"], tolerance)
         given = {name: given[name] for name in ("cotangent", "vector") if name in given}
     owner = given.pop("self", None)

@@ -98,15 +98,8 @@ def check_matrices(values: Array, *, name: str, tolerance: float, covariance: bo
     gap = xp.abs(values - xp.linalg.matrix_transpose(values))
     check_entries(gap > tolerance * size, values, "symmetric", name=name, xp=xp, hint="; take (C + Cᵀ)/2")
     least = xp.linalg.eigvalsh(values / size)[..., 0]
-    _refuse(
-        ~(least > 0),
-        least,
-        f"`{name}` must be positive definite",
-        "matrices",
-        BE,
-        "; that is an eigenvalue of its correlations, add to the diagonal",
-        xp,
-    )
+    must, hint = f"`{name}` must be positive definite", ", an eigenvalue of its correlations; add to the diagonal"
+    _refuse(~(least > 0), least, must, "matrices", BE, hint, xp)
 
 
 def _refuse(bad: Array, values: Array, must: str, unit: str, verb: tuple[str, str], hint: str, xp: Any) -> None:

@@ -32,7 +32,8 @@ def of_torch():
     compiled = [torch.compile(f, fullgraph=True, backend="eager") for f in (entropies, TERM, renyi.grad(TERM))]
     layer = torch.nn.Module()
     layer.forward = entropies
-    exported = torch.export.export(layer, (torch.zeros(2, 2, dtype=torch.float64),)).module()
+    with renyi.checking():
+        exported = torch.export.export(layer, (torch.zeros(2, 2, dtype=torch.float64),)).module()
     backward = lambda x: TERM(x.clone().requires_grad_())  # noqa: E731
     return [*compiled, exported, torch.func.vmap(entropies)], [entropies, torch.func.grad(TERM), backward]
 
