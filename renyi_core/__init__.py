@@ -1,8 +1,12 @@
 """Rényi entropy, its relatives and their analytic gradients, exact at every order, on any array library."""
 
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
 from . import monitoring, regularizers, schedules
 from ._checking import checking
 from ._dispatch import agnostic_only, register_adapter
+from ._other_names import no_such_name
 from .checks import check_probabilities
 from .choice import regularized_argmax, regularized_max
 from .cross_entropy import cross_entropy, cross_entropy_from_logits
@@ -88,3 +92,11 @@ __all__ = [
     "value_and_grad",
     "vendi_score",
 ]
+
+# type checkers would take any name for one that is there
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        module = sys.modules[__name__]
+        msg = no_such_name(name, module, (regularizers, schedules, monitoring))
+        raise AttributeError(msg, name=name, obj=module)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import operator
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from array_api_compat import array_namespace, device, is_array_api_obj, is_dask_array
 
+from ._advice import conversion, instead_of_array
 from ._kernels.dtypes import cast
 from ._kernels.state import Order
+from ._numbers import flag
 
 Array = Any
 
@@ -22,9 +24,10 @@ __all__ = [
     "PairProblem",
     "Problem",
     "axes_of",
+    "check_cotangent",
     "check_fits",
     "check_mask",
-    "check_sample_weight",
+    "check_real",
     "coefficient",
     "constants",
     "counted",
@@ -45,7 +48,10 @@ __all__ = [
 
 
 class Problem(NamedTuple):
-    """The checked arguments of one call; ``axis`` is negative, ``log_base`` is 1 for nats, ``shape`` the result's."""
+    """The checked arguments of one call; ``axis`` is negative, ``log_base`` is 1 for nats, ``shape`` the result's.
+
+    ``name`` is what the caller knows ``x`` by.
+    """
 
     x: Array
     order: Order
@@ -55,6 +61,7 @@ class Problem(NamedTuple):
     log_base: float
     shape: tuple[Any, ...]
     xp: Any
+    name: str
 
     def rows(self, values: Array) -> Array:
         """Return rows, whose reduced axes have length 1, as the caller asked for them."""
@@ -108,7 +115,7 @@ def floating(x: Any, name: str) -> Any:
     """Return the namespace of a real floating-point array; raise TypeError for anything else."""
     xp = namespace(x)
     if xp is None:
-        msg = f"`{name}` must be an array of an array-API library, got {type(x).__name__}"
+        msg = f"`{name}` must be an array of an array-API library, got {type(x).__name__}{instead_of_array(x, name)}"
         raise TypeError(msg)
     if not _floats(xp, x.dtype):
         msg = f"`{name}` must have a real floating-point dtype, got {x.dtype}; convert it, e.g. to float64"
@@ -120,8 +127,11 @@ def same_namespace(x: Any, xp: Any, name: str, of: str) -> None:
     """Raise TypeError unless x is an array of the namespace xp."""
     if namespace(x) is not xp:
         library = xp.__name__.removeprefix("array_api_compat.")
-        given = f"{type(x).__module__}.{type(x).__name__}"
+        given = f"{type(x).__module__}.{type(x).__name__}".removeprefix("builtins.")
         msg = f"`{name}` must be an array of the library of `{of}`, {library}; got {given}"
+        if namespace(x) is None and not isinstance(x, (list, tuple, bool, int, float)):
+            raise TypeError(msg + instead_of_array(x, name))
+        msg = f"{msg}; use {conversion(x, name, of, library)}"
         raise TypeError(msg)
 
 
@@ -235,8 +245,10 @@ def _alpha_order(
     number = _number(alpha, "alpha")
     if number is not None:
         return _static_order(number, floats), rows_shape
+    if namespace(alpha) is None:
+        _neither(alpha, "alpha")
     same_namespace(alpha, xp, "alpha", name)
-    if xp.isdtype(alpha.dtype, ("complex floating", "bool")):
+    if not xp.isdtype(alpha.dtype, ("real floating", "integral")):
         msg = f"`alpha` must be real, got an array of dtype {alpha.dtype}"
         raise TypeError(msg)
     shape = tuple(alpha.shape)
@@ -258,33 +270,56 @@ def check_mask(where: Any, xp: Any, name: str, shape: tuple[Any, ...]) -> None:
         return
     same_namespace(where, xp, "where", name)
     if not xp.isdtype(where.dtype, "bool"):
-        msg = f"`where` must have a boolean dtype, got {where.dtype}"
+        msg = f"`where` must have a boolean dtype, got {where.dtype}; compare it, as in where != 0"
         raise TypeError(msg)
     check_fits(where, shape, "where", f"`{name}`")
 
 
-def check_sample_weight(sample_weight: Any, xp: Any, name: str, shape: tuple[Any, ...]) -> None:
-    """Raise unless ``sample_weight`` is None or a real or boolean array that broadcasts to the rows' ``shape``."""
-    if sample_weight is None:
-        return
-    same_namespace(sample_weight, xp, "sample_weight", name)
-    if xp.isdtype(sample_weight.dtype, "complex floating"):
-        msg = f"`sample_weight` must be real or boolean, got {sample_weight.dtype}"
+def check_real(values: Any, xp: Any, name: str, of: str, shape: tuple[Any, ...], target: str) -> None:
+    """Raise unless it is a real or boolean array of the library of ``of`` that broadcasts to a target's ``shape``."""
+    same_namespace(values, xp, name, of)
+    if not xp.isdtype(values.dtype, ("real floating", "integral", "bool")):
+        msg = f"`{name}` must be real or boolean, got {values.dtype}"
         raise TypeError(msg)
-    check_fits(sample_weight, shape, "sample_weight", "the rows")
+    check_fits(values, shape, name, target)
 
 
-def coefficient(value: Any, name: str, *, infinite: bool = False) -> float | None:
+def check_cotangent(cotangent: Any, problem: Problem, shape: tuple[Any, ...]) -> Any:
+    """Return a cotangent that is None, a number, as a float, or an array that broadcasts to the value's ``shape``."""
+    if cotangent is None:
+        return None
+    number = _number(cotangent, "cotangent")
+    if number is not None:
+        return number
+    check_real(cotangent, problem.xp, "cotangent", problem.name, shape, "the value")
+    return cotangent
+
+
+def coefficient(value: Any, name: str, *, infinite: bool = False, cure: str = "") -> float | None:
     """Return an option that is a number ≥ 0 as a float, None if it is an array; raise for anything else."""
     number = _number(value, name)
     if number is None:
         if namespace(value) is None:
-            msg = f"`{name}` must be a number or an array, got {type(value).__name__}"
-            raise TypeError(msg)
+            _neither(value, name)
     elif not number >= 0 or (number == math.inf and not infinite):
-        msg = f"`{name}` must be >= 0{'' if infinite else ' and finite'}, got {value!r}"
+        msg = f"`{name}` must be >= 0{'' if infinite else ' and finite'}, got {value!r}{cure}"
         raise ValueError(msg)
     return number
+
+
+def _neither(value: Any, name: str) -> NoReturn:
+    """Raise TypeError for what is neither a number nor an array."""
+    cure = ""
+    if name == "alpha" and isinstance(value, (list, tuple)):
+        cure = "; for several orders of each distribution use entropy_spectrum, for one order of each an array"
+    elif name == "alpha" and value is None:
+        cure = "; 1 is the order of Shannon's entropy"
+    elif callable(value):
+        cure = f"; call it first: a schedule gives the {name} of a step as {name}=schedule(step)"
+    else:
+        cure = instead_of_array(value, name)
+    msg = f"`{name}` must be a number or an array, got {type(value).__name__}{cure}"
+    raise TypeError(msg)
 
 
 def check_fits(values: Array, shape: tuple[Any, ...], name: str, target: str) -> None:
@@ -306,6 +341,8 @@ def _known(*lengths: Any) -> bool:
 
 def prepare(x: Any, alpha: Any, *, name: str, axis: Any, where: Any, base: Any, keepdims: bool) -> Problem:
     """Check the arguments that every measure of one distribution takes."""
+    if keepdims is not False:
+        keepdims = flag(keepdims, "keepdims")
     xp = floating(x, name)
     axes = axes_of(tuple(x.shape), axis, name)
     check_mask(where, xp, name, tuple(x.shape))
@@ -313,7 +350,7 @@ def prepare(x: Any, alpha: Any, *, name: str, axis: Any, where: Any, base: Any, 
     floats = _floats(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked
     order, shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, name, xp)
-    return Problem(x, order, where, axes, keepdims, _log_base(base), shape, xp)
+    return Problem(x, order, where, axes, keepdims, _log_base(base), shape, xp, name)
 
 
 class PairProblem(NamedTuple):
@@ -327,6 +364,8 @@ def prepare_pair(
     x: Any, y: Any, alpha: Any, *, names: tuple[str, str], axis: Any, where: Any, base: Any, keepdims: bool
 ) -> PairProblem:
     """Check the arguments that every function of two distributions takes."""
+    if keepdims is not False:
+        keepdims = flag(keepdims, "keepdims")
     xp = floating(x, names[0])
     same_namespace(y, xp, names[1], names[0])
     floating(y, names[1])
@@ -348,7 +387,7 @@ def prepare_pair(
     floats = _floats(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked
     order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
-    problem = Problem(x, order, where, axes, keepdims, _log_base(base), result_shape, xp)
+    problem = Problem(x, order, where, axes, keepdims, _log_base(base), result_shape, xp, names[0])
     check_mask(where, xp, names[0], shape)
     return PairProblem(problem, y)
 
@@ -368,6 +407,7 @@ def prepare_parameters(
     The last ``trailing`` axes of each array belong to one distribution; the others broadcast. ``axis`` is of those;
     () is none. The arrays are returned in the dtype that they are summed in.
     """
+    keepdims = flag(keepdims, "keepdims")
     xp = floating(arrays[0], names[0])
     shapes = []
     for x, name, own in zip(arrays, names, trailing or (0,) * len(arrays), strict=True):
@@ -389,7 +429,7 @@ def prepare_parameters(
     assert floats is not None  # noqa: S101  floating() has looked
     rows_shape = _reduced(shape, axes, keepdims)
     order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
-    problem = Problem(arrays[0], order, None, axes, keepdims, _log_base(base), result_shape, xp)
+    problem = Problem(arrays[0], order, None, axes, keepdims, _log_base(base), result_shape, xp, names[0])
     return problem, tuple(cast(x, floats.accumulator, xp) for x in arrays)
 
 

@@ -44,7 +44,7 @@ def register_adapter(name: Any, module: Any) -> None:
     Raises
     ------
     TypeError
-        If ``name`` is not a string.
+        If ``name`` is not a string, or ``module`` is one.
 
     Examples
     --------
@@ -55,6 +55,9 @@ def register_adapter(name: Any, module: Any) -> None:
     """
     if not isinstance(name, str):
         msg = f"`name` must be the name of a namespace, a string; got {type(name).__name__}"
+        raise TypeError(msg)
+    if isinstance(module, str):
+        msg = f"`module` must be a module or an object, got {module!r}; use importlib.import_module(module)"
         raise TypeError(msg)
     _adapters[name.removeprefix("array_api_compat.")] = module
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ._arrays import Problem, check_fits, prepare, put_back, same_namespace, sum_to_shape
+from ._arrays import Problem, check_cotangent, check_real, prepare, put_back, sum_to_shape
 from ._dispatch import dispatch
 from ._kernels.dtypes import cast
 from ._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient, entropy_hvp
@@ -44,12 +44,10 @@ def in_base(values: Array, problem: Problem) -> Array:
 
 def cotangent_rows(cotangent: Any, problem: Problem) -> Any:
     """Return a cotangent in the shape of the kernels' rows, in their dtype."""
-    if cotangent is None or isinstance(cotangent, (int, float)):
+    cotangent = check_cotangent(cotangent, problem, problem.shape)
+    if cotangent is None or isinstance(cotangent, float):
         return cotangent
-    xp = problem.xp
-    same_namespace(cotangent, xp, "cotangent", "the first argument")
-    check_fits(cotangent, problem.shape, "cotangent", "the value")
-    dtype = problem.x.dtype
+    xp, dtype = problem.xp, problem.x.dtype
     cotangent = cast(cotangent, xp.float32 if xp.finfo(dtype).bits == 16 else dtype, xp)
     return cotangent if problem.keepdims else put_back(cotangent, problem.axis, xp)
 
@@ -124,8 +122,7 @@ def rule_for(door: Door, measure: Measure, *, has_base: bool = False) -> Rule:
         check_base(base)
         problem = prepare(x, alpha, name=door, axis=axis, where=where, base=base, keepdims=keepdims)
         xp = problem.xp
-        same_namespace(vector, xp, "vector", door)
-        check_fits(vector, tuple(x.shape), "vector", f"`{door}`")
+        check_real(vector, xp, "vector", door, tuple(x.shape), f"`{door}`")
         kernel = dispatch(entropy_hvp, xp)
         scale = None if problem.log_base == 1 else 1 / problem.log_base
         return kernel(x, vector, problem.order, measure=measure, where=where, axis=problem.axis, xp=xp, scale=scale)

@@ -6,7 +6,7 @@ import math
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["finite", "is_number", "length", "number", "positive"]
+__all__ = ["finite", "flag", "is_number", "length", "number", "positive"]
 
 
 def is_number(value: Any) -> bool:
@@ -20,6 +20,15 @@ def number(value: Any, name: str) -> float:
         msg = f"`{name}` must be a real number, got {value!r}"
         raise TypeError(msg)
     return float(value)
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return True or False, NumPy's as well."""
+    kind = type(value)
+    if kind is not bool and (kind.__module__, kind.__name__.rstrip("_")) != ("numpy", "bool"):
+        msg = f"`{name}` must be True or False, got {value!r}"
+        raise TypeError(msg)
+    return bool(value)
 
 
 def finite(value: Any, name: str) -> float:

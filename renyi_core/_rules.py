@@ -28,7 +28,7 @@ def register_rule(function: Callable[..., Any], rule: Rule) -> None:
     _rules[function] = rule
 
 
-def rule_of(function: Callable[..., Any], transform: str) -> Rule:
+def rule_of(function: Any, transform: str) -> Rule:
     """Return the rule of a public function, or that which a callable object carries; raise TypeError without one."""
     own = getattr(function, "rule", None)
     if isinstance(own, Rule):
@@ -37,9 +37,13 @@ def rule_of(function: Callable[..., Any], transform: str) -> Rule:
         return _rules[function]
     except (KeyError, TypeError):
         known = ", ".join(sorted(f.__name__ for f in _rules))
+        got = name_of(function)
+        cure = "; other functions are for your library's automatic differentiation"
+        if not callable(function):
+            cure = f"; give the function, and its arguments afterwards: {transform}(f)(...)"
         msg = (
             f"`f` has no analytic derivative: `{transform}` takes a term of renyi_core.regularizers or one of {known}; "
-            f"got {function!r}"
+            f"got {got}{cure}"
         )
         raise TypeError(msg) from None
 

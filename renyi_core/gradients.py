@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
+from ._advice import explain
 from ._quiet import quiet
 from ._rules import name_of, rule_of
 from ._typing import Gradient, HessianProduct, ValueAndGradient
@@ -71,11 +73,7 @@ def value_and_grad(f: Callable[..., Any], wrt: int | str = 0) -> ValueAndGradien
     >>> gradient.shape
     (64, 10)
     """
-    rule = rule_of(f, "value_and_grad")
-    if wrt not in rule.wrt or isinstance(wrt, bool):
-        msg = f"`wrt` must be one of {', '.join(map(repr, rule.wrt))} for `{name_of(f)}`, got {wrt!r}"
-        raise ValueError(msg)
-
+    _check(f, wrt, "value_and_grad")
     # no closure, so that it can be pickled
     return functools.partial(_value_and_gradient, f, wrt)
 
@@ -92,7 +90,7 @@ def grad(f: Callable[..., Any], wrt: int | str = 0) -> Gradient:
     >>> print(round(float(renyi.grad(renyi.entropy, wrt="alpha")(np.asarray([0.5, 0.25, 0.25]), 1.0)), 6))
     -0.060057
     """
-    value_and_grad(f, wrt)
+    _check(f, wrt, "grad")
     return functools.partial(_gradient, f, wrt)
 
 
@@ -133,11 +131,24 @@ def hvp(f: Callable[..., Any]) -> HessianProduct:
     return functools.partial(_product, f)
 
 
+def _check(f: Callable[..., Any], wrt: Any, transform: str) -> None:
+    rule = rule_of(f, transform)
+    if isinstance(wrt, bool) or not isinstance(wrt, (Integral, str)) or wrt not in rule.wrt:
+        known = ", ".join(map(repr, rule.wrt))
+        msg = f"`wrt` must be one of {known} for `{name_of(f)}`, where 0 is its first argument; got {wrt!r}"
+        raise ValueError(msg)
+
+
 @quiet
 def _value_and_gradient(
     f: Callable[..., Any], wrt: int | str, /, *args: Any, cotangent: Any = None, **kwargs: Any
 ) -> tuple[Any, Any]:
-    return rule_of(f, "value_and_grad").value_and_gradient(wrt, cotangent, *args, **kwargs)
+    rule = rule_of(f, "value_and_grad")
+    try:
+        return rule.value_and_gradient(wrt, cotangent, *args, **kwargs)
+    except TypeError:
+        explain(f, args, kwargs, also=("cotangent",))
+        raise
 
 
 def _gradient(f: Callable[..., Any], wrt: int | str, /, *args: Any, cotangent: Any = None, **kwargs: Any) -> Any:
@@ -145,7 +156,15 @@ def _gradient(f: Callable[..., Any], wrt: int | str, /, *args: Any, cotangent: A
 
 
 @quiet
-def _product(f: Callable[..., Any], /, *args: Any, vector: Any, **kwargs: Any) -> Any:
+def _product(f: Callable[..., Any], /, *args: Any, vector: Any = None, **kwargs: Any) -> Any:
     product = rule_of(f, "hvp").hvp
     assert product is not None  # noqa: S101  hvp() has looked
-    return product(vector, *args, **kwargs)
+    if vector is None:
+        explain(f, args, kwargs, also=("vector",))
+        msg = f"`vector` is missing: the array that the Hessian multiplies, as in hvp({name_of(f)})(..., vector=v)"
+        raise TypeError(msg)
+    try:
+        return product(vector, *args, **kwargs)
+    except TypeError:
+        explain(f, args, kwargs, also=("vector",))
+        raise

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
-from ._arrays import floating, same_namespace
+from ._arrays import floating, namespace, same_namespace
 from ._evaluate import evaluate
 from ._kernels.measures import ENTROPY
 from ._kernels.state import Door
@@ -24,7 +25,12 @@ def _orders(alphas: Any, x: Array, door: Door) -> list[Any]:
     if isinstance(alphas, Sequence) and not isinstance(alphas, str):
         orders = list(alphas)
     else:
-        same_namespace(alphas, floating(x, door), "alphas", door)
+        xp = floating(x, door)
+        if namespace(alphas) is None:
+            kind = type(alphas).__name__
+            msg = f"`alphas` must be a list or an array of orders, got {kind}; for one order use entropy"
+            raise TypeError(msg)
+        same_namespace(alphas, xp, "alphas", door)
         if alphas.ndim != 1:
             msg = f"`alphas` must have one dimension, got shape {tuple(alphas.shape)}"
             raise ValueError(msg)
@@ -140,7 +146,7 @@ def _spectrum_rule(door: Door) -> Rule:
     ) -> tuple[Array, Array]:
         xp = floating(x, door)
         orders = _orders(alphas, x, door)
-        shared = cotangent is None or isinstance(cotangent, (int, float))
+        shared = cotangent is None or isinstance(cotangent, (Real, complex))
         if not shared:
             same_namespace(cotangent, xp, "cotangent", door)
             shared = cotangent.ndim == 0

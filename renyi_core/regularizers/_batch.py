@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
+from renyi_core._advice import explained
 from renyi_core._arrays import prepare
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
@@ -14,14 +15,16 @@ from renyi_core._typing import Alpha, ArrayOf, ArrayT
 
 from ._calls import Batch, in_rows, per_row, product
 from ._marginal import BatchTerm, Marginal, Mean, mean_of, scalar_order
+from ._term import OfOrder
 
 Array = Any
 
 __all__ = ["BalanceTerm", "InformationTerm"]
 
 
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
-class BalanceTerm(BatchTerm):
+class BalanceTerm(BatchTerm, OfOrder):
     r"""A bonus on the even use of the outcomes by a batch, −weight · H_α(mean p).
 
     The mean goes over all axes but ``axis``: over the points of a clustering, or over the tokens that the router of a
@@ -63,8 +66,6 @@ class BalanceTerm(BatchTerm):
     >>> print(f"{term(sure_and_even):.6f} {term(sure_and_alike):.6f}")
     -0.109861 -0.000000
     """
-
-    alpha: Any = 1.0
 
     wrt: ClassVar[tuple[int | str, ...]] = (0, "alpha", "weight")
 
@@ -131,6 +132,7 @@ class BalanceTerm(BatchTerm):
         return Marginal.of(batch, batch.alpha, self.source).value_and_slope()
 
 
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class InformationTerm(BatchTerm):
     r"""A bonus on what the outcome says of the row, −weight · (H_a(mean p) − mean H_b(p)).
@@ -145,7 +147,7 @@ class InformationTerm(BatchTerm):
     conditional_alpha : float or array, default 1
         The order b of the entropies of the rows: a number ≥ 0 or an array of shape ().
     weight, source
-        As in :class:`EntropyBonus`.
+        As in :class:`EntropyBonus`; all options by name.
 
     Raises
     ------
@@ -172,7 +174,7 @@ class InformationTerm(BatchTerm):
     >>> from renyi_core.regularizers import InformationTerm
     >>> term = InformationTerm(marginal_alpha=0.5)
     >>> term
-    InformationTerm(marginal_alpha=0.5)
+    InformationTerm(marginal_alpha=0.5, weight=1.0)
     >>> for rows in (50 * np.eye(3), 50 * np.eye(3)[[0, 0, 0]], np.zeros((3, 3))):
     ...     print(f"{-term(rows):.6f}")
     1.098612
@@ -182,6 +184,8 @@ class InformationTerm(BatchTerm):
 
     marginal_alpha: Any = 1.0
     conditional_alpha: Any = 1.0
+    # beside two orders, a number without a name could be any of the three
+    weight: Any = 1.0
 
     wrt: ClassVar[tuple[int | str, ...]] = (0, "marginal_alpha", "conditional_alpha", "weight")
 

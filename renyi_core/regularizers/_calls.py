@@ -7,7 +7,7 @@ import math
 import operator
 from typing import Any, NamedTuple
 
-from renyi_core._arrays import Problem, check_fits, put_back, same_namespace, sum_dtype, zeros
+from renyi_core._arrays import Problem, put_back, sum_dtype, zeros
 from renyi_core._kernels.dtypes import cast
 
 Array = Any
@@ -15,8 +15,6 @@ Array = Any
 __all__ = [
     "Batch",
     "check_choice",
-    "check_cotangent",
-    "check_flag",
     "in_rows",
     "per_row",
     "product",
@@ -29,13 +27,6 @@ def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         msg = f"`{name}` must be one of {', '.join(map(repr, choices))}, got {value!r}"
         raise ValueError(msg)
-
-
-def check_flag(value: Any, name: str) -> None:
-    """Raise TypeError unless an option is True or False."""
-    if not isinstance(value, bool):
-        msg = f"`{name}` must be True or False, got {value!r}"
-        raise TypeError(msg)
 
 
 class Batch(NamedTuple):
@@ -60,6 +51,7 @@ class Batch(NamedTuple):
         dtype = sum_dtype(problem.x, xp)
         if weights is not None:
             weights = cast(weights, dtype, xp)
+            weights = xp.where(weights < 0, math.nan, weights)
         if where is not None:
             for _ in range(len(self.rows) + len(problem.axis) - where.ndim):
                 where = where[None, ...]
@@ -114,7 +106,7 @@ class Batch(NamedTuple):
 
 def with_arrays(problem: Problem, x: Array, where: Array | None) -> Problem:
     """Return a problem with another array and mask."""
-    return Problem(x, problem.order, where, problem.axis, problem.keepdims, problem.log_base, problem.shape, problem.xp)
+    return Problem(x, problem.order, where, *problem[3:])
 
 
 def per_row(values: Array, problem: Problem) -> Array:
@@ -140,11 +132,3 @@ def in_rows(factor: Any, batch: Batch) -> Any:
     if factor is None or isinstance(factor, (int, float)):
         return factor
     return put_back(factor, batch.problem.axis, batch.problem.xp)
-
-
-def check_cotangent(cotangent: Any, problem: Problem, shape: tuple[Any, ...]) -> None:
-    """Raise unless a cotangent is None, a number or an array that broadcasts to the value's ``shape``."""
-    if cotangent is None or (isinstance(cotangent, (int, float)) and not isinstance(cotangent, bool)):
-        return
-    same_namespace(cotangent, problem.xp, "cotangent", "the first argument")
-    check_fits(cotangent, shape, "cotangent", "the value")

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any, ClassVar
 
+from renyi_core._advice import explained
 from renyi_core._arrays import coefficient, counted, prepare, prepare_parameters
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels.doors import accumulate
@@ -16,13 +17,14 @@ from renyi_core._kernels.estimators import (
     entropy_from_log_prob_and_gradient,
 )
 from renyi_core._kernels.regularizers import log_scale_entropy, log_scale_entropy_slope
+from renyi_core._numbers import flag
 from renyi_core._quiet import quiet
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
 from renyi_core.entropy import entropy
 from renyi_core.gradients import grad, value_and_grad
 from renyi_core.tanh_gaussian import tanh_gaussian_entropy
 
-from ._calls import Batch, check_flag, in_rows, per_row
+from ._calls import Batch, in_rows, per_row
 from ._term import RowTerm
 
 Array = Any
@@ -30,6 +32,7 @@ Array = Any
 __all__ = ["GaussianEntropyBonus", "SampledEntropyBonus", "state_entropy_reward"]
 
 
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class GaussianEntropyBonus(RowTerm):
     r"""A bonus on the entropy of a Gaussian policy of independent dimensions, −weight · mean H_α.
@@ -86,7 +89,7 @@ class GaussianEntropyBonus(RowTerm):
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        check_flag(self.squashed, "squashed")
+        flag(self.squashed, "squashed")
 
     @property
     def rule(self) -> Any:
@@ -194,6 +197,7 @@ class GaussianEntropyBonus(RowTerm):
     _sign: ClassVar[int] = -1
 
 
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class SampledEntropyBonus(RowTerm):
     r"""A bonus on the entropy of a policy known by log-densities of its own samples, −weight · mean Ĥ_α.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
+from renyi_core._advice import explained
 from renyi_core._arrays import Problem, prepare_pair
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels import divergence as kernels
@@ -56,6 +57,7 @@ class _OfDivergence(Distributions):
         return per_row(rows, problem), per_row(slope, problem)
 
 
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class DivergenceTerm(_OfDivergence):
     r"""A penalty on the distance from a reference policy or a teacher, weight · mean D_α.
@@ -188,6 +190,7 @@ class _OfUniform(_OfDivergence):
         return batch._replace(arrays=(*batch.arrays, _uniform(batch.problem, self.source)))
 
 
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class ConfidencePenalty(_OfUniform):
     r"""A penalty on sure predictions, weight · mean D_α(p‖u) = weight · mean (log n − H_α(p)).
@@ -234,6 +237,7 @@ class ConfidencePenalty(_OfUniform):
         return self._rows(batch), gradient
 
 
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class LabelSmoothing(_OfUniform):
     r"""A penalty on outcomes that are given up, weight · mean D_α(u‖p), u uniform on the outcomes.

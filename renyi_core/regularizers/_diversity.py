@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar, get_args
 
+from renyi_core._advice import explained
 from renyi_core._arrays import coefficient, floating, prepare
 from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.dtypes import cast
@@ -22,6 +23,7 @@ Array = Any
 __all__ = ["DiversityTerm"]
 
 
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class DiversityTerm(RowTerm):
     r"""A bonus on how much the samples or features of a batch differ, −weight · S_α of their kernel matrix.
@@ -73,7 +75,7 @@ class DiversityTerm(RowTerm):
     -0.067158 [ 0.017147 -0.015344 -0.001803]
     """
 
-    alpha: Any = 2.0
+    alpha: Any = dataclasses.field(default=2.0, kw_only=False)
     kernel: str | Callable[[Array, Array], Array] = "gaussian"
     bandwidth: Any = 1.0
 

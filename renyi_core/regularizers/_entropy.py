@@ -6,13 +6,15 @@ import dataclasses
 import math
 from typing import Any, ClassVar
 
+from renyi_core._advice import explained
 from renyi_core._arrays import coefficient, prepare
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
 from renyi_core._kernels.measures import ENTROPY
+from renyi_core._numbers import flag
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
 
-from ._calls import Batch, check_choice, check_flag, in_rows, per_row
+from ._calls import Batch, check_choice, in_rows, per_row
 from ._term import RowTerm
 
 Array = Any
@@ -58,7 +60,7 @@ class Distributions(RowTerm):
             Broadcasts to x; outcomes where it is False are left out. A row without an outcome has weight 0.
         sample_weight : array, optional
             Weights ≥ 0 of the rows, or a mask of those that count; broadcasts to them. Rows of weight 0 count for
-            nothing, whatever they hold.
+            nothing, whatever they hold. A negative weight gives NaN.
         alpha : float or array, optional
             The order for this call, in the place of the term's.
         weight : float or array of shape (), optional
@@ -117,6 +119,7 @@ class _OfEntropy(Distributions):
         return per_row(rows, problem), per_row(slope, problem)
 
 
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class EntropyBonus(_OfEntropy):
     r"""A bonus on the entropy of each distribution, −weight · mean H_α.
@@ -131,7 +134,8 @@ class EntropyBonus(_OfEntropy):
         has no gradient.
     weight : float or array, default 1
         The coefficient β ≥ 0: a number, or an array of shape () of the library of the input, such as what a schedule
-        gives under ``jax.jit``. The number 0 computes nothing: the result is a plain 0, with no graph.
+        gives under ``jax.jit``; NaN where that is negative. The number 0 computes nothing: the result is a plain 0,
+        with no graph. α and β need no names: ``EntropyBonus(2.0, 0.01)``.
     reduction : {"mean", "sum", "none"}, default "mean"
         What becomes of the rows: Σ w H/Σ w with the sample weights w (0 if none is positive), Σ w H, or w H.
     source : {"logits", "probs"}, default "logits"
@@ -174,8 +178,16 @@ class EntropyBonus(_OfEntropy):
     _sign: ClassVar[int] = -1
 
 
+@dataclasses.dataclass(frozen=True, repr=False)
+class _OfTarget:
+    """What has a target: the first option, in front of the order, which needs no name."""
+
+    target: float
+
+
+@explained
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
-class EntropyFloor(_OfEntropy):
+class EntropyFloor(_OfEntropy, _OfTarget):
     r"""A penalty on entropies below a target alone, weight · mean max(0, target − H_α).
 
     Rows whose entropy is the target or more have no gradient.
@@ -184,7 +196,7 @@ class EntropyFloor(_OfEntropy):
     ----------
     target : float
         The least entropy wanted, ≥ 0, in nats; for ``relative=True`` as a share of that of the uniform distribution,
-        log n, between 0 and 1.
+        log n, between 0 and 1. It comes first, and needs no name, nor do ``alpha`` and ``weight`` after it.
     relative : bool, default False
         Whether the target is a share. n is the number of the outcomes of a row that ``where`` leaves.
     alpha, weight, reduction, source
@@ -208,12 +220,11 @@ class EntropyFloor(_OfEntropy):
     >>> from renyi_core.regularizers import EntropyFloor
     >>> term = EntropyFloor(target=0.5, relative=True, reduction="none")
     >>> term
-    EntropyFloor(target=0.5, relative=True, reduction='none')
+    EntropyFloor(target=0.5, relative=True, weight=1.0, reduction='none')
     >>> print(np.round(term(np.asarray([[0.0, 0.0, 1.0, 0.0], [9.0, 0.0, 0.0, 0.0]])), 6))
     [0.       0.689446]
     """
 
-    target: float
     relative: bool = False
 
     _linear: ClassVar[bool] = False
@@ -224,7 +235,7 @@ class EntropyFloor(_OfEntropy):
         if coefficient(self.target, "target") is None:
             msg = f"`target` must be a number, got {type(self.target).__name__}"
             raise TypeError(msg)
-        check_flag(self.relative, "relative")
+        flag(self.relative, "relative")
         if self.relative and self.target > 1:
             msg = f"`target` must be <= 1, a share of log n, for `relative=True`; got {self.target!r}"
             raise ValueError(msg)

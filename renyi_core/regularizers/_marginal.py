@@ -6,7 +6,7 @@ import abc
 import dataclasses
 from typing import Any, NamedTuple
 
-from renyi_core._arrays import Problem, coefficient, prepare, zeros
+from renyi_core._arrays import Problem, check_cotangent, coefficient, prepare, zeros
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.dtypes import cast
@@ -14,7 +14,7 @@ from renyi_core._kernels.entropy import entropy, entropy_and_alpha_gradient, ent
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.regularizers import assignments, through_mean, weighted
 
-from ._calls import Batch, check_choice, check_cotangent, in_rows, per_row, product, with_arrays
+from ._calls import Batch, check_choice, in_rows, per_row, product, with_arrays
 from ._term import Term
 
 Array = Any
@@ -95,7 +95,7 @@ class BatchTerm(Term):
     def _value_and_gradient(self, wrt: int | str, cotangent: Any, *args: Any, **kwargs: Any) -> tuple[Array, Array]:
         given = self._checked(*args, **kwargs)
         xp = given.problem.xp
-        check_cotangent(cotangent, given.problem, ())
+        cotangent = check_cotangent(cotangent, given.problem, ())
         order = None if wrt in {0, "weight"} else self._order(given, str(wrt))
         if 0 in given.rows or (given.none() and wrt != "weight"):
             return given._replace(alpha=order).zero(wrt)

@@ -8,13 +8,15 @@ import functools
 import inspect
 import math
 import operator
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self
 
+from renyi_core._advice import unknown
 from renyi_core._arrays import (
     Problem,
-    check_sample_weight,
+    check_cotangent,
+    check_real,
     coefficient,
-    same_namespace,
+    sum_dtype,
     sum_to_shape,
     zeros,
 )
@@ -24,11 +26,11 @@ from renyi_core._quiet import quiet
 from renyi_core._rules import Rule
 from renyi_core._typing import ArrayOf, ArrayT
 
-from ._calls import Batch, check_choice, check_cotangent, in_rows, product
+from ._calls import Batch, check_choice, in_rows, product
 
 Array = Any
 
-__all__ = ["RowTerm", "Term", "TermSum"]
+__all__ = ["OfOrder", "RowTerm", "Term", "TermSum"]
 
 
 class Summand(abc.ABC):
@@ -38,22 +40,61 @@ class Summand(abc.ABC):
     __array_ufunc__: ClassVar[None] = None
 
     def __add__(self, other: Any) -> TermSum:
-        return TermSum((self, other)) if isinstance(other, Summand) else NotImplemented
+        if isinstance(other, Summand):
+            return TermSum((self, other))
+        msg = f"a term adds up with terms, and its value with a loss, as in loss + term(logits); got {_kind(other)}"
+        raise TypeError(msg)
 
-    def __radd__(self, other: Any) -> Self:
+    def __radd__(self, other: Any) -> Any:
         # sum() begins with 0
-        return self if isinstance(other, int) and other == 0 else NotImplemented
+        return self if isinstance(other, int) and other == 0 else self + other
+
+    def __mul__(self, factor: Any) -> Self:
+        if isinstance(factor, (Summand, str)):
+            msg = f"a term is multiplied by a number, and added to other terms by `+`; got {_kind(factor)}"
+            raise TypeError(msg)
+        return self._times(scalar_weight(factor))
+
+    __rmul__ = __mul__
 
     @abc.abstractmethod
-    def __mul__(self, factor: Any) -> Self:
-        """Return the term with its weight times a number."""
+    def _times(self, factor: Any) -> Self:
+        """Return the term with its weight times a factor."""
 
-    def __rmul__(self, factor: Any) -> Self:
-        scaled: Self = self * factor
-        return scaled
+    def __neg__(self) -> NoReturn:
+        msg = f"no term is subtracted: {SIGNS}; add it to the loss"
+        raise TypeError(msg)
+
+    def __sub__(self, other: Any) -> NoReturn:
+        self.__neg__()
+
+    __rsub__ = __sub__
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+SIGNS = "weights are >= 0, and the sign is inside, so that a bonus is negative already"
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+def scalar_weight(weight: Any) -> Any:
+    """Return a number as a float, a scalar array as it is; raise for anything else."""
+    number = coefficient(weight, "weight", cure=f"; {SIGNS}")
+    if number is None and weight.ndim != 0:
+        msg = f"`weight` must be a number or an array of shape (), got shape {tuple(weight.shape)}"
+        raise ValueError(msg)
+    return weight if number is None else number
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class OfOrder:
+    """What has one order: the first option, in front of the weight, which need no names."""
+
+    alpha: Any = 1.0
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Term(Summand):
     """A term of a loss: a callable with options that do not change; what it returns is to be added to the loss.
 
@@ -63,7 +104,7 @@ class Term(Summand):
     Parameters
     ----------
     weight : float or array, default 1
-        The coefficient: a number ≥ 0, or an array of shape () of the library of the input.
+        The coefficient: a number ≥ 0, or an array of shape () of the library of the input; NaN where that is negative.
 
     Examples
     --------
@@ -88,23 +129,17 @@ class Term(Summand):
 
     def __post_init__(self) -> None:
         """Check the options; a subclass checks its own as well."""
-        self._scalar_weight(self.weight)
-
-    @staticmethod
-    def _scalar_weight(weight: Any) -> Any:
-        """Return a number as a float, a scalar array as it is; raise for anything else."""
-        number = coefficient(weight, "weight")
-        if number is None and weight.ndim != 0:
-            msg = f"`weight` must be a number or an array of shape (), got shape {tuple(weight.shape)}"
-            raise ValueError(msg)
-        return weight if number is None else number
+        scalar_weight(self.weight)
 
     def _options(self, problem: Problem, weight: Any, sample_weight: Any, rows: tuple[Any, ...]) -> Any:
         """Return the weight of this call, checked with the weights of the rows."""
-        weight = self._scalar_weight(self.weight if weight is None else weight)
+        xp = problem.xp
+        weight = scalar_weight(self.weight if weight is None else weight)
         if not isinstance(weight, float):
-            same_namespace(weight, problem.xp, "weight", "the first argument")
-        check_sample_weight(sample_weight, problem.xp, "the first argument", rows)
+            check_real(weight, xp, "weight", problem.name, (), "a scalar")
+            weight = xp.where(weight < 0, math.nan, cast(weight, sum_dtype(problem.x, xp), xp))
+        if sample_weight is not None:
+            check_real(sample_weight, xp, "sample_weight", problem.name, rows, "the rows")
         return weight
 
     def replace(self, **changes: Any) -> Self:
@@ -128,13 +163,13 @@ class Term(Summand):
         last = ("weight", "reduction", "source")
         fields = sorted(dataclasses.fields(self), key=lambda f: last.index(f.name) + 1 if f.name in last else 0)
         given = ((f.name, getattr(self, f.name), f.default) for f in fields)
-        shown = ", ".join(f"{name}={_shown(value)}" for name, value, default in given if not _same(value, default))
+        shown = ", ".join(
+            f"{name}={_shown(value)}" for name, value, default in given if name == "weight" or not _same(value, default)
+        )
         return f"{type(self).__name__}({shown})"
 
-    def __mul__(self, factor: Any) -> Self:
-        if isinstance(factor, (Summand, str)):
-            return NotImplemented
-        return self.replace(weight=self.weight * self._scalar_weight(factor))
+    def _times(self, factor: Any) -> Self:
+        return self.replace(weight=self.weight * factor)
 
 
 def _shown(value: Any) -> str:
@@ -146,7 +181,7 @@ def _same(value: Any, default: Any) -> bool:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
-class RowTerm(Term):
+class RowTerm(Term, OfOrder):
     """A term whose rows, the distributions of a batch, each have a value that a reduction takes together.
 
     A subclass says what quantity its rows have: ``_rows`` gives it, ``_pull`` also its gradient with respect to an
@@ -154,7 +189,6 @@ class RowTerm(Term):
     that quantity with a sign where the term is ``_linear``.
     """
 
-    alpha: Any = 1.0
     reduction: str = "mean"
 
     wrt: ClassVar[tuple[int | str, ...]] = (0, "alpha", "weight")
@@ -225,7 +259,7 @@ class RowTerm(Term):
     def _value_and_gradient(self, wrt: int | str, cotangent: Any, *args: Any, **kwargs: Any) -> tuple[Array, Array]:
         given = self._checked(*args, **kwargs)
         xp = given.problem.xp
-        check_cotangent(cotangent, given.problem, self._zero_shape(given))
+        cotangent = check_cotangent(cotangent, given.problem, self._zero_shape(given))
         if given.none() and wrt != "weight":
             return given.zero(wrt, self._zero_shape(given))
         batch = given.masked(self._neutral)
@@ -321,7 +355,7 @@ class TermSum(Summand):
                 msg = f"`{name}` is an option of each term: set it with `replace`, or scale the sum with `*`"
                 raise TypeError(msg)
             if name not in known:
-                msg = f"got an unexpected keyword argument {name!r}; the terms know {', '.join(sorted(known))}"
+                msg = unknown("TermSum", name, sorted(known))
                 raise TypeError(msg)
         return [(term, {k: v for k, v in kwargs.items() if k in term.keywords}) for term in self.terms]
 
@@ -344,5 +378,5 @@ class TermSum(Summand):
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.terms))
 
-    def __mul__(self, factor: Any) -> TermSum:
+    def _times(self, factor: Any) -> TermSum:
         return TermSum(tuple(term * factor for term in self.terms))

@@ -176,7 +176,8 @@ class EntropyRegularizer(_Scalars):
         where : boolean tensor, optional
             A mask of valid outcomes that broadcasts to the logits. A distribution without any has no part.
         sample_weight : tensor of shape (...), optional
-            The weights of the distributions, >= 0, such as a mask of tokens: those of weight 0 have no part.
+            The weights of the distributions, >= 0, such as a mask of tokens: those of weight 0 have no part, and a
+            negative one gives NaN.
 
         Returns
         -------
@@ -211,6 +212,7 @@ class EntropyRegularizer(_Scalars):
     def _reduced(self, entropies: Tensor, part: Tensor | None, sample_weight: Tensor | None) -> Tensor:
         if sample_weight is not None:
             sample_weight = sample_weight.to(entropies.dtype).expand(entropies.shape)
+            sample_weight = torch.where(sample_weight < 0, math.nan, sample_weight)
             entropies = sample_weight * entropies
         if self.reduction == "none":
             return entropies
