@@ -97,27 +97,6 @@ def test_every_public_function_is_among_the_calls():
         assert all(name in text for name in names), file
 
 
-@every(CALLS)
-def test_arrays_that_are_not_real_floating_are_refused(backend, call):
-    for values in (np.ones((3, 4), dtype=np.int64), np.ones((3, 4), dtype=np.complex64), np.ones((3, 4), dtype=bool)):
-        with pytest.raises(TypeError, match=f"`{call.door}`"):
-            call(backend, backend.asarray(values))
-    for values in ([[0.5, 0.5]], (0.5, 0.5), 0.5, None, "probs"):
-        with pytest.raises(TypeError, match=f"`{call.door}`"):
-            call(backend, values)
-
-
-@every(WITH_ORDER)
-def test_orders_that_are_not_nonnegative_numbers_are_refused(backend, call):
-    x = good(backend, call.door)
-    for alpha in (-1, -1e-300, -math.inf, math.nan, np.float64(-2.0)):
-        with pytest.raises(ValueError, match=r"`alphas?`"):
-            call(backend, x, alpha)
-    for alpha in (2j, True, "2", None, [[1.0]] if "alphas" in call.parameters else [1.0, 2.0, 3.0]):
-        with pytest.raises(TypeError, match=r"`alphas?`"):
-            call(backend, x, alpha)
-
-
 @every(ROWWISE)
 def test_arrays_of_orders_that_do_not_fit_are_refused(backend, call):
     x = good(backend, call.door)
@@ -141,93 +120,13 @@ def test_spectrum_refuses_no_orders_and_tables_of_orders(backend, f):
     for alphas in ([], backend.asarray(np.ones((2, 2))), backend.asarray(np.asarray(2.0)), backend.asarray(np.ones(0))):
         with pytest.raises(ValueError, match="`alphas`"):
             f(x, alphas)
-    for alphas in ("12", 2.0, None):
-        with pytest.raises(TypeError, match="`alphas`"):
-            f(x, alphas)
 
 
 @every(CALLS)
-def test_axes_that_do_not_exist_repeat_or_are_empty_are_refused(backend, call):
-    x = good(backend, call.door)
-    for axis in (2, -3, (0, 2), (0, 0), (-1, 1), ()):
-        with pytest.raises(ValueError, match="`axis`"):
-            call(backend, x, axis=axis)
-    for axis in (1.0, "0", True, (0, 1.0), [0, 1]):
-        with pytest.raises(TypeError, match="`axis`"):
-            call(backend, x, axis=axis)
+def test_axes_without_entries_are_refused(backend, call):
     for shape, axis in (((3, 0), -1), ((0,), -1), ((0, 3), (0, 1)), ((), -1), ((), None), ((), 0)):
         with pytest.raises(ValueError, match="`axis`"):
             call(backend, good(backend, call.door, shape), axis=axis)
-
-
-@every(CALLS)
-def test_masks_that_are_not_boolean_or_do_not_fit_are_refused(backend, call):
-    x = good(backend, call.door)
-    for where in (backend.asarray(np.ones((3, 4))), backend.asarray(np.ones((3, 4), dtype=np.int64)), [True], True):
-        with pytest.raises(TypeError, match="`where`"):
-            call(backend, x, where=where)
-    for shape in ((3,), (4, 3), (2, 4), (2, 3, 4), (1, 3, 4)):
-        with pytest.raises(ValueError, match="`where`"):
-            call(backend, x, where=backend.asarray(np.ones(shape, dtype=bool)))
-
-
-@every(WITH_ORDER)
-def test_bases_that_are_none_are_refused(backend, call):
-    x = good(backend, call.door)
-    if "base" not in call.parameters:
-        with pytest.raises(TypeError, match="base"):
-            call(backend, x, base=2.0)
-        return
-    for base in (0, 1, -2, 1.0, math.nan, math.inf):
-        with pytest.raises(ValueError, match="`base`"):
-            call(backend, x, base=base)
-    for base in (2j, True, "2"):
-        with pytest.raises(TypeError, match="`base`"):
-            call(backend, x, base=base)
-
-
-@every([c for c in WITH_ORDER if c.name.startswith("grad")])
-def test_cotangents_that_do_not_fit_are_refused(backend, call):
-    x = good(backend, call.door)
-    orders, end = ([1.0, 2.0], (2,)) if "alphas" in call.parameters else (2.0, ())
-    for shape in ((2, *end), (3, 4, *end), (1, 3, *end), (3, 5), (4,)):
-        with pytest.raises(ValueError, match="`cotangent`"):
-            call(backend, x, orders, cotangent=backend.asarray(np.ones(shape)))
-    for cotangent in ([1.0, 1.0, 1.0], "1"):
-        with pytest.raises(TypeError, match="`cotangent`"):
-            call(backend, x, orders, cotangent=cotangent)
-
-
-@every([c for c in WITH_ORDER if c.name.startswith("hvp")])
-def test_vectors_that_do_not_fit_are_refused(backend, call):
-    x = good(backend, call.door)
-    for shape in ((3,), (4, 3), (2, 3, 4)):
-        with pytest.raises(ValueError, match="`vector`"):
-            call(backend, x, vector=backend.asarray(np.ones(shape)))
-    for vector in ([1.0, 1.0, 1.0, 1.0], 1.0, None):
-        with pytest.raises(TypeError, match="`vector`"):
-            call(backend, x, vector=vector)
-
-
-@pytest.mark.parametrize("transform", [renyi.grad, renyi.value_and_grad, renyi.hvp])
-def test_functions_without_a_rule_are_refused(transform):
-    for f in (np.exp, renyi.check_probabilities, renyi.grad(renyi.entropy), None, "entropy", [renyi.entropy]):
-        with pytest.raises(TypeError, match="`f`"):
-            transform(f)
-
-
-def test_hessians_are_those_of_one_distribution_in_logits():
-    for f in (renyi.entropy, renyi.hill_number, renyi.tsallis_entropy, renyi.entropy_spectrum_from_logits):
-        with pytest.raises(TypeError, match="`f`"):
-            renyi.hvp(f)
-
-
-@pytest.mark.parametrize("transform", [renyi.grad, renyi.value_and_grad])
-def test_unknown_variables_are_refused(transform):
-    for f in (renyi.entropy, renyi.entropy_spectrum_from_logits):
-        for wrt in (1, -1, "probs", "alphas", None, False, True, (0,)):
-            with pytest.raises(ValueError, match="`wrt`"):
-                transform(f, wrt)
 
 
 SENSELESS = {

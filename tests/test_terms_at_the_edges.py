@@ -7,7 +7,7 @@ import math
 import numpy as np
 import oracle_terms as oracle
 import pytest
-from term_cases import PAIRS, TERMS, close, differentiate, of_order, skip_where_lazy
+from term_cases import ALL, PAIRS, TERMS, arrays, close, differentiate, of_order, skip_where_lazy
 
 import renyi_core as renyi
 from renyi_core.regularizers import (
@@ -44,6 +44,31 @@ def test_infinite_values_of_rows_that_do_not_count(backend):
         assert (backend.numpy(gradient)[0] == 0).all()
         assert (backend.numpy(gradient)[1] != 0).all()
     assert backend.numpy(GaussianEntropyBonus(alpha=0)(x)) == -math.inf
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_negative_weights_give_nan(backend, name):
+    """Of a row, such as labels of -100, and of the term: in the value and in every derivative."""
+    if name not in {"bonus", "balance"}:
+        skip_where_lazy(backend)
+    given = [x[None, ...] for x in arrays(backend, name)] if name == "diversity" else arrays(backend, name)
+    rows = 1 if name == "diversity" else 5
+    bad = {"sample_weight": backend.asarray(np.full(rows, -100))}, {"weight": backend.asarray(np.asarray(-0.5))}
+    for options in bad:
+        value = backend.compiled(ALL[name])(*given, **options)
+        assert np.isnan(backend.numpy(value)).all()
+        for wrt in ALL[name].rule.wrt:
+            f = renyi.value_and_grad(ALL[name], wrt)
+            value, gradient = (backend.numpy(part) for part in backend.compiled(f)(*given, **options))
+            assert np.isnan(value).all()
+            # the weight that is NaN is not in the derivative along it
+            assert np.isnan(gradient).all() or (wrt, *options) == ("weight", "weight")
+    if rows == 5 and hasattr(ALL[name], "reduction"):
+        weights = backend.asarray(np.asarray([1.0, 1.0, -1.0, 1.0, 0.0]))
+        each = renyi.value_and_grad(ALL[name].replace(reduction="none"))
+        value, gradient = (backend.numpy(part) for part in each(*given, sample_weight=weights))
+        assert np.isnan(value).tolist() == [False, False, True, False, False]
+        assert np.isnan(gradient).all(-1).tolist() == [False, False, True, False, False]
 
 
 EMPTY = {

@@ -50,6 +50,7 @@ def test_reductions_weights_and_axes(reduction):
     same(lambda x: term(x, sample_weight=weights), by_hand, x)
     mask = weights != 0
     same(lambda x: term(x, sample_weight=mask), lambda x: term(x, sample_weight=mask.double()), x)
+    assert term(x, sample_weight=-weights).isnan().any()
 
 
 def test_what_has_no_part_may_hold_anything():

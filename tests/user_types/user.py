@@ -48,6 +48,7 @@ assert_type(renyi.hvp(renyi.entropy_from_logits)(logits, 2.0, vector=np.ones(4))
 
 term = EntropyBonus(alpha=2.0, weight=0.01)
 assert_type(term, EntropyBonus)
+assert_type(EntropyBonus(2.0, 0.01), EntropyBonus)
 assert_type(term(logits), Floats)
 assert_type((term + BalanceTerm(weight=0.1))(logits, where=probs > 0), Floats)
 

@@ -21,4 +21,6 @@ renyi.value_and_grad(renyi.entropy)([0.5, 0.5], 2.0)  # wrong
 renyi.entropy(probs, 2.0).entropies()  # wrong
 EntropyBonus(alpha=2.0)([0.5, 0.5])  # wrong
 EntropyBonus(order=2.0)  # wrong
+EntropyBonus(2.0, 0.01, "sum")  # wrong
 renyi.shannon(probs)  # wrong
+renyi.kl_divergence(probs, probs)  # wrong
