@@ -64,7 +64,7 @@ def _value(pair: Pair, order: Order, axis: Axis, xp: Any) -> Array:
         if not order.static:
             value = xp.where(order.infinite, largest, value)
     if order.static:
-        infinite = disjoint | lost if order.alpha >= 1 else disjoint
+        infinite = disjoint | lost if order.t >= 0 else disjoint
     else:
         infinite = disjoint | (lost & ((order.t >= 0) | order.infinite))
     return xp.where(pair.sound, xp.where(infinite, math.inf, value), math.nan)
@@ -249,7 +249,7 @@ def _along_p(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
         # where p = 0: the right derivative where that is finite, as for the entropy
         at_zero = -order.alpha / t
         if order.static:
-            at_zero = at_zero if order.alpha > 1 else 0.0
+            at_zero = at_zero if order.t > 0 else 0.0
         else:
             gradient = xp.where(order.infinite, limit, gradient)
             ratio = xp.where(order.infinite, limit / or_one(pair.p, xp), ratio)

@@ -58,7 +58,7 @@ def arrange(
             x, y, order = y, x, Order(-order.t, 0.0 - order.alpha)
         divisor = order.alpha if not order.static or order.alpha < math.inf else 1.0
     apart = None
-    if not order.static or order.alpha < 1:
+    if not order.static or order.t < 0:
         apart = _apart(x, y, door, where, axis, xp)
         y = xp.where(apart, x, y)
     return Arranged(x, y, order, family, divisor, swapped, apart)
