@@ -245,7 +245,7 @@ def _along_p(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
         # of entries so small that their part of the other form is lost
         small = pair.live & ~tilt.near & (pair.p <= 0.5) & (order.alpha > 0)
         far = (bounded_exp(xp.where(small, tilt.u, 0.0), xp) - 1) / t
-        ratio = xp.where(small, order.alpha * far, gradient / or_one(pair.p, xp))
+        ratio = order.alpha * xp.where(small, far, tilt.h / or_one(pair.p, xp))
         # where p = 0: the right derivative where that is finite, as for the entropy
         at_zero = -order.alpha / t
         if order.static:
@@ -297,8 +297,8 @@ def divergence_and_alpha_gradient(
     if order.static and order.alpha == math.inf:
         return value, _no_gradient(value, xp)
     tilt = _tilt(pair, value, order, axis, xp)
-    t = nonzero(order, xp=xp)
     u = xp.where(tilt.near, tilt.u, 0.0)
+    t = xp.where(tilt.near, 1.0, nonzero(order, xp=xp) + 0 * u)
     inner = (pair.p * tilt.v) * tilt.v * power_curvature(u, eps=float(xp.finfo(u.dtype).eps), xp=xp)
     outer = (xp.where(tilt.tilted > 0, tilt.tilted * (tilt.u - 1), 0.0) + pair.p) / t / t
     terms = xp.where(tilt.near, inner, xp.where(pair.live | pair.only_p, outer, 0.0))
