@@ -87,7 +87,8 @@ def regularized_argmax(
 
     Within 64 units in the last place of the dtype, norm-wise, at every order, 1 ± 1e-12 among them, and the
     derivatives as well: beyond the rounding that the scores' own carries through these derivatives, which are infinite
-    where an outcome enters the support with α > 2.
+    where an outcome enters the support with α > 2. Orders below 2.4e-296, in float32 below 1.3e-26, count as these: of
+    lower ones 1/α has no room.
 
     ``grad`` and ``value_and_grad`` take ``wrt=0``, ``"temperature"`` and ``"alpha"``, and need ``cotangent=``, an array
     that broadcasts to the result: a vector–Jacobian product.

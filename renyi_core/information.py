@@ -187,9 +187,10 @@ def conditional_entropy(
     Notes
     -----
     Within 64 units in the last place of the dtype, also where X is nearly certain. The derivatives are as exact,
-    norm-wise, but for α < 1, where they carry a further 4/α units: the weight of each y is a power 1/α. Nearly uniform
-    columns lose nothing, although their entropies differ by the square of how far they are from uniform; where they
-    are so on a part of their outcomes alone, the derivative in α carries the square of a rounding.
+    norm-wise, but for 4 units for each nat that the entries span, times α beyond 1, next to α = 0 too, although the
+    weight of each y is a power 1/α. Nearly uniform columns lose nothing, although their entropies differ by the square
+    of how far they are from uniform; where they are so on a part of their outcomes alone, the derivative in α carries
+    the square of a rounding.
 
     ``grad`` and ``value_and_grad`` take ``wrt=0`` and ``"alpha"``. Where an entry is 0 the derivative is the right one
     if that is finite (α > 1) and 0 else; in columns of zeros it is 0.

@@ -15,7 +15,7 @@ import numpy as np
 from oracle import DIGITS
 
 STEP = mpmath.mpf(10) ** -25
-ORDERS = (1e-3, 0.3, 0.9, 1 - 1e-12, 1.0, 1 + 1e-12, 1 + 1e-6, 1.5, 2.0, 4.0, 20.0, math.inf)
+ORDERS = (1e-20, 0.3, 0.9, 1 - 1e-12, 1.0, 1 + 1e-12, 1 + 1e-6, 1.5, 2.0, 4.0, 20.0, math.inf)
 
 __all__ = ["ORDERS", "Exact", "exact", "objective", "rows"]
 
@@ -121,7 +121,7 @@ def _exact(scores, alpha, temperature):
     def difference(change):
         if isinstance(change, int) and scores[change] == -mpmath.inf:
             return [mpmath.mpf(0)] * (len(scores) + 1)
-        step = STEP if change == "alpha" else STEP * temperature
+        step = STEP * min(a, 1) * (1 if change == "alpha" else temperature)
         pairs = zip(at(change, step), at(change, -step), strict=True)
         return [(high - low) / (2 * step) for high, low in pairs]
 

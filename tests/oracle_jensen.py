@@ -10,7 +10,7 @@ import mpmath
 import numpy as np
 from oracle import DIGITS
 
-ORDERS = (0.0, 1e-3, 0.3, 0.5, 1 - 1e-12, 1.0, 1 + 1e-12, 1.1, 1.7, 2.0, 5.0, 20.0, math.inf)
+ORDERS = (0.0, 1e-20, 0.3, 0.5, 1 - 1e-12, 1.0, 1 + 1e-12, 1.1, 1.7, 2.0, 5.0, 20.0, math.inf)
 
 
 class Exact(NamedTuple):

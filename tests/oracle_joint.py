@@ -11,7 +11,7 @@ import numpy as np
 from oracle import DIGITS
 from oracle_pairs import error
 
-ORDERS = (0.0, 1e-3, 0.3, 0.5, 1 - 1e-12, 1.0, 1 + 1e-12, 1.1, 2.0, 5.0, 20.0, math.inf)
+ORDERS = (0.0, 1e-17, 0.3, 0.5, 1 - 1e-12, 1.0, 1 + 1e-12, 1.1, 2.0, 5.0, 20.0, math.inf)
 STEP = mpmath.mpf(10) ** -25
 
 __all__ = ["ORDERS", "Exact", "error", "exact", "joints"]
@@ -127,7 +127,8 @@ def _exact(name, joint, alpha, digits):
     elif alpha == 0:
         slope = (f(joint, STEP) - value) / STEP
     else:
-        slope = (f(joint, a + STEP) - f(joint, a - STEP)) / (2 * STEP)
+        step = STEP * min(a, 1)
+        slope = (f(joint, a + step) - f(joint, a - step)) / (2 * step)
     return Exact(value, gradient, slope)
 
 

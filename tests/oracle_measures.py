@@ -11,7 +11,7 @@ import numpy as np
 from oracle import DIGITS
 from oracle_pairs import _weights
 
-ORDERS = (0.0, 1e-3, 0.3, 0.5, 0.9, 1 - 1e-12, 1.0, 1 + 1e-12, 1.1, 1.7, 2.0, 5.0, 20.0, 1e3, math.inf)
+ORDERS = (0.0, 1e-17, 0.3, 0.5, 0.9, 1 - 1e-12, 1.0, 1 + 1e-12, 1.1, 1.7, 2.0, 5.0, 20.0, 1e3, math.inf)
 
 
 class Exact(NamedTuple):
@@ -29,24 +29,26 @@ class Exact(NamedTuple):
 
 def exact(measure, x, y, alpha, door):
     f = _cross if measure == "cross" else functools.partial(_power, measure)
-    with mpmath.workdps(DIGITS):
+    # next to 0 the quotients take as many digits as α has zeros
+    with mpmath.workdps(DIGITS if alpha > 1e-6 else 2 * DIGITS):
         return f(tuple(map(float, x)), tuple(map(float, y)), float(alpha), door)
 
 
 def misses(got, want, eps, dtype):
     """The errors of (value, p, q, α), in eps."""
     parts = ((want.value, 0), (want.gradients[0], 0), (want.gradients[1], 0), (want.alpha_gradient, want.floor))
-    return [_miss(g, w, floor, eps, float(np.finfo(dtype).max)) for g, (w, floor) in zip(got, parts, strict=True)]
+    return [_miss(g, w, floor, eps, np.finfo(dtype)) for g, (w, floor) in zip(got, parts, strict=True)]
 
 
-def _miss(got, want, floor, eps, largest):
+def _miss(got, want, floor, eps, info):
     with mpmath.workdps(DIGITS):
         pairs = zip(np.atleast_1d(got), np.atleast_1d(want), strict=True)
-        pairs = [(float(g), w) for g, w in pairs if w is not None and abs(w) < largest]
+        pairs = [(float(g), w) for g, w in pairs if w is not None and abs(w) < float(info.max)]
         norm = mpmath.sqrt(mpmath.fsum(w * w for _, w in pairs))
         miss = mpmath.sqrt(mpmath.fsum((mpmath.mpf(g) - w) ** 2 for g, w in pairs))
         size = max(norm, floor)
-        return float(miss / (size if size > mpmath.mpf(10) ** (30 - DIGITS) else 1) / eps)
+        size = max(size, float(info.tiny)) if size > mpmath.mpf(10) ** (30 - DIGITS) else 1
+        return float(miss / size / eps)
 
 
 @functools.cache

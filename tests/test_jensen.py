@@ -16,7 +16,7 @@ import renyi_core as renyi
 
 # jax:x32 runs the code of jax, compiled anew for minutes
 BACKENDS = ("numpy", "numpy:agnostic", "strict", "torch", "jax", "dask")
-SOME_ORDERS = (0.0, 0.3, 1 - 1e-12, 1.0, 1.7, 20.0, math.inf)
+SOME_ORDERS = (0.0, 1e-20, 1 - 1e-12, 1.0, 1.7, 20.0, math.inf)
 FEW_ORDERS = (0.3, 1.7)
 
 

@@ -22,6 +22,7 @@ from .channel import by_order
 from .choice_search import Curve, search_choice
 from .doors import accumulate
 from .dtypes import cast
+from .pairs import balanced
 from .special import log1p_ratio, power_curvature
 from .state import Order, nonzero
 
@@ -62,9 +63,10 @@ class Choice(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """q, y − μ, X and X² − t σ²."""
+    """1/w, Σ p/w, y − μ, X and X² − t σ²; q = p/w/Σ p/w itself may underflow where α is small."""
 
-    q: Array
+    inverse: Array
+    size: Array
     y: Array
     x: Array
     curvature: Array
@@ -153,11 +155,11 @@ def _choice(rows: Rows, v: Array) -> Choice:
 
 
 def _spread(choice: Choice, order: Order, axis: Axis, xp: Any) -> Spread:
-    q = choice.p / choice.w
-    q = q / _total(q, axis, xp)
-    y = choice.y - _total(q * choice.y, axis, xp)
-    x = _total(q * choice.w, axis, xp)
-    return Spread(q, y, x, x * x - order.t * _total(q * y * y, axis, xp))
+    inverse = 1 / choice.w
+    size = _total(choice.p * inverse, axis, xp)
+    y = choice.y - _total(choice.p * (choice.y * inverse), axis, xp) / size
+    x = 1 / size
+    return Spread(inverse, size, y, x, x * x - order.t * _total(choice.p * (y * inverse) * y, axis, xp) / size)
 
 
 def _solve(rows: Rows) -> Choice:
@@ -280,10 +282,11 @@ def _product(choice: Choice, rows: Rows, vector: Array) -> Array:
     spread = _spread(choice, order, axis, xp)
     vector = xp.where(choice.inside, vector, 0.0)
     vector = _next_to_top(vector, rows)
-    vector = vector - _total(spread.q * vector, axis, xp)
-    covariance = _total(spread.q * choice.y * vector, axis, xp)
+    vector = vector - _total(choice.p * (spread.inverse * vector), axis, xp) / spread.size
+    covariance = _total(choice.p * (choice.y * spread.inverse * vector), axis, xp) / spread.size
     factor = order.alpha * order.t * covariance / xp.where(spread.curvature != 0, spread.curvature, 1.0)
-    return choice.c / spread.x * (spread.q * (vector + factor * spread.y))
+    product = choice.p * (choice.c * spread.inverse) * (vector + factor * spread.y)
+    return balanced(product, choice.p, axis, xp)
 
 
 def _alpha_score(choice: Choice, rows: Rows) -> Array:

@@ -10,8 +10,9 @@ and with g = h − H and w = P exp(−τ g), a distribution::
     ∂H/∂log J = w ∂h/∂log J + P(x, y) g φ(−τ g)
     ∂H/∂α     = Σ w ∂h/∂α − Σ P g² ψ(−τ g)/α²      ψ(z) = (z exp(z) − expm1(z))/z², no term > 0
 
-Where all columns are nearly uniform over n outcomes each, g is the difference of what h and H lack of log n: D of a
-column is its divergence from the uniform distribution, and that of H their exponential mean, with −τ.
+Where all columns are nearly uniform over n outcomes each, or α is small, g is the difference of what h and H lack of
+log n, n the most outcomes that a column has: D of a column is its divergence from the uniform distribution of those,
+and that of H their exponential mean, with −τ. It is of the order of α, as g is, of which τ takes α away.
 
 After S. Arimoto, "Information measures and capacity of order α for discrete memoryless channels", Topics in Information
 Theory, 1977, pp. 41–52, and S. Fehr and S. Berens, "On the conditional Rényi entropy", IEEE Transactions on Information
@@ -38,6 +39,8 @@ __all__ = ["conditional_entropy", "conditional_entropy_and_alpha_gradient", "con
 
 HUGE = 2.0**100
 """Columns beyond this, or below its inverse, are never taken to be nearly uniform."""
+SMALL = 0.5
+"""Up to this order what the columns' entropies lack of log n has all its digits, however uneven they are."""
 
 
 class _Columns:
@@ -63,20 +66,21 @@ class _Columns:
 
     def mean(self, h: Array) -> tuple[Array, Array]:
         """Return H and g."""
-        value = self._mean(h)
-        if self.order.static and self.order.alpha == 0:
-            return value, h - value
         xp = self.xp
-        count, deficit, close = self._deficits()
-        some = xp.where(close, deficit, 0.0)
-        mean = self._mean_of_small(some, -self.tau)
-        value = xp.where(close, xp.log(xp.max(count, axis=-1, keepdims=True)) - mean, value)
-        return value, xp.where(self.live, xp.where(close, mean - some, h - value), 0.0)
+        if self.order.static and self.order.alpha == 0:
+            value = xp.max(xp.where(self.live, h, -math.inf), axis=-1, keepdims=True)
+            return value, h - value
+        value = self._mean(h, self.tau)
+        deficit, most, close = self._deficits()
+        mean, whole = self._mean(deficit, -self.tau), xp.log(most)
+        close = close | ((self.order.alpha <= SMALL) & (mean < whole / 2))
+        value = xp.where(close, whole - mean, value)
+        return value, xp.where(self.live, xp.where(close, mean - deficit, h - value), 0.0)
 
     def _deficits(self) -> tuple[Array, Array, Array]:
-        """Return how many outcomes each column has, its D, and whether all are near 0, of as many outcomes."""
+        """Return what each column's entropy lacks of the most, of how many that is, and if it is next to nothing."""
         xp, order, joint = self.xp, self.order, self.joint
-        eps, live = float(xp.finfo(joint.dtype).eps), joint > 0
+        eps, live, small = float(xp.finfo(joint.dtype).eps), joint > 0, order.alpha <= SMALL
         count = total(xp.where(live, 1.0 + 0 * joint, 0.0), xp, -2)
         column = total(joint, xp, -2)
         ratio = joint / column * count
@@ -85,35 +89,31 @@ class _Columns:
         some, one = xp.where(near, joint, 1.0), xp.where(near, column, 1.0)
         gap = -product_gap(one, some, xp.where(near, count, 1.0), eps=eps) / one
         u = xp.where(near, xp.log1p(xp.where(near, gap, 0.0)), 0.0)
+        far = live & ~near
+        u = xp.where(far & small, xp.log(xp.where(far, joint, 1.0)) - xp.log(xp.where(far, column / count, 1.0)), u)
         # the rounding of the column's sum moves all of u; Σ n p − 1 = 0, entries of 0 and their derivatives included
         excess = total(xp.where(live, xp.expm1(u), ratio), xp, -2) / count
-        u = xp.where(near, u - xp.log1p(xp.where(excess > -0.5, excess, 0.0)), 0.0)
+        u = xp.where(live, u - xp.log1p(xp.where(excess > -0.5, excess, 0.0)), 0.0)
         if order.static and order.alpha == math.inf:
             deficit, steep = xp.max(xp.where(live, u, -math.inf), axis=-2, keepdims=True), 1.0
         else:
             at_zero = -ratio * (order.alpha / nonzero(order, xp=xp))
             mean = total(xp.where(live, power_excess(u, order, xp=xp), at_zero), xp, -2) / count
             x = order.t * mean
-            deficit = mean * log1p_ratio(xp.where(xp.abs(x) < 0.5, x, 0.0), eps=eps, xp=xp)
+            inner = xp.abs(x) < 0.5
+            deficit = mean * log1p_ratio(xp.where(inner, x, 0.0), eps=eps, xp=xp)
+            power = xp.log(xp.where(inner, 1.0, total(xp.where(live, xp.exp(order.alpha * u), 0.0), xp, -2) / count))
+            deficit = xp.where(small & ~inner, power / nonzero(order, xp=xp), deficit)
             steep = order.alpha
-        far = xp.any(live & ~near, axis=-2, keepdims=True) | (steep * xp.max(xp.abs(u), axis=-2, keepdims=True) > 0.25)
+        uneven = xp.any(far, axis=-2, keepdims=True) | (steep * xp.max(xp.abs(u), axis=-2, keepdims=True) > 0.25)
         most = xp.max(xp.where(self.live, count, 0.0), axis=-1, keepdims=True)
-        apart = self.live & (far | (count != most))
-        close = ~xp.any(apart, axis=AXES, keepdims=True)
-        return xp.where(self.live, count, 1.0), xp.where(self.live, deficit, 0.0), close
+        close = ~xp.any(self.live & (uneven | (count != most)), axis=AXES, keepdims=True)
+        known = self.live & (close | small)
+        return xp.where(known, deficit + xp.log(most / xp.where(known, count, 1.0)), 0.0), most, close
 
-    def _mean_of_small(self, values: Array, tau: Any) -> Array:
-        """Return −log Σ P exp(−τ values)/τ for values near 0."""
-        xp, eps = self.xp, float(self.xp.finfo(values.dtype).eps)
-        s = total(self.weights * values * expm1_ratio(-tau * values, eps=eps, xp=xp), xp)
-        return s * log1p_ratio(-tau * s, eps=eps, xp=xp)
-
-    def _mean(self, h: Array) -> Array:
-        """Return H."""
+    def _mean(self, h: Array, tau: Any) -> Array:
+        """Return −log Σ P exp(−τ h)/τ for h >= 0."""
         xp, eps = self.xp, float(self.xp.finfo(h.dtype).eps)
-        if self.order.static and self.order.alpha == 0:
-            return xp.max(xp.where(self.live, h, -math.inf), axis=-1, keepdims=True)
-        tau = self.tau
         some_tau = (
             tau if self.order.static and tau != 0 else xp.where(tau == 0, 1.0, tau) if not self.order.static else 1.0
         )
@@ -208,6 +208,6 @@ def _alpha_slope(columns: _Columns, g: Array, along: Array, value: Array) -> Arr
     small = xp.abs(z) <= 1
     curvature = power_curvature(xp.where(small, z, 0.0), eps=float(xp.finfo(g.dtype).eps), xp=xp)
     # ψ(z) g²/α² = (z exp(z) − expm1(z))/t²
-    t = xp.where(small, 1.0, order.t + 0 * g)
-    spread = xp.where(small, g * g * curvature / order.alpha / order.alpha, (exponential * (z - 1) + 1) / t / t)
+    t, rate = xp.where(small, 1.0, order.t + 0 * g), g / order.alpha
+    spread = xp.where(small, rate * rate * curvature, (exponential * (z - 1) + 1) / t / t)
     return total(columns.weights * (exponential * along - spread), xp)

@@ -64,7 +64,7 @@ def _value(pair: Pair, order: Order, axis: Axis, xp: Any) -> Array:
         if not order.static:
             value = xp.where(order.infinite, largest, value)
     if order.static:
-        infinite = disjoint | lost if order.alpha >= 1 else disjoint
+        infinite = disjoint | lost if order.t >= 0 else disjoint
     else:
         infinite = disjoint | (lost & ((order.t >= 0) | order.infinite))
     return xp.where(pair.sound, xp.where(infinite, math.inf, value), math.nan)
@@ -245,11 +245,11 @@ def _along_p(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
         # of entries so small that their part of the other form is lost
         small = pair.live & ~tilt.near & (pair.p <= 0.5) & (order.alpha > 0)
         far = (bounded_exp(xp.where(small, tilt.u, 0.0), xp) - 1) / t
-        ratio = xp.where(small, order.alpha * far, gradient / or_one(pair.p, xp))
+        ratio = order.alpha * xp.where(small, far, tilt.h / or_one(pair.p, xp))
         # where p = 0: the right derivative where that is finite, as for the entropy
         at_zero = -order.alpha / t
         if order.static:
-            at_zero = at_zero if order.alpha > 1 else 0.0
+            at_zero = at_zero if order.t > 0 else 0.0
         else:
             gradient = xp.where(order.infinite, limit, gradient)
             ratio = xp.where(order.infinite, limit / or_one(pair.p, xp), ratio)
@@ -297,8 +297,8 @@ def divergence_and_alpha_gradient(
     if order.static and order.alpha == math.inf:
         return value, _no_gradient(value, xp)
     tilt = _tilt(pair, value, order, axis, xp)
-    t = nonzero(order, xp=xp)
     u = xp.where(tilt.near, tilt.u, 0.0)
+    t = xp.where(tilt.near, 1.0, nonzero(order, xp=xp) + 0 * u)
     inner = (pair.p * tilt.v) * tilt.v * power_curvature(u, eps=float(xp.finfo(u.dtype).eps), xp=xp)
     outer = (xp.where(tilt.tilted > 0, tilt.tilted * (tilt.u - 1), 0.0) + pair.p) / t / t
     terms = xp.where(tilt.near, inner, xp.where(pair.live | pair.only_p, outer, 0.0))

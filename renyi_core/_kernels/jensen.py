@@ -168,6 +168,11 @@ def _parts(mix: Mixture, order: Order, xp: Any) -> Parts:
     growth = xp.where(gentle, growth, (xp.exp(xp.where(gentle, 0.0, alpha * r)) - mix.ratio) / t)
     growth = escort * xp.where(mix.dead, -mix.ratio / t, growth)
     b = f + _over(xp.where(steep, (power - escort * mix.ratio) / t, growth), -1, xp)
+    # of the order of a small α, Σ μ expm1(α r)/t
+    small = order.t + 0 * r < -0.5
+    gain = escort * xp.where(mix.dead, -1.0, xp.expm1(xp.where(small, alpha * r, 0.0)))
+    gain = xp.where(mix.empty, 0.0, xp.where(steep, power - escort, gain))
+    b = xp.where(small[..., :1], _over(gain, -1, xp) / t, b)
     a = order.t * b
     inner = safe & (xp.abs(a) <= 0.5)
     some = xp.where(inner, b, 0.0)
@@ -176,8 +181,7 @@ def _parts(mix: Mixture, order: Order, xp: Any) -> Parts:
 
     # where p = 0, K is 1 − α (P_k/M)/t: the value is 1, but the derivative counts
     excess = xp.where(mix.dead, 1 - mix.ratio * (alpha / t), power_excess(r, order, xp=xp))
-    excess = xp.where(steep, (power - escort - alpha * (escort * mix.delta)) / t, escort * excess)
-    excess = _over(excess, -1, xp)
+    excess = _over(xp.where(steep, (power - escort - alpha * (escort * mix.delta)) / t, escort * excess), -1, xp)
     curved = order.t * some * some * log1p_curvature(x, eps=eps, xp=xp)
     curved = xp.where(inner, curved, xp.where(safe, (a - log_s) / t, 0.0))
     mixed = ~inner & (order.t + 0 * b > 0)

@@ -58,7 +58,7 @@ def arrange(
             x, y, order = y, x, Order(-order.t, 0.0 - order.alpha)
         divisor = order.alpha if not order.static or order.alpha < math.inf else 1.0
     apart = None
-    if not order.static or order.alpha < 1:
+    if not order.static or order.t < 0:
         apart = _apart(x, y, door, where, axis, xp)
         y = xp.where(apart, x, y)
     return Arranged(x, y, order, family, divisor, swapped, apart)
@@ -148,8 +148,9 @@ def alpha_slope(d: Array, along: Array, pair: Arranged, *, xp: Any) -> Array:
     steep = u > 1
     power = xp.exp(xp.where(steep, 0.0, u))
     along = xp.where(finite & (d < math.inf), along, 0.0)
-    known = xp.where(finite, result, 0.0)
-    growth = (xp.where(near, some * some * curvature, ((u - 1) * power + 1) / t / t) + power * along) / pair.divisor
+    known, apart = xp.where(finite, result, 0.0), xp.where(near, 1.0, t + 0 * u)
+    growth = xp.where(near, some * some * curvature, ((u - 1) * power + 1) / apart / apart)
+    growth = (growth + power * along) / pair.divisor
     steep_known = xp.where(steep, known, 0.0)
     large = product(steep_known, some, xp) + product(steep_known, xp.where(steep, t * along, 0.0), xp)
     large = large + ((some / pair.divisor - steep_known) / t + along / pair.divisor)
