@@ -10,6 +10,7 @@ from ._arrays import Problem, identity, prepare_parameters, sum_to_shape
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import diversity as kernels
+from ._kernels.guards import scaled
 from ._kernels.measures import ENTROPY, HILL, Measure
 from ._kernels.row_blocks import by_rows
 from ._quiet import quiet
@@ -297,7 +298,8 @@ def finished(
     """Return a value, and its derivative with so many axes of an argument's own, as the caller asked for them."""
     rows = cotangent_rows(cotangent, problem)
     if rows is not None:
-        gradient = gradient * (rows if isinstance(rows, (int, float)) else rows[(..., *(None,) * trailing)])
+        rows = rows if isinstance(rows, (int, float)) else rows[(..., *(None,) * trailing)]
+        gradient = scaled(gradient, rows, problem.xp)
         gradient = sum_to_shape(gradient, shape, problem.xp)
     return problem.rows(in_base(value, problem)), problem.rows(in_base(gradient, problem))
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from renyi_core._dispatch import dispatch
 
 from .dtypes import cast
+from .guards import scaled, unless
 from .pairs import (
     Axis,
     Pair,
@@ -33,7 +34,6 @@ from .pairs import (
     or_one,
     power_excess,
     total,
-    unless,
 )
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Door, Order, nonzero
@@ -220,9 +220,7 @@ def divergence_and_gradient(
     gradient = (_along_p if wrt == 0 else _along_q)(pair, value, order, door, axis, xp)
     if where is not None:
         gradient = xp.where(where, gradient, 0.0)
-    if scale is not None:
-        gradient = gradient * scale
-    return value, cast(gradient, (x, y)[wrt].dtype, xp)
+    return value, cast(scaled(gradient, scale, xp), (x, y)[wrt].dtype, xp)
 
 
 def _no_gradient(value: Array, xp: Any) -> Array:

@@ -14,8 +14,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from renyi_core._dispatch import dispatch
+
 from .doors import accumulate, centre, power_ratio
 from .dtypes import cast
+from .guards import distributions, scaled, unless
 from .measures import Measure
 from .special import expm1_ratio, power_curvature
 from .state import Door, Entries, Order, Rows, finish, nonzero, partial_state
@@ -41,7 +44,8 @@ def entropy_state(
     x: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any, full: bool = False
 ) -> tuple[Entries, Rows]:
     """Return the centred entries and what their state says of them."""
-    entries = centre(x, order, door=door, where=where, axis=axis, xp=xp)
+    (x,) = dispatch(distributions, xp)(x, door=door, where=where, axis=axis, xp=xp)
+    entries = centre(x, order, door=door, where=None, axis=axis, xp=xp)
     return entries, finish(partial_state(entries, order, axis=axis, xp=xp, full=full), order, xp=xp)
 
 
@@ -65,7 +69,7 @@ def entropy_and_gradient(
     """Return the measure and its gradient with respect to each distribution's own entries, times ``scale``."""
     entries, rows = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp, full=True)
     gradient = gradient_entries(entries, rows, order, door=door, where=where, axis=axis, xp=xp)
-    gradient = _scaled(gradient, factor_of(rows, order, measure, scale, xp))
+    gradient = scaled(gradient, factor_of(rows, order, measure, scale, xp), xp)
     return measure.value(rows, order, xp=xp), cast(gradient, x.dtype, xp)
 
 
@@ -74,11 +78,7 @@ def factor_of(rows: Rows, order: Order, measure: Measure, scale: Any, xp: Any) -
     if measure.slope is None:
         return scale
     slope = measure.slope(rows, order, xp=xp)
-    return slope if scale is None else slope * scale
-
-
-def _scaled(values: Array, factor: Any) -> Array:
-    return values if factor is None else values * factor
+    return scaled(slope, scale, xp)
 
 
 def top_sums(entries: Entries, *, axis: Axis, xp: Any) -> tuple[Array, Array]:
@@ -146,7 +146,8 @@ def _through(
     """Return the gradient through its door, p·factor + outer for logits and factor/Σp for probabilities."""
     if not probs:
         gradient = p * factor
-        return gradient if outer is None else gradient + outer
+        gradient = gradient if outer is None else gradient + outer
+        return gradient if where is None else xp.where(where, gradient, 0.0)
     if entries.edge is None:
         factor = xp.where(entries.dead, 0 * rows.total, factor)
     else:
@@ -169,7 +170,7 @@ def entropy_and_alpha_gradient(
 
 def alpha_slope_of(slope: Array, rows: Rows, order: Order, measure: Measure, xp: Any) -> Array:
     """Return dF/dα, given ∂H/∂α."""
-    slope = _scaled(slope, factor_of(rows, order, measure, None, xp))
+    slope = scaled(slope, factor_of(rows, order, measure, None, xp), xp)
     return slope if measure.alpha_slope is None else slope + measure.alpha_slope(rows, order, xp=xp)
 
 
@@ -233,7 +234,12 @@ def entropy_hvp(
             product = xp.where(far, ratio * (limit - order.alpha * q * deviation(q)), near)
         if not order.static:
             product = xp.where(order.infinite, limit, product)
-    product = _scaled(product, factor_of(rows, order, measure, None, xp))
+    product = scaled(product, factor_of(rows, order, measure, None, xp), xp)
     if measure.curvature is not None:
         product = product + measure.curvature(rows, order, xp=xp) * along * gradient
-    return cast(_scaled(product, scale), x.dtype, xp)
+    if where is not None:
+        product = xp.where(where, product, 0.0)
+    # of rows that do not count, the vector is 0
+    moved = xp.any(vector != 0, axis=axis, keepdims=True)
+    product = dispatch(unless, xp)(moved, product, lambda: xp.where(xp.isfinite(product), product, 0.0), xp)
+    return cast(scaled(product, scale, xp), x.dtype, xp)

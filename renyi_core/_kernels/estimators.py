@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from .doors import accumulate
 from .dtypes import cast
+from .guards import scaled
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
 
@@ -102,9 +103,7 @@ def entropy_from_log_prob_and_gradient(
         if not order.static:
             weights = xp.where(order.infinite, xp.where(values == peak, 1.0 + 0 * u, 0.0), weights)
     gradient = -weights / xp.sum(weights, axis=axis, keepdims=True)
-    if scale is not None:
-        gradient = gradient * scale
-    return value, cast(gradient, log_prob.dtype, xp)
+    return value, cast(scaled(gradient, scale, xp), log_prob.dtype, xp)
 
 
 def entropy_from_log_prob_and_alpha_gradient(

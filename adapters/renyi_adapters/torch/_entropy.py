@@ -17,6 +17,7 @@ import torch
 from array_api_compat import torch as torch_namespace
 
 from renyi_core._kernels import entropy as agnostic
+from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order
 
@@ -155,7 +156,7 @@ def _pull_back(
     if wanted[0]:
         along_x = sum_to(_apply_gradient(static, *tensors, cotangent, state), x)
     if wanted[1]:
-        along_alpha = sum_to(_apply_alpha_slope(static, *tensors) * cotangent, alpha)
+        along_alpha = sum_to(scaled(_apply_alpha_slope(static, *tensors), cotangent, torch_namespace), alpha)
     # t = α − 1, too, but its part is in that of α
     return along_x, along_alpha, None, None, None
 
@@ -166,9 +167,9 @@ def _push_forward(static: _Static, tensors: Any, tangents: Any) -> Tensor:
     if along_x is not None:
         one = torch.ones((), dtype=along_x.dtype, device=along_x.device)
         gradient = _apply_gradient(static, *tensors, one, None)
-        total = (gradient * along_x).sum(static.axis, keepdim=True)
+        total = scaled(gradient, along_x, torch_namespace).sum(static.axis, keepdim=True)
     if along_alpha is not None:
-        part = _apply_alpha_slope(static, *tensors) * along_alpha
+        part = scaled(_apply_alpha_slope(static, *tensors), along_alpha, torch_namespace)
         total = part if total is None else total + part
     if total is None:
         # of t alone, which comes with that of α
