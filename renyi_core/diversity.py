@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -255,7 +256,11 @@ class Prepared(NamedTuple):
 
     def product(self) -> Array:
         """Return the Hadamard product of the matrices."""
-        return self.arrays[0] if len(self.arrays) == 1 else self.arrays[0] * self.arrays[1]
+        if len(self.arrays) == 1:
+            return self.arrays[0]
+        (x, y), xp = self.arrays, self.problem.xp
+        sound = xp.all(xp.isfinite(x) & xp.isfinite(y), axis=(-2, -1))[..., None, None]
+        return xp.where(sound, xp.where(sound, x, 0.0) * xp.where(sound, y, 0.0), math.nan)
 
 
 def by_pairs(kernel: Callable[..., Any], xp: Any) -> Callable[..., Any]:

@@ -86,8 +86,7 @@ _guarded: Any = jax.custom_jvp(_same, nondiff_argnums=(0,))
 @_guarded.defjvp
 def _guarded_jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
     x, where = primals
-    (weights,) = distributions(x, door=static.door, where=where, axis=static.axis, xp=jnp)
-    sound = jnp.any(weights > (-math.inf if static.door == "logits" else 0), axis=static.axis, keepdims=True)
+    _, sound = distributions(x, door=static.door, where=where, axis=static.axis, xp=jnp)
     return x, jnp.where(sound, tangents[0], 0)
 
 

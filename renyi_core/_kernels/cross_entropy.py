@@ -68,7 +68,7 @@ def _rest(d: Array, e: Array, axis: Axis, xp: Any) -> Array:
 
 def _costs(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Costs:
     x, y = x + xp.zeros_like(y), y + xp.zeros_like(x)
-    x, y = dispatch(distributions, xp)(x, y, door=door, where=where, axis=axis, xp=xp)
+    (x, y), rows = dispatch(distributions, xp)(x, y, door=door, where=where, axis=axis, xp=xp)
     dp, ep, dead_p = _entries(x, door, axis, xp)
     dq, eq, dead_q = _entries(y, door, axis, xp)
     # where q = 0, and p too, they are held at 0
@@ -80,7 +80,7 @@ def _costs(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, x
     log_p = xp.where(sound & ~dead_p, dp - xp.log1p(rest_p), 0.0)
     g = -xp.where(sound & ~dead_q, dq, 0.0)
     live, lost, unused = sound & ~(dead_p | dead_q), sound & dead_q & ~dead_p, sound & dead_p & ~dead_q
-    return Costs(p, log_p, g, xp.log1p(rest_q), live, lost, unused, sound)
+    return Costs(p, log_p, g, xp.log1p(rest_q), live, lost, unused, sound & rows)
 
 
 class Mean(NamedTuple):

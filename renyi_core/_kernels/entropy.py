@@ -18,7 +18,7 @@ from renyi_core._dispatch import dispatch
 
 from .doors import accumulate, centre, power_ratio
 from .dtypes import cast
-from .guards import distributions, scaled, unless
+from .guards import along, distributions, or_nan, scaled
 from .measures import Measure
 from .special import expm1_ratio, power_curvature
 from .state import Door, Entries, Order, Rows, finish, nonzero, partial_state
@@ -42,17 +42,17 @@ __all__ = [
 
 def entropy_state(
     x: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any, full: bool = False
-) -> tuple[Entries, Rows]:
-    """Return the centred entries and what their state says of them."""
-    (x,) = dispatch(distributions, xp)(x, door=door, where=where, axis=axis, xp=xp)
+) -> tuple[Entries, Rows, Any]:
+    """Return the centred entries, what their state says of them, and which rows are distributions."""
+    (x,), sound = dispatch(distributions, xp)(x, door=door, where=where, axis=axis, xp=xp)
     entries = centre(x, order, door=door, where=None, axis=axis, xp=xp)
-    return entries, finish(partial_state(entries, order, axis=axis, xp=xp, full=full), order, xp=xp)
+    return entries, finish(partial_state(entries, order, axis=axis, xp=xp, full=full), order, xp=xp), sound
 
 
 def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Array | None, axis: Axis, xp: Any) -> Array:
     """Return the measure of each distribution; the reduced axes keep length 1."""
-    _, rows = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp)
-    return measure.value(rows, order, xp=xp)
+    _, rows, sound = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp)
+    return or_nan(measure.value(rows, order, xp=xp), sound, xp)
 
 
 def entropy_and_gradient(
@@ -67,10 +67,11 @@ def entropy_and_gradient(
     scale: Any = None,
 ) -> tuple[Array, Array]:
     """Return the measure and its gradient with respect to each distribution's own entries, times ``scale``."""
-    entries, rows = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp, full=True)
-    gradient = gradient_entries(entries, rows, order, door=door, where=where, axis=axis, xp=xp)
-    gradient = scaled(gradient, factor_of(rows, order, measure, scale, xp), xp)
-    return measure.value(rows, order, xp=xp), cast(gradient, x.dtype, xp)
+    entries, rows, sound = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp, full=True)
+    gradient = gradient_entries(entries, rows, order, door=door, where=None, axis=axis, xp=xp)
+    gradient = or_nan(scaled(gradient, factor_of(rows, order, measure, None, xp), xp), sound, xp)
+    gradient = gradient if where is None else xp.where(where, gradient, 0.0)
+    return or_nan(measure.value(rows, order, xp=xp), sound, xp), cast(scaled(gradient, scale, xp), x.dtype, xp)
 
 
 def factor_of(rows: Rows, order: Order, measure: Measure, scale: Any, xp: Any) -> Any:
@@ -163,9 +164,10 @@ def entropy_and_alpha_gradient(
     x: Array, order: Order, *, door: Door, measure: Measure, where: Array | None, axis: Axis, xp: Any
 ) -> tuple[Array, Array]:
     """Return the measure of each distribution and its derivative with respect to α."""
-    entries, rows = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp, full=True)
+    entries, rows, sound = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp, full=True)
     slope = alpha_gradient(entries, rows, order, axis=axis, xp=xp)
-    return measure.value(rows, order, xp=xp), alpha_slope_of(slope, rows, order, measure, xp)
+    both = measure.value(rows, order, xp=xp), alpha_slope_of(slope, rows, order, measure, xp)
+    return or_nan(both[0], sound, xp), or_nan(both[1], sound, xp)
 
 
 def alpha_slope_of(slope: Array, rows: Rows, order: Order, measure: Measure, xp: Any) -> Array:
@@ -208,7 +210,7 @@ def entropy_hvp(
     With ū the mean of the vector under p, and G = ⟨∂H/∂z, vector⟩, differentiating ∂H/∂z = −α p v φ(t v) gives
     −α p [(u − ū) v φ(t v) + exp(t v)((u − ū) + G)], and its second form (α/t)[p (u − ū_p) − α q (u − ū_q)].
     """
-    entries, rows = entropy_state(x, order, door="logits", where=where, axis=axis, xp=xp, full=True)
+    entries, rows, sound = entropy_state(x, order, door="logits", where=where, axis=axis, xp=xp, full=True)
     gradient = gradient_entries(entries, rows, order, door="logits", where=where, axis=axis, xp=xp)
     p = entries.e / rows.total
     vector = xp.where(entries.dead, 0.0, accumulate(vector, xp=xp))
@@ -217,7 +219,7 @@ def entropy_hvp(
         return vector - xp.sum(weights * vector, axis=axis, keepdims=True)
 
     about_p = deviation(p)
-    along = xp.sum(gradient * about_p, axis=axis, keepdims=True)
+    slope = xp.sum(gradient * about_p, axis=axis, keepdims=True)
     product = p * about_p
     if not order.static or order.alpha != math.inf:
         limit = product
@@ -225,7 +227,7 @@ def entropy_hvp(
         u = order.t * v
         far = xp.abs(u) > 1
         inner = v * expm1_ratio(xp.where(far, 0.0, u), eps=float(xp.finfo(v.dtype).eps), xp=xp)
-        near = -order.alpha * p * (about_p * inner + (1 + order.t * inner) * (about_p + along))
+        near = -order.alpha * p * (about_p * inner + (1 + order.t * inner) * (about_p + slope))
         if order.static and order.t == 0:
             product = near
         else:
@@ -236,10 +238,7 @@ def entropy_hvp(
             product = xp.where(order.infinite, limit, product)
     product = scaled(product, factor_of(rows, order, measure, None, xp), xp)
     if measure.curvature is not None:
-        product = product + measure.curvature(rows, order, xp=xp) * along * gradient
-    if where is not None:
-        product = xp.where(where, product, 0.0)
-    # of rows that do not count, the vector is 0
-    moved = xp.any(vector != 0, axis=axis, keepdims=True)
-    product = dispatch(unless, xp)(moved, product, lambda: xp.where(xp.isfinite(product), product, 0.0), xp)
-    return cast(scaled(product, scale, xp), x.dtype, xp)
+        product = product + measure.curvature(rows, order, xp=xp) * slope * gradient
+    product = or_nan(product, sound, xp)
+    product = product if where is None else xp.where(where, product, 0.0)
+    return cast(scaled(along(vector, product, axis, xp), scale, xp), x.dtype, xp)

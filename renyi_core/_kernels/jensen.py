@@ -257,8 +257,8 @@ def jensen_divergence_and_gradient(
         return value, gradient
 
     value, gradient = _by_order(both, mix, order, xp)
-    gradient = scaled(gradient, scale, xp)
     value, gradient = (xp.where(mix.sound, part, math.nan) for part in (value, gradient))
+    gradient = scaled(gradient, scale, xp)
     gradient = gradient[..., 0] if wrt == "weights" else gradient
     return value, cast(gradient, x.dtype, xp)
 

@@ -147,7 +147,7 @@ def _one(x: Array, door: Door, axis: Axis, xp: Any) -> tuple[Array, Array, Array
 def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Pair:
     """Return the two distributions next to each other."""
     x, y = x + xp.zeros_like(y), y + xp.zeros_like(x)
-    x, y = dispatch(distributions, xp)(x, y, door=door, where=where, axis=axis, xp=xp)
+    (x, y), rows = dispatch(distributions, xp)(x, y, door=door, where=where, axis=axis, xp=xp)
     dp, ep, dead_p, total_p, peak_p = _one(x, door, axis, xp)
     dq, eq, dead_q, total_q, peak_q = _one(y, door, axis, xp)
     sound = (total_p > 0) & (total_q > 0)
@@ -170,7 +170,7 @@ def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, 
     far = far + (xp.log(total_p) - log_total_q)
     r = xp.where(live, xp.where(near, middle - ratio, delta - far), 0.0)
     scales = (peak_p * total_p, peak_q * total_q)
-    return Pair(p, q, r, middle, log_q, live, only_p, only_q, outside, unused, scales, sound)
+    return Pair(p, q, r, middle, log_q, live, only_p, only_q, outside, unused, scales, sound & rows)
 
 
 def centred(values: Array, weights: Array, live: Array, axis: Axis, xp: Any) -> Array:

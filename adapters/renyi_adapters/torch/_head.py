@@ -24,7 +24,7 @@ from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.state import Order, Rows, State, finish
 
 from . import _states as states
-from ._function import pull
+from ._function import pull, sum_to
 
 Tensor = Any
 
@@ -287,11 +287,7 @@ class _HeadEntropy(torch.autograd.Function):
         ]
         slope = None
         if gradients.alpha is not None:
-            slope = (
-                scaled(gradients.alpha, cotangents.entropy, torch_namespace)
-                .sum_to_size(of_order[0].shape)
-                .to(of_order[0].dtype)
-            )
+            slope = sum_to(scaled(gradients.alpha, cotangents.entropy, torch_namespace), of_order[0])
         return (None, *along, None, None, slope, None, None)
 
 

@@ -181,10 +181,7 @@ def _pure(static: _Static, x: Tensor, tokens: Tensor, where: Tensor) -> Tensor:
         agnostic.entropy(x, order, door="logits", measure=ENTROPY, where=where, axis=LAST, xp=XP).squeeze(-1)
         for order in static.orders
     ]
-    (z,) = distributions(x, door="logits", where=where, axis=LAST, xp=XP)
-    sound = z.amax(-1, keepdim=True) > -math.inf
-    # rows that make no sense go on as uniform ones
-    z = torch.where(sound, z, 0.0)
+    (z,), sound = distributions(x, door="logits", where=where, axis=LAST, xp=XP)
     results = [*entropies, torch.where(sound, torch.logsumexp(z, -1, keepdim=True), math.nan).squeeze(-1)]
     if tokens is not None:
         index, known = _index(x, tokens)
