@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -75,8 +75,9 @@ _mode = _Mode()
 def gradient_in_place_of_the_input() -> Iterator[None]:
     """Let backward write the gradient over the values of the input, for calls made within the block.
 
-    It saves memory of the input's size, and is unsafe: it is right only if nothing reads the input after the backward
-    pass of this call has begun: no other use of it in the graph, no second backward, no leaf that is a parameter.
+    It saves memory of the input's size, and holds only if nothing reads the input after the backward pass of this call
+    has begun: no other use of it in the graph, no second backward, no leaf that is a parameter. Where another part of
+    the graph reads it then, autograd raises its RuntimeError of a variable "modified by an inplace operation".
     On the CPU and, for orders that are numbers, on a GPU with Triton; elsewhere, and where the gradient is not of the
     input's shape, it changes nothing.
 
@@ -123,6 +124,9 @@ def _scaled_gradient(
     both = gpu.gradient(x, order, where, axis, door, measure, scale, full=full, state=state, out=out)
     if both is None:
         both = blocks.gradient(x, order, where, axis, door, measure, scale, out=out)
+    if out is not None and both is not None and both[1] is out:
+        # so that autograd refuses what would read the input's values, which are gone
+        torch.autograd.graph.increment_version(x)
     return _pure_gradient(static, x, *rest, scale, state) if both is None else both[1]
 
 
@@ -153,6 +157,9 @@ def _pull_back(
 ) -> tuple[Any, ...]:
     x, alpha, *_ = tensors
     along_x = along_alpha = None
+    if wanted[1] or torch.is_grad_enabled():
+        # x is read once more
+        static = replace(static, in_place=False)
     if wanted[0]:
         along_x = sum_to(_apply_gradient(static, *tensors, cotangent, state), x)
     if wanted[1]:
@@ -163,7 +170,7 @@ def _pull_back(
 
 def _push_forward(static: _Static, tensors: Any, tangents: Any) -> Tensor:
     along_x, along_alpha, *_ = tangents
-    total = None
+    static, total = replace(static, in_place=False), None
     if along_x is not None:
         one = torch.ones((), dtype=along_x.dtype, device=along_x.device)
         gradient = _apply_gradient(static, *tensors, one, None)
