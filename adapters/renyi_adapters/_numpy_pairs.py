@@ -52,7 +52,7 @@ def unless(known: Array, values: Array, others: Callable[[], Array], xp: Any) ->
 
 
 def distributions(*arrays: Array, door: Door, where: Array | None, axis: Axis, xp: Any) -> tuple[Any, Any]:  # noqa: ARG001
-    """Overlay renyi_core._kernels.guards.distributions; what is NaN in a row stays, since nothing differentiates it."""
+    """Overlay renyi_core._kernels.doors.distributions; what is NaN in a row stays, since nothing differentiates it."""
     nothing = -math.inf if door == "logits" else 0.0
     sums = (accumulate(x, xp=xp) for x in arrays)
     return tuple(x if where is None else xp.where(where, x, nothing) for x in sums), True

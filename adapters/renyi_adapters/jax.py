@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from renyi_core._kernels import entropy as agnostic
-from renyi_core._kernels.doors import centre
-from renyi_core._kernels.guards import distributions, scaled
+from renyi_core._kernels.doors import centre, distributions
+from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order, Rows, finish, partial_state
 

@@ -64,7 +64,7 @@ def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Arra
         for index, block, mask, block_order, _ in walk.blocks(_limit(walk, engine, copies=x.dtype != values.dtype)):
             clean = _clean(block, mask, door)
             if engine:
-                rows = engine.rows_of(engine.state(clean))
+                rows = engine.rows_of(_engine_state(engine, clean, xp))
             elif exact:
                 rows = exact_rows(clean, block_order, full=False).rows
             else:
@@ -133,6 +133,24 @@ def _engine(walk: Walk, x: Array, order: Order, door: Door, *, gradient: bool) -
     if walk.n < SHORT:
         return TallEngine(x, walk.n, order, door, gradient=gradient)
     return WideEngine(x, walk.n, order, door)
+
+
+def _engine_state(engine: Engine, x: Array, xp: Any) -> State:
+    """Return the state of rows, by the library's own kernels where weights below the dtype show in it."""
+    state = engine.state(x)
+    order = engine.order
+    if engine.door == "probs" and order.alpha < 1:
+        info = np.finfo(engine.dtype)
+        rows = np.flatnonzero(state.ra * info.eps < engine.n * float(info.tiny) ** order.alpha)
+        if len(rows):
+            some = x[rows]
+            faint = (some > 0) & (some < state.peak[rows, None] * info.tiny)
+            rows = rows[faint.any(axis=-1)]
+        if len(rows):
+            for values, own in zip(state, _Pieces(x[rows], order, "probs", xp, full=False).state, strict=True):
+                if values is not None:
+                    values[rows] = own
+    return state
 
 
 def _limit(walk: Walk, engine: Engine | None, *, copies: bool) -> int:
@@ -251,7 +269,7 @@ def entropy_partial_state(x: Array, order: Order, *, door: Door, axis: Axis, xp:
         for index, block, _, _, _ in walk.blocks(_limit(walk, engine, copies=x.dtype != dtype)):
             clean = _clean(block, None, door)
             if engine:
-                state = engine.state(clean)
+                state = _engine_state(engine, clean, xp)
                 if full and state.ra is not None:
                     state = state._replace(s=_s_from_sums(state, clean, order, xp))
                 state = _with_identity(state, clean, door)

@@ -20,9 +20,9 @@ from renyi_core._dispatch import dispatch
 
 from .channel import by_order
 from .choice_search import Curve, search_choice
-from .doors import accumulate
+from .doors import accumulate, distributions
 from .dtypes import cast
-from .guards import along, distributions
+from .guards import along
 from .special import log1p_ratio, power_curvature
 from .state import Order, nonzero
 

@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 
 from renyi_core._dispatch import dispatch
 
-from .doors import accumulate
+from .doors import accumulate, distributions
 from .dtypes import cast
-from .guards import distributions, scaled
+from .guards import scaled
 from .pairs import Axis, Pair, balanced, bounded_exp, compare, exponent_limit, log_tilt, or_one, total
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Door, Order, log_ratio, nonzero

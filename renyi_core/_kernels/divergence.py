@@ -255,7 +255,7 @@ def _along_p(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
     if door == "logits":
         return gradient + nothing
     edge = xp.where(pair.only_q, at_zero + nothing, nothing)
-    return xp.where(pair.p > 0, ratio + nothing, edge) / pair.scales[0]
+    return xp.where(pair.live | pair.only_p, ratio + nothing, edge) / pair.scales[0]
 
 
 def _along_q(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp: Any) -> Array:
@@ -283,7 +283,7 @@ def _along_q(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
         ratio = xp.where(small, xp.where(near, inner, far), gradient / or_one(pair.q, xp))
     if door == "logits":
         return gradient + nothing
-    return xp.where(pair.q > 0, ratio, 0.0) / pair.scales[1] + nothing
+    return xp.where(pair.live | pair.only_q, ratio, 0.0) / pair.scales[1] + nothing
 
 
 def divergence_and_alpha_gradient(

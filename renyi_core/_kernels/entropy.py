@@ -16,9 +16,9 @@ from typing import Any
 
 from renyi_core._dispatch import dispatch
 
-from .doors import accumulate, centre, power_ratio
+from .doors import accumulate, centre, distributions, power_ratio
 from .dtypes import cast
-from .guards import along, distributions, or_nan, scaled
+from .guards import along, or_nan, scaled
 from .measures import Measure
 from .special import expm1_ratio, power_curvature
 from .state import Door, Entries, Order, Rows, finish, nonzero, partial_state
@@ -121,7 +121,7 @@ def gradient_entries(
     ratio = order.alpha / nonzero(order, xp=xp)
     inner = -order.alpha * v * expm1_ratio(xp.where(far, 0.0, u), eps=float(xp.finfo(d.dtype).eps), xp=xp)
     if probs:
-        escort = power_ratio(e, w, dead, order, xp=xp) * (rows.total / rows.total_alpha)
+        escort = power_ratio(d, e, w, dead, order, xp=xp) * (rows.total / rows.total_alpha)
         factor = xp.where(far, ratio * (1 - escort), inner)
         outer = None
     else:

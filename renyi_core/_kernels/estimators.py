@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from renyi_core._dispatch import dispatch
 
-from .doors import accumulate
+from .doors import accumulate, distributions
 from .dtypes import cast
-from .guards import distributions, or_nan, scaled
+from .guards import or_nan, scaled
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
 

@@ -8,12 +8,9 @@ from typing import Any
 
 from renyi_core._dispatch import dispatch
 
-from .doors import accumulate
-from .state import Door
-
 Array = Any
 
-__all__ = ["along", "distributions", "or_nan", "scaled", "unless"]
+__all__ = ["along", "or_nan", "scaled", "unless"]
 
 
 def unless(known: Array, values: Array, others: Callable[[], Array], xp: Any) -> Array:
@@ -35,23 +32,6 @@ def along(vector: Array, product: Array, axis: tuple[int, ...], xp: Any) -> Arra
     """Return a product with ``vector``: 0 in rows where that is 0, whatever it was multiplied by."""
     moved = xp.any(vector != 0, axis=axis, keepdims=True)
     return dispatch(unless, xp)(moved, product, lambda: xp.where(xp.isfinite(product), product, 0.0), xp)
-
-
-def distributions(*arrays: Array, door: Door, where: Array | None, axis: tuple[int, ...], xp: Any) -> tuple[Any, Any]:
-    """Return the arrays in the precision of sums, at weight 0 what is masked, and which rows are distributions in all.
-
-    In the place of rows that are none stands the uniform distribution: automatic differentiation multiplies what is NaN
-    by a cotangent of 0. An adapter that differentiates otherwise may do without, and return True for the rows.
-    """
-    nothing, one = (-math.inf, 0.0) if door == "logits" else (0.0, 1.0)
-    parts = [accumulate(x, xp=xp) for x in arrays]
-    if where is not None:
-        parts = [xp.where(where, x, nothing) for x in parts]
-    sound: Any = True
-    for x in parts:
-        numbers = xp.all((x >= nothing) & (x < math.inf), axis=axis, keepdims=True)
-        sound = sound & numbers & xp.any(x > nothing, axis=axis, keepdims=True)
-    return tuple(xp.where(sound, x, one) for x in parts), sound
 
 
 def or_nan(values: Array, sound: Any, xp: Any) -> Array:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from renyi_core._dispatch import dispatch
 
-from .guards import distributions
+from .doors import distributions
 from .special import expm1_ratio
 from .state import Door, Order, log_ratio, nonzero
 

@@ -10,7 +10,8 @@ from array_api_compat import torch as torch_namespace
 
 from renyi_core._arrays import prepare
 from renyi_core._kernels import entropy as agnostic
-from renyi_core._kernels.guards import distributions, scaled
+from renyi_core._kernels.doors import distributions
+from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.state import Order
 from renyi_core._quiet import quiet
