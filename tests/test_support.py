@@ -54,8 +54,8 @@ def test_entropies(backend, name, function):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.1])
 def test_float32(backend, alpha):
-    x = backend.asarray(np.asarray([[1e38, 1e-30, 0.0]]), "float32")
-    want = exact(np.asarray([1e38, 1e-30], "float32"), alpha, FUNCTIONS["entropy"])
+    x = backend.asarray(np.asarray([[1e30, 1e-30, 0.0]]), "float32")
+    want = exact(np.asarray([1e30, 1e-30], "float32"), alpha, FUNCTIONS["entropy"])
     value = backend.compiled(lambda x: renyi.entropy(x, alpha))(x)
     np.testing.assert_allclose(backend.numpy(value), want, rtol=1e-5)
 

@@ -363,7 +363,7 @@ def regularized_argmax_and_product(
         return _sound(rows, choice.p, product)
 
     p, product = by_order(function, order, xp)
-    product = along(cotangent, product, axis, xp)
+    product = along(accumulate(cotangent, xp=xp), product, axis, xp)
     if wrt == 0 and where is not None:
         product = xp.where(where, product, 0.0)
     return tuple(cast(x, scores.dtype, xp) if wrt == 0 or x is p else x for x in (p, product))

@@ -74,13 +74,13 @@ def _costs(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, x
     # where q = 0, and p too, they are held at 0
     eq, ep = xp.where(dead_q, 0.0, eq), xp.where(dead_p & dead_q, 0.0, ep)
     rest_p, rest_q = _rest(dp, ep, axis, xp), _rest(dq, eq, axis, xp)
-    sound = (rest_p >= 0) & (rest_q >= 0)
+    sound = (rest_p >= 0) & (rest_q >= 0) & rows
     rest_p, rest_q = xp.where(sound, rest_p, 0.0), xp.where(sound, rest_q, 0.0)
     p = xp.where(sound, ep, 0.0) / (1 + rest_p)
     log_p = xp.where(sound & ~dead_p, dp - xp.log1p(rest_p), 0.0)
     g = -xp.where(sound & ~dead_q, dq, 0.0)
     live, lost, unused = sound & ~(dead_p | dead_q), sound & dead_q & ~dead_p, sound & dead_p & ~dead_q
-    return Costs(p, log_p, g, xp.log1p(rest_q), live, lost, unused, sound & rows)
+    return Costs(p, log_p, g, xp.log1p(rest_q), live, lost, unused, sound)
 
 
 class Mean(NamedTuple):

@@ -213,7 +213,8 @@ def entropy_hvp(
     entries, rows, sound = entropy_state(x, order, door="logits", where=where, axis=axis, xp=xp, full=True)
     gradient = gradient_entries(entries, rows, order, door="logits", where=where, axis=axis, xp=xp)
     p = entries.e / rows.total
-    vector = xp.where(entries.dead, 0.0, accumulate(vector, xp=xp))
+    given = accumulate(vector, xp=xp)
+    vector = xp.where(entries.dead, 0.0, given)
 
     def deviation(weights: Array) -> Array:
         return vector - xp.sum(weights * vector, axis=axis, keepdims=True)
@@ -241,4 +242,4 @@ def entropy_hvp(
         product = product + measure.curvature(rows, order, xp=xp) * slope * gradient
     product = or_nan(product, sound, xp)
     product = product if where is None else xp.where(where, product, 0.0)
-    return cast(scaled(along(vector, product, axis, xp), scale, xp), x.dtype, xp)
+    return cast(scaled(along(given, product, axis, xp), scale, xp), x.dtype, xp)

@@ -30,7 +30,7 @@ def scaled(values: Array, scale: Any, xp: Any) -> Array:
 
 def along(vector: Array, product: Array, axis: tuple[int, ...], xp: Any) -> Array:
     """Return a product with ``vector``: 0 in rows where that is 0, whatever it was multiplied by."""
-    moved = xp.any(vector != 0, axis=axis, keepdims=True)
+    moved = xp.any(vector + xp.zeros_like(product) != 0, axis=axis, keepdims=True)
     return dispatch(unless, xp)(moved, product, lambda: xp.where(xp.isfinite(product), product, 0.0), xp)
 
 

@@ -150,7 +150,7 @@ def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, 
     (x, y), rows = dispatch(distributions, xp)(x, y, door=door, where=where, axis=axis, xp=xp)
     dp, ep, dead_p, total_p, peak_p = _one(x, door, axis, xp)
     dq, eq, dead_q, total_q, peak_q = _one(y, door, axis, xp)
-    sound = (total_p > 0) & (total_q > 0)
+    sound = (total_p > 0) & (total_q > 0) & rows
     # rows that are none go on as such of one outcome: the value tells
     total_p, total_q = xp.where(sound, total_p, 1.0), xp.where(sound, total_q, 1.0)
     p, q = xp.where(sound, ep, 0.0) / total_p, xp.where(sound, eq, 0.0) / total_q
@@ -170,7 +170,7 @@ def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, 
     far = far + (xp.log(total_p) - log_total_q)
     r = xp.where(live, xp.where(near, middle - ratio, delta - far), 0.0)
     scales = (peak_p * total_p, peak_q * total_q)
-    return Pair(p, q, r, middle, log_q, live, only_p, only_q, outside, unused, scales, sound & rows)
+    return Pair(p, q, r, middle, log_q, live, only_p, only_q, outside, unused, scales, sound)
 
 
 def centred(values: Array, weights: Array, live: Array, axis: Axis, xp: Any) -> Array:
