@@ -9,6 +9,7 @@ from ._arrays import Problem, check_cotangent, check_real, prepare, put_back, su
 from ._dispatch import dispatch
 from ._kernels.dtypes import cast
 from ._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient, entropy_hvp
+from ._kernels.guards import scaled
 from ._kernels.measures import Measure
 from ._kernels.state import Door
 from ._rules import Rule
@@ -70,7 +71,7 @@ def differentiate(
     if wrt == "alpha":
         value, gradient = along_alpha()
         gradient = in_base(gradient, problem)
-        gradient = problem.rows(gradient if scale is None else gradient * scale)
+        gradient = problem.rows(scaled(gradient, scale, problem.xp))
     else:
         if problem.log_base != 1:
             scale = (1 if scale is None else scale) / problem.log_base
@@ -155,5 +156,5 @@ def _along_alpha(
     gradient = in_base(gradient, problem)
     if cotangent is None:
         return value, problem.rows(gradient)
-    gradient = problem.rows(gradient * cotangent_rows(cotangent, problem))
+    gradient = problem.rows(scaled(gradient, cotangent_rows(cotangent, problem), xp))
     return value, sum_to_shape(gradient, shape, xp)

@@ -20,6 +20,7 @@ from ._dispatch import dispatch
 from ._evaluate import cotangent_rows
 from ._kernels import choice as kernels
 from ._kernels.dtypes import cast
+from ._kernels.guards import scaled
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
@@ -229,8 +230,7 @@ def _of_max(
     scale = cotangent_rows(cotangent, problem)
     kernel = dispatch(kernels.regularized_max_and_gradient, xp)
     value, gradient = kernel(scores, problem.order, rows, wrt=wrt, where=where, axis=problem.axis, xp=xp)
-    if scale is not None:
-        gradient = gradient * scale
+    gradient = scaled(gradient, scale, xp)
     gradient = cast(gradient, scores.dtype, xp) if wrt == 0 else problem.rows(gradient)
     if cotangent is not None:
         gradient = sum_to_shape(gradient, _shape(wrt, scores, alpha, temperature), xp)

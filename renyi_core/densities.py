@@ -8,6 +8,7 @@ from ._arrays import Problem, prepare_parameters, sum_to_shape
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import densities as kernels
+from ._kernels.guards import scaled
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
@@ -165,7 +166,7 @@ def _rule(name: str, options: dict[str, float]) -> Rule:
         kernel: Any = dispatch(both, problem.xp)
         value, gradient = kernel(values, problem.order, xp=problem.xp, **options)
         rows = cotangent_rows(cotangent, problem)
-        gradient = problem.rows(in_base(gradient if rows is None else gradient * rows, problem))
+        gradient = problem.rows(in_base(scaled(gradient, rows, problem.xp), problem))
         if cotangent is not None:
             shape = getattr(alpha, "shape", ()) if wrt == "alpha" else scale.shape
             gradient = sum_to_shape(gradient, tuple(shape), problem.xp)

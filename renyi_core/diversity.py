@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from ._arrays import Problem, identity, prepare_parameters, sum_to_shape
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import diversity as kernels
+from ._kernels.guards import scaled
 from ._kernels.measures import ENTROPY, HILL, Measure
 from ._kernels.row_blocks import by_rows
 from ._quiet import quiet
@@ -254,7 +256,11 @@ class Prepared(NamedTuple):
 
     def product(self) -> Array:
         """Return the Hadamard product of the matrices."""
-        return self.arrays[0] if len(self.arrays) == 1 else self.arrays[0] * self.arrays[1]
+        if len(self.arrays) == 1:
+            return self.arrays[0]
+        (x, y), xp = self.arrays, self.problem.xp
+        sound = xp.all(xp.isfinite(x) & xp.isfinite(y), axis=(-2, -1))[..., None, None]
+        return xp.where(sound, xp.where(sound, x, 0.0) * xp.where(sound, y, 0.0), math.nan)
 
 
 def by_pairs(kernel: Callable[..., Any], xp: Any) -> Callable[..., Any]:
@@ -297,7 +303,8 @@ def finished(
     """Return a value, and its derivative with so many axes of an argument's own, as the caller asked for them."""
     rows = cotangent_rows(cotangent, problem)
     if rows is not None:
-        gradient = gradient * (rows if isinstance(rows, (int, float)) else rows[(..., *(None,) * trailing)])
+        rows = rows if isinstance(rows, (int, float)) else rows[(..., *(None,) * trailing)]
+        gradient = scaled(gradient, rows, problem.xp)
         gradient = sum_to_shape(gradient, shape, problem.xp)
     return problem.rows(in_base(value, problem)), problem.rows(in_base(gradient, problem))
 

@@ -8,6 +8,7 @@ from ._arrays import Problem, identity, prepare_parameters, sum_to_shape
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import gaussian as kernels
+from ._kernels.guards import scaled
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
@@ -269,11 +270,10 @@ def _differentiated(
     kernel = dispatch(both[0] if trailing is not None else both[1], problem.xp)
     value, gradient = _run(kernel, arrays, problem, options)
     rows = cotangent_rows(cotangent, problem)
-    if rows is not None:
-        if not isinstance(rows, (int, float)):
-            for _ in range(trailing or 0):
-                rows = rows[..., None]
-        gradient = gradient * rows
+    if rows is not None and not isinstance(rows, (int, float)):
+        for _ in range(trailing or 0):
+            rows = rows[..., None]
+    gradient = scaled(gradient, rows, problem.xp)
     return problem.rows(in_base(value, problem)), problem.rows(in_base(gradient, problem))
 
 

@@ -10,6 +10,7 @@ from ._arrays import Problem, finite_sets, prepare_parameters, sum_to_shape
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import neighbors, particles
+from ._kernels.guards import scaled
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
@@ -207,14 +208,13 @@ def _value_and_gradient(
         kernel = dispatch(particles.particle_entropy_and_alpha_gradient, xp)
         value, gradient = kernel(found.gap, problem.order, k=found.k, xp=xp)
         gradient = xp.where(found.sound, gradient, math.nan)
-        gradient = gradient if rows is None else gradient * rows
+        gradient = scaled(gradient, rows, xp)
         shape = tuple(getattr(alpha, "shape", ()))
     else:
         both = dispatch(particles.particle_entropy_and_gradient, xp)
         value, pull = both(found.gap, problem.order, k=found.k, xp=xp)
         pull = xp.where(found.sound[..., None, None], pull, math.nan)
-        if rows is not None:
-            pull = pull * (rows if isinstance(rows, (int, float)) else rows[..., None, None])
+        pull = scaled(pull, rows[..., None, None] if hasattr(rows, "ndim") else rows, xp)
         # broadcast, where an array of orders has more axes than the samples
         index = found.index + xp.zeros_like(pull[..., 0], dtype=found.index.dtype)
         gradient = pull - dispatch(neighbors.neighbor_sum, xp)(pull, index, xp=xp)

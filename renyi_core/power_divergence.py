@@ -9,6 +9,7 @@ from ._dispatch import dispatch
 from ._evaluate import cotangent_rows
 from ._kernels import divergence as renyi
 from ._kernels import power_divergence as kernels
+from ._kernels.guards import scaled
 from ._kernels.power_divergence import Arranged, Family
 from ._kernels.state import Door
 from ._pairs import NAMES
@@ -278,13 +279,13 @@ def _rule(family: Family, door: Door) -> Rule:
             kernel = dispatch(renyi.divergence_and_alpha_gradient, xp)
             d, along = kernel(pair.x, pair.y, pair.order, **kwargs)
             gradient = kernels.alpha_slope(d, along, pair, xp=xp)
-            gradient = gradient if scale is None else gradient * scale
+            gradient = scaled(gradient, scale, xp)
             gradient = problem.rows(kernels.rounded(gradient, x.dtype, xp))
             shape = tuple(getattr(alpha, "shape", ()))
         else:
             d, gradient = _along_entries(pair, int(wrt), kwargs)
             gradient = kernels.product(gradient, kernels.slope(d, pair, xp=xp), xp)
-            gradient = gradient if scale is None else gradient * scale
+            gradient = scaled(gradient, scale, xp)
             gradient = gradient if where is None else xp.where(where, gradient, 0.0)
             gradient = kernels.rounded(gradient, x.dtype, xp)
             shape = tuple((x, y)[int(wrt)].shape)

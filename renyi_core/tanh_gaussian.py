@@ -9,6 +9,7 @@ from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import tanh_gaussian as kernels
 from ._kernels.dtypes import cast
+from ._kernels.guards import scaled
 from ._kernels.quadrature import gauss_legendre
 from ._quiet import quiet
 from ._rules import Rule, register_rule
@@ -143,13 +144,13 @@ def _value_and_gradient(
     if wrt == "alpha":
         kernel = dispatch(kernels.tanh_gaussian_entropy_and_alpha_gradient, xp)
         value, gradient = kernel(*arrays, problem.order, **options)
-        gradient = gradient if rows is None else gradient * rows
+        gradient = scaled(gradient, rows, xp)
         gradient = _summed(gradient, problem)
         shape = tuple(getattr(alpha, "shape", ()))
     else:
         both = dispatch(kernels.tanh_gaussian_entropy_and_gradient, xp)
         value, gradient = both(*arrays, problem.order, wrt=int(wrt), **options)
-        gradient = in_base(gradient if rows is None else gradient * rows, problem)
+        gradient = in_base(scaled(gradient, rows, xp), problem)
         gradient = cast(gradient, mean.dtype, xp)
         shape = tuple((mean, scale)[int(wrt)].shape)
     if cotangent is not None:

@@ -219,6 +219,16 @@ def test_bad_rows_are_nan_and_they_alone(path, alpha, dtype):
     rest = [0, 5, 6]
     np.testing.assert_array_equal(value[rest], want[rest])
     np.testing.assert_array_equal(gradient[rest], want_gradient[rest])
+    # nor have those rows a gradient if they do not count, or at what is masked
+    cotangent = np.isin(np.arange(7), rest).astype("float64" if dtype == "float64" else "float32")
+    mask = np.arange(600) % 7 > 0
+    for f in (ENTROPY, renyi.hill_number_from_logits):
+        with emulated():
+            gradient = renyi.grad(f)(x, alpha, cotangent=cotangent)
+            masked = renyi.grad(f)(x, alpha, where=mask & np.isin(np.arange(7), rest)[:, None])
+        assert np.isfinite(gradient).all()
+        assert not gradient[bad].any()
+        assert not masked[bad].any()
 
 
 @pytest.mark.parametrize("f", [renyi.hill_number_from_logits, renyi.tsallis_entropy_from_logits])

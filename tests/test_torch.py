@@ -167,6 +167,43 @@ def test_gradient_in_place(alpha, shape):
         torch.testing.assert_close(leaf.grad, want)
 
 
+def test_what_reads_the_input_beside_a_gradient_in_its_place():
+    """Autograd refuses it; expected at [1, 0] by hand, 2 y + (p − q)·2 of H_2, q the escort of order 2."""
+    from renyi_adapters.torch import gradient_in_place_of_the_input
+
+    def loss(y, order):
+        entropy = renyi.entropy_from_logits(y, 2.0)
+        return (y**2).sum() + entropy if order == "read after" else entropy + (y**2).sum()
+
+    refused = 0
+    for order in ("read after", "read before"):
+        leaf = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+        with gradient_in_place_of_the_input():
+            value = loss(leaf * 1, order)
+        try:
+            value.backward()
+        except RuntimeError as error:
+            assert "modified by an inplace operation" in str(error)  # noqa: PT017
+            refused += 1
+        else:
+            p = torch.softmax(leaf.detach(), 0)
+            want = 2 * leaf.detach() + 2 * (p - p**2 / (p**2).sum())
+            torch.testing.assert_close(leaf.grad, want)
+    assert refused == 1
+    # derivatives of higher order, forward mode and that of the order read the input too
+    x = make((2, 5))
+    alpha = torch.tensor(2.0, dtype=x.dtype, requires_grad=True)
+    want = renyi.grad(renyi.entropy_from_logits, "alpha")(x, alpha.detach(), cotangent=1.0)
+    leaf = x.clone().requires_grad_()
+    with gradient_in_place_of_the_input():
+        renyi.entropy_from_logits(leaf * 1, alpha).sum().backward()
+        assert torch.autograd.gradgradcheck(lambda x: renyi.entropy_from_logits(x * 1, 2.0), leaf)
+        _, along = torch.func.jvp(lambda x: renyi.entropy_from_logits(x, 2.0), (x,), (x.clone(),))
+    torch.testing.assert_close(alpha.grad, want)
+    gradient = renyi.grad(renyi.entropy_from_logits)(make((2, 5)), 2.0)
+    torch.testing.assert_close(along, (gradient * make((2, 5))).sum(-1))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(7, 100), (300, 1000), (3, 1, 200_000)])
 def test_half_precision(dtype, shape):

@@ -133,6 +133,18 @@ def check_bad_rows(device, width):
                 assert (gradient[3] == 0).all()
                 assert abs(value[5].item() - math.log(width - 2)) <= 16 * EPS32 * math.log(width)
                 assert (gradient[5, -2:] == 0).all()
+                # nor have those rows a gradient if they do not count, or at what is masked
+                counts = ~value.isnan()
+                gradient = renyi.grad(renyi.entropy_from_logits)(x, alpha, cotangent=counts.float())
+                assert gradient.isfinite().all()
+                assert not gradient[~counts].any()
+                mask = counts[:, None] & (torch.arange(width, device=device) > 0)
+                assert not renyi.grad(renyi.entropy_from_logits)(x, alpha, where=mask)[~counts].any()
+                leaf = x.clone().requires_grad_()
+                found = entropy_and_log_prob(leaf, alpha, torch.full((6,), 3, device=device))
+                sum(torch.where(counts, part, 0.0).sum() for part in found).backward()
+                assert leaf.grad.isfinite().all()
+                assert not leaf.grad[~counts].any()
 
 
 def views(device):

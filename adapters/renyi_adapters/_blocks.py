@@ -13,7 +13,7 @@ from renyi_core._kernels.state import Order
 Array = Any
 Index = tuple[Any, ...]
 
-__all__ = ["Walk"]
+__all__ = ["Walk", "settle"]
 
 
 def _boxes(shape: tuple[int, ...], limit: int) -> Iterator[Index]:
@@ -111,3 +111,14 @@ class Walk:
         """
         entries = np.empty(self.shape, dtype) if out is None else out
         return entries, entries.reshape(-1, self.n) if self.flat else self.moved(entries)
+
+
+def settle(gradient: Array, mask: Array | None, value: Array, scale: Any) -> None:
+    """Set the gradient to 0 in rows whose scale is 0 and, in those without a value, at what is masked."""
+    if isinstance(scale, np.ndarray):
+        if np.count_nonzero(scale) < scale.size:
+            np.copyto(gradient, 0, where=scale == 0)
+    elif scale == 0:
+        gradient[...] = 0
+    if mask is not None and np.isnan(value).any():
+        np.copyto(gradient, 0, where=~mask)

@@ -11,6 +11,7 @@ import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
 from renyi_core._kernels import conditional, information
+from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.state import Order
 
 da: Any = dask.array
@@ -52,7 +53,7 @@ def _run(kernel: Callable[..., Any], joint: Array, order: Order, scale: Any = No
     if not pair:
         return mapped(None, entries=False)
     gradient = mapped(1, entries=along)
-    return mapped(0, entries=False), gradient if scale is None else (gradient * scale).astype(gradient.dtype)
+    return mapped(0, entries=False), gradient if scale is None else scaled(gradient, scale, xp).astype(gradient.dtype)
 
 
 def mutual_information(joint: Array, order: Order, *, kind: Any, xp: Any) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
 from renyi_core._kernels import divergence as agnostic
+from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.state import Door, Order
 
 from . import _numpy_pairs as blocks
@@ -90,7 +91,7 @@ def divergence_and_gradient(
     gradient = da.map_blocks(renyi_divergence_gradient, *pair, **settings, dtype=x.dtype, meta=meta)
     if where is not None:
         gradient = da.where(where, gradient, x.dtype.type(0))
-    gradient = gradient if scale is None else (gradient * scale).astype(x.dtype)
+    gradient = gradient if scale is None else scaled(gradient, scale, xp).astype(x.dtype)
     return _rows(renyi_divergence, pair, order, door, axis), gradient
 
 

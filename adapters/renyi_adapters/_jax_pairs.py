@@ -46,14 +46,16 @@ def _jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -
     x, y, traced, where = primals
     value = _divergence(static, x, y, traced, where)
     total = jnp.zeros_like(value)
+    # elsewhere the derivative is NaN, and its product with 0
+    finite = jnp.isfinite(value)
     for wrt, tangent in enumerate(tangents[:2]):
         if not isinstance(tangent, SymbolicZero):
-            total += _along(static, wrt, x, y, traced, where, tangent)
+            total += _along(static, wrt, x, y, traced, where, jnp.where(finite, tangent, 0))
     # of t = α − 1, too, but the derivative in α counts both
     slope = None if static.order is not None else tangents[2].alpha
     if slope is not None and not isinstance(slope, SymbolicZero):
-        total += _along_alpha(static, x, y, traced, where, slope)
-    return value, total
+        total += _along_alpha(static, x, y, traced, where, jnp.where(finite, slope, 0))
+    return value, jnp.where(finite, total, 0)
 
 
 @functools.partial(jax.checkpoint, static_argnums=(0, 1))

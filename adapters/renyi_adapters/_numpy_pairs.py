@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from renyi_core._kernels import divergence as agnostic
+from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.state import Door, Order
 
 from ._blocks import Walk
@@ -21,7 +23,7 @@ np.empty(1 << 21)
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["divergence", "divergence_and_alpha_gradient", "divergence_and_gradient", "unless"]
+__all__ = ["distributions", "divergence", "divergence_and_alpha_gradient", "divergence_and_gradient", "unless"]
 
 
 class _Rows:
@@ -45,8 +47,15 @@ def _put(values: Array, index: Any, block: Array) -> None:
 
 
 def unless(known: Array, values: Array, others: Callable[[], Array], xp: Any) -> Array:
-    """Overlay renyi_core._kernels.pairs.unless."""
+    """Overlay renyi_core._kernels.guards.unless."""
     return values if known.all() else xp.where(known, values, others())
+
+
+def distributions(*arrays: Array, door: Door, where: Array | None, axis: Axis, xp: Any) -> tuple[Any, Any]:  # noqa: ARG001
+    """Overlay renyi_core._kernels.doors.distributions; what is NaN in a row stays, since nothing differentiates it."""
+    nothing = -math.inf if door == "logits" else 0.0
+    sums = (accumulate(x, xp=xp) for x in arrays)
+    return tuple(x if where is None else xp.where(where, x, nothing) for x in sums), True
 
 
 def divergence(x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:

@@ -22,7 +22,7 @@ from renyi_core._kernels import divergence as general
 from renyi_core._kernels.pairs import exponent_limit
 from renyi_core._kernels.state import Door, Order
 
-from ._blocks import Walk
+from ._blocks import Walk, settle
 from ._numpy_exact import exact_gradient, exact_rows, is_exact
 
 Array = Any
@@ -290,6 +290,8 @@ def of_uniform(
                     value[lost], part[lost] = general.divergence_and_gradient(*pair, order, wrt=1, scale=own, **kwargs)
                 else:
                     value[lost] = general.divergence(*pair, order, **kwargs)
+            if with_gradient:
+                settle(part, None, value, column)
             if with_gradient and mask is not None:
                 part = np.where(mask, part, 0)
             values[index] = value.reshape(np.shape(values[index]))

@@ -232,6 +232,6 @@ def entropy_and_gradient(
         states = _states(masked, order, door, axis, full=True)
         gradient = da.map_blocks(renyi_gradient, masked, states, *rows, **settings, **gradient_meta)
         value = _value(masked, order, door, measure, axis, full=True)
-    if where is not None and door == "probs":
+    if where is not None:
         gradient = da.where(where, gradient, x.dtype.type(0))
     return value, gradient

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from renyi_core._kernels import entropy as agnostic
-from renyi_core._kernels.doors import centre
+from renyi_core._kernels.doors import centre, distributions
+from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order, Rows, finish, partial_state
 
@@ -74,12 +75,28 @@ def _entropy(static: _Static, x: Array, order: Order | None, where: Array | None
     return static.measure.value(_state(static, x, of, where, full=False)[1], of, xp=jnp)
 
 
+def _same(static: _Static, x: Array, where: Array | None) -> Array:  # noqa: ARG001
+    return x
+
+
+_guarded: Any = jax.custom_jvp(_same, nondiff_argnums=(0,))
+"""The input as it is, but without derivatives in rows that make no sense."""
+
+
+@_guarded.defjvp
+def _guarded_jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+    x, where = primals
+    _, sound = distributions(x, door=static.door, where=where, axis=static.axis, xp=jnp)
+    return x, jnp.where(sound, tangents[0], 0)
+
+
 _apply: Any = jax.custom_jvp(_entropy, nondiff_argnums=(0,))
 
 
 @functools.partial(_apply.defjvp, symbolic_zeros=True)
 def _jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
     x, traced, where = primals
+    x = _guarded(static, x, where)
     dx, dorder, _ = tangents
     order, measure = static.of(traced), static.measure
     peak, rows = _state(static, x, order, where, full=True)
@@ -87,11 +104,13 @@ def _jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -
     # of t = α − 1, too, but the derivative in α counts both
     dalpha = None if static.order is not None else dorder.alpha
     total = jnp.zeros_like(value)
+    # elsewhere the derivative is NaN, and its product with 0
+    sound = ~jnp.isnan(rows.h)
     if not isinstance(dx, SymbolicZero):
-        total += _along_entries(static, x, traced, where, peak, rows, dx)
+        total += _along_entries(static, x, traced, where, peak, rows, jnp.where(sound, dx, 0))
     if dalpha is not None and not isinstance(dalpha, SymbolicZero):
-        total += _along_alpha(static, x, traced, where, peak, rows, dalpha)
-    return value, total
+        total += _along_alpha(static, x, traced, where, peak, rows, jnp.where(sound, dalpha, 0))
+    return value, jnp.where(sound, total, 0)
 
 
 @functools.partial(jax.checkpoint, static_argnums=(0,))
@@ -145,5 +164,6 @@ def entropy_and_gradient(
     peak, rows = logits.state(x, order, where=where, full=True)
     gradient = logits.gradient(x, peak, rows, order, where=where)
     factor = agnostic.factor_of(rows, order, measure, scale, xp)
-    gradient = gradient if factor is None else gradient * factor
+    gradient = scaled(gradient, factor, xp)
+    gradient = gradient if where is None else jnp.where(where, gradient, 0)
     return measure.value(rows, order, xp=xp), gradient.astype(x.dtype)

@@ -15,15 +15,16 @@ import numpy as np
 
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.doors import centre
+from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Entries, Order, Rows, State, finish, merge, partial_state
 
-from ._blocks import Walk
+from ._blocks import Walk, settle
 from ._numpy_choice import search_choice
 from ._numpy_engine import Engine, WideEngine, is_fast, workspace
 from ._numpy_exact import exact_gradient, exact_rows, is_exact
 from ._numpy_neighbors import kth_neighbor, neighbor_sum
-from ._numpy_pairs import divergence, divergence_and_alpha_gradient, divergence_and_gradient, unless
+from ._numpy_pairs import distributions, divergence, divergence_and_alpha_gradient, divergence_and_gradient, unless
 from ._numpy_states import PIECE, Plan, close_rows, exact_state, gradient_piece, plan
 from ._numpy_tall import SHORT, TallEngine
 
@@ -31,6 +32,7 @@ Array = Any
 Axis = tuple[int, ...]
 
 __all__ = [
+    "distributions",
     "divergence",
     "divergence_and_alpha_gradient",
     "divergence_and_gradient",
@@ -62,7 +64,7 @@ def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Arra
         for index, block, mask, block_order, _ in walk.blocks(_limit(walk, engine, copies=x.dtype != values.dtype)):
             clean = _clean(block, mask, door)
             if engine:
-                rows = engine.rows_of(engine.state(clean))
+                rows = engine.rows_of(_engine_state(engine, clean, xp))
             elif exact:
                 rows = exact_rows(clean, block_order, full=False).rows
             else:
@@ -89,7 +91,9 @@ def entropy_and_gradient(
     """
     if out is None and x.size <= PIECE and where is None and axis == LAST and door == "logits" and is_exact(x, order):
         with np.errstate(all="ignore"):
-            return _exact(x, order, measure, scale, xp)
+            value, gradient = _exact(x, order, measure, scale, xp)
+            settle(gradient, None, value, scale)
+            return value, gradient
     walk = Walk(x, order, where, axis, scale, flat=out is None or out.flags.c_contiguous)
     dtype = _accumulator(x)
     values = walk.new_rows(dtype)
@@ -114,6 +118,7 @@ def entropy_and_gradient(
                 value, part[...] = _exact(clean, block_order, measure, _column(factor), xp)
             else:
                 value = _gradient(clean, mask, block_order, door, measure, _column(factor), part, xp)
+            settle(part, mask, value, _column(factor))
             _put(values, index, value)
             if not direct:
                 _put(target, index, part)
@@ -128,6 +133,24 @@ def _engine(walk: Walk, x: Array, order: Order, door: Door, *, gradient: bool) -
     if walk.n < SHORT:
         return TallEngine(x, walk.n, order, door, gradient=gradient)
     return WideEngine(x, walk.n, order, door)
+
+
+def _engine_state(engine: Engine, x: Array, xp: Any) -> State:
+    """Return the state of rows, by the library's own kernels where weights below the dtype show in it."""
+    state = engine.state(x)
+    order = engine.order
+    if engine.door == "probs" and order.alpha < 1:
+        info = np.finfo(engine.dtype)
+        rows = np.flatnonzero(state.ra * info.eps < engine.n * float(info.tiny) ** order.alpha)
+        if len(rows):
+            some = x[rows]
+            faint = (some > 0) & (some < state.peak[rows, None] * info.tiny)
+            rows = rows[faint.any(axis=-1)]
+        if len(rows):
+            for values, own in zip(state, _Pieces(x[rows], order, "probs", xp, full=False).state, strict=True):
+                if values is not None:
+                    values[rows] = own
+    return state
 
 
 def _limit(walk: Walk, engine: Engine | None, *, copies: bool) -> int:
@@ -183,7 +206,7 @@ def _gradient(
         part = agnostic.gradient_entries(
             entries, pieces.rows, order, door=door, where=where, axis=LAST, xp=xp, tops=tops
         )
-        out[:, columns] = part if factor is None else part * factor
+        out[:, columns] = scaled(part, factor, xp)
     return measure.value(pieces.rows, order, xp=xp)
 
 
@@ -222,10 +245,9 @@ def entropy_hvp(
     product, target = walk.new_entries(x.dtype)
     with np.errstate(all="ignore"):
         for index, block, mask, block_order, _ in walk.blocks(_rows_at_once(walk.n)):
-            clean = _clean(block, mask, "logits")
-            part = vectors[index].reshape(clean.shape)
+            part = vectors[index].reshape(block.shape)
             result = agnostic.entropy_hvp(
-                clean, part, block_order, measure=measure, where=None, axis=LAST, xp=xp, scale=scale
+                block, part, block_order, measure=measure, where=mask, axis=LAST, xp=xp, scale=scale
             )
             _put(target, index, result)
     return product
@@ -247,7 +269,7 @@ def entropy_partial_state(x: Array, order: Order, *, door: Door, axis: Axis, xp:
         for index, block, _, _, _ in walk.blocks(_limit(walk, engine, copies=x.dtype != dtype)):
             clean = _clean(block, None, door)
             if engine:
-                state = engine.state(clean)
+                state = _engine_state(engine, clean, xp)
                 if full and state.ra is not None:
                     state = state._replace(s=_s_from_sums(state, clean, order, xp))
                 state = _with_identity(state, clean, door)
@@ -305,7 +327,9 @@ def entropy_gradient_of_state(
         rows = finish(state, order, xp=xp)
         factor = agnostic.factor_of(rows, order, measure, scale, xp)
         if door == "logits" and is_exact(x, order):
-            return _gradient_by_plan(x, plan(state, rows, order, factor), order, axis, out)
+            gradient = _gradient_by_plan(x, plan(state, rows, order, factor), order, axis, out)
+            settle(gradient, None, rows.h, scale)
+            return gradient
         walk = Walk(x, order, None, axis, factor, flat=False)
         parts = [None if part is None else walk.spread(part) for part in (state.peak, *rows)]
         gradient, target = walk.new_entries(x.dtype, out)
@@ -317,7 +341,7 @@ def entropy_gradient_of_state(
                 piece = _clean(block[:, columns], None, door)
                 entries = centre(piece, order, door=door, where=None, axis=LAST, xp=xp, peak=peak)
                 part = agnostic.gradient_entries(entries, Rows(*rest), order, door=door, where=None, axis=LAST, xp=xp)
-                result[:, columns] = part if block_factor is None else part * _column(block_factor)
+                result[:, columns] = scaled(part, _column(block_factor), xp)
             _put(target, index, result)
     return gradient
 

@@ -20,8 +20,9 @@ from renyi_core._dispatch import dispatch
 
 from .channel import by_order
 from .choice_search import Curve, search_choice
-from .doors import accumulate
+from .doors import accumulate, distributions
 from .dtypes import cast
+from .guards import along
 from .pairs import balanced
 from .special import log1p_ratio, power_curvature
 from .state import Order, nonzero
@@ -77,13 +78,11 @@ def _total(values: Array, axis: Axis, xp: Any) -> Array:
 
 
 def _rows(scores: Array, order: Order, temperature: Any, where: Array | None, axis: Axis, xp: Any) -> Rows:
-    x = accumulate(scores, xp=xp)
+    (x,), sound = dispatch(distributions, xp)(scores, door="logits", where=where, axis=axis, xp=xp)
     info = xp.finfo(x.dtype)
     smallest, largest = float(info.smallest_normal), float(info.max)
-    if where is not None:
-        x = xp.where(where, x, -math.inf)
     peak = xp.max(x, axis=axis, keepdims=True)
-    sound = (peak > -math.inf) & (peak < math.inf)
+    sound = (peak > -math.inf) & (peak < math.inf) & sound
     if isinstance(temperature, float):
         temperature = min(max(temperature, 4 * smallest), largest)
         # where one broadcasts to an array, so does the other
@@ -327,6 +326,8 @@ def regularized_max_and_gradient(
         return _sound(rows, _value(rows, entropy, gap), gradient)
 
     value, gradient = by_order(function, order, xp)
+    if wrt == 0 and where is not None:
+        gradient = xp.where(where, gradient, 0.0)
     return value, cast(gradient, scores.dtype, xp) if wrt == 0 else gradient
 
 
@@ -365,6 +366,9 @@ def regularized_argmax_and_product(
         return _sound(rows, choice.p, product)
 
     p, product = by_order(function, order, xp)
+    product = along(accumulate(cotangent, xp=xp), product, axis, xp)
+    if wrt == 0 and where is not None:
+        product = xp.where(where, product, 0.0)
     return tuple(cast(x, scores.dtype, xp) if wrt == 0 or x is p else x for x in (p, product))
 
 

@@ -27,6 +27,7 @@ from typing import Any
 from .channel import AXES, by_order, sound_joint, total
 from .dtypes import cast
 from .entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
+from .guards import scaled
 from .measures import ENTROPY
 from .pairs import exponent_limit, power_excess
 from .special import expm1_ratio, log1p_ratio, power_curvature, product_gap
@@ -174,7 +175,7 @@ def conditional_entropy_and_gradient(joint: Array, order: Order, *, xp: Any, sca
         return xp.where(columns.sound, value, math.nan), xp.where(columns.sound, gradient, math.nan)
 
     value, gradient = by_order(both, order, xp)
-    gradient = gradient if scale is None else gradient * scale
+    gradient = scaled(gradient, scale, xp)
     return value, cast(gradient, joint.dtype, xp)
 
 

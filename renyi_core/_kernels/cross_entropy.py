@@ -22,8 +22,11 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .doors import accumulate
+from renyi_core._dispatch import dispatch
+
+from .doors import accumulate, distributions
 from .dtypes import cast
+from .guards import scaled
 from .pairs import Axis, Pair, balanced, bounded_exp, compare, exponent_limit, log_tilt, or_one, total
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Door, Order, log_ratio, nonzero
@@ -64,17 +67,14 @@ def _rest(d: Array, e: Array, axis: Axis, xp: Any) -> Array:
 
 
 def _costs(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Costs:
-    x, y = accumulate(x, xp=xp), accumulate(y, xp=xp)
     x, y = x + xp.zeros_like(y), y + xp.zeros_like(x)
-    if where is not None:
-        nothing = -math.inf if door == "logits" else 0.0
-        x, y = xp.where(where, x, nothing), xp.where(where, y, nothing)
+    (x, y), rows = dispatch(distributions, xp)(x, y, door=door, where=where, axis=axis, xp=xp)
     dp, ep, dead_p = _entries(x, door, axis, xp)
     dq, eq, dead_q = _entries(y, door, axis, xp)
     # where q = 0, and p too, they are held at 0
     eq, ep = xp.where(dead_q, 0.0, eq), xp.where(dead_p & dead_q, 0.0, ep)
     rest_p, rest_q = _rest(dp, ep, axis, xp), _rest(dq, eq, axis, xp)
-    sound = (rest_p >= 0) & (rest_q >= 0)
+    sound = (rest_p >= 0) & (rest_q >= 0) & rows
     rest_p, rest_q = xp.where(sound, rest_p, 0.0), xp.where(sound, rest_q, 0.0)
     p = xp.where(sound, ep, 0.0) / (1 + rest_p)
     log_p = xp.where(sound & ~dead_p, dp - xp.log1p(rest_p), 0.0)
@@ -229,9 +229,7 @@ def cross_entropy_and_gradient(
     gradient = xp.where(xp.isfinite(value), gradient, math.nan)
     if where is not None:
         gradient = xp.where(where, gradient, 0.0)
-    if scale is not None:
-        gradient = gradient * scale
-    return value, cast(gradient, (x, y)[wrt].dtype, xp)
+    return value, cast(scaled(gradient, scale, xp), (x, y)[wrt].dtype, xp)
 
 
 def _along_p(costs: Costs, mean: Mean | None, order: Order, axis: Axis, xp: Any) -> tuple[Array, Array]:

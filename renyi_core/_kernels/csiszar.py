@@ -28,6 +28,7 @@ from renyi_core._dispatch import dispatch
 from .channel import Channel, channel, total
 from .choice_search import repeat
 from .dtypes import cast
+from .guards import scaled
 from .pairs import bounded_exp, exponent_limit, power_excess
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
@@ -192,7 +193,7 @@ def csiszar_and_gradient(joint: Array, order: Order, *, xp: Any, scale: Any = No
     gradient = (outputs.divergences - value + order.alpha * ratio) / ch.size
     free = ch.live | (ch.rows & ch.columns & (order.t + 0 * ch.u > 0))
     gradient = xp.where(sound, xp.where(free, gradient, 0.0), math.nan)
-    gradient = gradient if scale is None else gradient * scale
+    gradient = scaled(gradient, scale, xp)
     return xp.where(sound, value, math.nan), cast(gradient, joint.dtype, xp)
 
 

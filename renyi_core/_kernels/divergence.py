@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from renyi_core._dispatch import dispatch
 
 from .dtypes import cast
+from .guards import scaled, unless
 from .pairs import (
     Axis,
     Pair,
@@ -33,7 +34,6 @@ from .pairs import (
     or_one,
     power_excess,
     total,
-    unless,
 )
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Door, Order, nonzero
@@ -220,9 +220,7 @@ def divergence_and_gradient(
     gradient = (_along_p if wrt == 0 else _along_q)(pair, value, order, door, axis, xp)
     if where is not None:
         gradient = xp.where(where, gradient, 0.0)
-    if scale is not None:
-        gradient = gradient * scale
-    return value, cast(gradient, (x, y)[wrt].dtype, xp)
+    return value, cast(scaled(gradient, scale, xp), (x, y)[wrt].dtype, xp)
 
 
 def _no_gradient(value: Array, xp: Any) -> Array:
@@ -257,7 +255,7 @@ def _along_p(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
     if door == "logits":
         return gradient + nothing
     edge = xp.where(pair.only_q, at_zero + nothing, nothing)
-    return xp.where(pair.p > 0, ratio + nothing, edge) / pair.scales[0]
+    return xp.where(pair.live | pair.only_p, ratio + nothing, edge) / pair.scales[0]
 
 
 def _along_q(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp: Any) -> Array:
@@ -285,7 +283,7 @@ def _along_q(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
         ratio = xp.where(small, xp.where(near, inner, far), gradient / or_one(pair.q, xp))
     if door == "logits":
         return gradient + nothing
-    return xp.where(pair.q > 0, ratio, 0.0) / pair.scales[1] + nothing
+    return xp.where(pair.live | pair.only_q, ratio, 0.0) / pair.scales[1] + nothing
 
 
 def divergence_and_alpha_gradient(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .state import Door, Entries, Order, log_ratio
+from renyi_core._dispatch import dispatch
+
+from .guards import unless
+from .state import Door, Entries, Order, is_faint, log_ratio
 
 Array = Any
 
-__all__ = ["accumulate", "centre", "peak_of", "power_ratio"]
+__all__ = ["accumulate", "centre", "distributions", "peak_of", "power_ratio"]
 
 CLOSE = 0.5
 """Up to this distance of α to 1, e**α is formed as e·e**t."""
@@ -18,6 +21,23 @@ CLOSE = 0.5
 def accumulate(x: Array, *, xp: Any) -> Array:
     """Return x in the precision that sums are formed in: float32 for float16 and bfloat16."""
     return xp.astype(x, xp.float32) if xp.finfo(x.dtype).bits == 16 else x
+
+
+def distributions(*arrays: Array, door: Door, where: Array | None, axis: tuple[int, ...], xp: Any) -> tuple[Any, Any]:
+    """Return the arrays in the precision of sums, at weight 0 what is masked, and which rows are distributions in all.
+
+    In the place of rows that are none stands the uniform distribution: automatic differentiation multiplies what is NaN
+    by a cotangent of 0. An adapter that differentiates otherwise may do without, and return True for the rows.
+    """
+    nothing, one = (-math.inf, 0.0) if door == "logits" else (0.0, 1.0)
+    parts = [accumulate(x, xp=xp) for x in arrays]
+    if where is not None:
+        parts = [xp.where(where, x, nothing) for x in parts]
+    sound: Any = True
+    for x in parts:
+        numbers = xp.all((x >= nothing) & (x < math.inf), axis=axis, keepdims=True)
+        sound = sound & numbers & xp.any(x > nothing, axis=axis, keepdims=True)
+    return tuple(xp.where(sound, x, one) for x in parts), sound
 
 
 def peak_of(x: Array, *, door: Door, axis: tuple[int, ...], xp: Any) -> Array:
@@ -79,7 +99,8 @@ def _weights(d: Array, e: Array, dead: Array, order: Order, door: Door, xp: Any)
     elif door == "logits":
         w = xp.exp(alpha * d)
     else:
-        base = xp.where(dead, 1.0, e)
+        faint = is_faint(e, dead, xp)
+        base = xp.where(dead | faint, 1.0, e)
         if not order.static:
             close = xp.abs(t) <= CLOSE
             low = xp.where(close, t, xp.where(alpha < 2, alpha, 2.0))
@@ -91,13 +112,17 @@ def _weights(d: Array, e: Array, dead: Array, order: Order, door: Door, xp: Any)
             w = base**alpha
         else:
             w = xp.exp(alpha * d)
+        w = dispatch(unless, xp)(~faint, w, lambda: xp.exp(alpha * d), xp)
     return xp.where(dead, 0.0, w)
 
 
-def power_ratio(e: Array, w: Array, dead: Array, order: Order, *, xp: Any) -> Array:
+def power_ratio(d: Array, e: Array, w: Array, dead: Array, order: Order, *, xp: Any) -> Array:
     """Return w/e = e**t of probabilities; near α = 1 by its own power, since w = e·e**t may fall below the dtype."""
-    base = xp.where(dead, 1.0, e)
+    faint = is_faint(e, dead, xp)
+    base = xp.where(dead | faint, 1.0, e)
     if order.static:
-        return base**order.t if abs(order.t) <= CLOSE else w / base
-    close = xp.abs(order.t) <= CLOSE
-    return xp.where(close, base ** xp.where(close, order.t, 0.0), w / base)
+        ratio = base**order.t if abs(order.t) <= CLOSE else w / base
+    else:
+        close = xp.abs(order.t) <= CLOSE
+        ratio = xp.where(close, base ** xp.where(close, order.t, 0.0), w / base)
+    return dispatch(unless, xp)(~faint, ratio, lambda: xp.exp(xp.where(faint, order.t * d, 0.0)), xp)

@@ -14,8 +14,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .doors import accumulate, centre, power_ratio
+from renyi_core._dispatch import dispatch
+
+from .doors import accumulate, centre, distributions, power_ratio
 from .dtypes import cast
+from .guards import along, or_nan, scaled
 from .measures import Measure
 from .special import expm1_ratio, power_curvature
 from .state import Door, Entries, Order, Rows, finish, nonzero, partial_state
@@ -39,16 +42,17 @@ __all__ = [
 
 def entropy_state(
     x: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any, full: bool = False
-) -> tuple[Entries, Rows]:
-    """Return the centred entries and what their state says of them."""
-    entries = centre(x, order, door=door, where=where, axis=axis, xp=xp)
-    return entries, finish(partial_state(entries, order, axis=axis, xp=xp, full=full), order, xp=xp)
+) -> tuple[Entries, Rows, Any]:
+    """Return the centred entries, what their state says of them, and which rows are distributions."""
+    (x,), sound = dispatch(distributions, xp)(x, door=door, where=where, axis=axis, xp=xp)
+    entries = centre(x, order, door=door, where=None, axis=axis, xp=xp)
+    return entries, finish(partial_state(entries, order, axis=axis, xp=xp, full=full), order, xp=xp), sound
 
 
 def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Array | None, axis: Axis, xp: Any) -> Array:
     """Return the measure of each distribution; the reduced axes keep length 1."""
-    _, rows = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp)
-    return measure.value(rows, order, xp=xp)
+    _, rows, sound = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp)
+    return or_nan(measure.value(rows, order, xp=xp), sound, xp)
 
 
 def entropy_and_gradient(
@@ -63,10 +67,11 @@ def entropy_and_gradient(
     scale: Any = None,
 ) -> tuple[Array, Array]:
     """Return the measure and its gradient with respect to each distribution's own entries, times ``scale``."""
-    entries, rows = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp, full=True)
-    gradient = gradient_entries(entries, rows, order, door=door, where=where, axis=axis, xp=xp)
-    gradient = _scaled(gradient, factor_of(rows, order, measure, scale, xp))
-    return measure.value(rows, order, xp=xp), cast(gradient, x.dtype, xp)
+    entries, rows, sound = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp, full=True)
+    gradient = gradient_entries(entries, rows, order, door=door, where=None, axis=axis, xp=xp)
+    gradient = or_nan(scaled(gradient, factor_of(rows, order, measure, None, xp), xp), sound, xp)
+    gradient = gradient if where is None else xp.where(where, gradient, 0.0)
+    return or_nan(measure.value(rows, order, xp=xp), sound, xp), cast(scaled(gradient, scale, xp), x.dtype, xp)
 
 
 def factor_of(rows: Rows, order: Order, measure: Measure, scale: Any, xp: Any) -> Any:
@@ -74,11 +79,7 @@ def factor_of(rows: Rows, order: Order, measure: Measure, scale: Any, xp: Any) -
     if measure.slope is None:
         return scale
     slope = measure.slope(rows, order, xp=xp)
-    return slope if scale is None else slope * scale
-
-
-def _scaled(values: Array, factor: Any) -> Array:
-    return values if factor is None else values * factor
+    return scaled(slope, scale, xp)
 
 
 def top_sums(entries: Entries, *, axis: Axis, xp: Any) -> tuple[Array, Array]:
@@ -120,7 +121,7 @@ def gradient_entries(
     ratio = order.alpha / nonzero(order, xp=xp)
     inner = -order.alpha * v * expm1_ratio(xp.where(far, 0.0, u), eps=float(xp.finfo(d.dtype).eps), xp=xp)
     if probs:
-        escort = power_ratio(e, w, dead, order, xp=xp) * (rows.total / rows.total_alpha)
+        escort = power_ratio(d, e, w, dead, order, xp=xp) * (rows.total / rows.total_alpha)
         factor = xp.where(far, ratio * (1 - escort), inner)
         outer = None
     else:
@@ -146,7 +147,8 @@ def _through(
     """Return the gradient through its door, p·factor + outer for logits and factor/Σp for probabilities."""
     if not probs:
         gradient = p * factor
-        return gradient if outer is None else gradient + outer
+        gradient = gradient if outer is None else gradient + outer
+        return gradient if where is None else xp.where(where, gradient, 0.0)
     if entries.edge is None:
         factor = xp.where(entries.dead, 0 * rows.total, factor)
     else:
@@ -162,14 +164,15 @@ def entropy_and_alpha_gradient(
     x: Array, order: Order, *, door: Door, measure: Measure, where: Array | None, axis: Axis, xp: Any
 ) -> tuple[Array, Array]:
     """Return the measure of each distribution and its derivative with respect to α."""
-    entries, rows = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp, full=True)
+    entries, rows, sound = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp, full=True)
     slope = alpha_gradient(entries, rows, order, axis=axis, xp=xp)
-    return measure.value(rows, order, xp=xp), alpha_slope_of(slope, rows, order, measure, xp)
+    both = measure.value(rows, order, xp=xp), alpha_slope_of(slope, rows, order, measure, xp)
+    return or_nan(both[0], sound, xp), or_nan(both[1], sound, xp)
 
 
 def alpha_slope_of(slope: Array, rows: Rows, order: Order, measure: Measure, xp: Any) -> Array:
     """Return dF/dα, given ∂H/∂α."""
-    slope = _scaled(slope, factor_of(rows, order, measure, None, xp))
+    slope = scaled(slope, factor_of(rows, order, measure, None, xp), xp)
     return slope if measure.alpha_slope is None else slope + measure.alpha_slope(rows, order, xp=xp)
 
 
@@ -207,16 +210,17 @@ def entropy_hvp(
     With ū the mean of the vector under p, and G = ⟨∂H/∂z, vector⟩, differentiating ∂H/∂z = −α p v φ(t v) gives
     −α p [(u − ū) v φ(t v) + exp(t v)((u − ū) + G)], and its second form (α/t)[p (u − ū_p) − α q (u − ū_q)].
     """
-    entries, rows = entropy_state(x, order, door="logits", where=where, axis=axis, xp=xp, full=True)
+    entries, rows, sound = entropy_state(x, order, door="logits", where=where, axis=axis, xp=xp, full=True)
     gradient = gradient_entries(entries, rows, order, door="logits", where=where, axis=axis, xp=xp)
     p = entries.e / rows.total
-    vector = xp.where(entries.dead, 0.0, accumulate(vector, xp=xp))
+    given = accumulate(vector, xp=xp)
+    vector = xp.where(entries.dead, 0.0, given)
 
     def deviation(weights: Array) -> Array:
         return vector - xp.sum(weights * vector, axis=axis, keepdims=True)
 
     about_p = deviation(p)
-    along = xp.sum(gradient * about_p, axis=axis, keepdims=True)
+    slope = xp.sum(gradient * about_p, axis=axis, keepdims=True)
     product = p * about_p
     if not order.static or order.alpha != math.inf:
         limit = product
@@ -224,7 +228,7 @@ def entropy_hvp(
         u = order.t * v
         far = xp.abs(u) > 1
         inner = v * expm1_ratio(xp.where(far, 0.0, u), eps=float(xp.finfo(v.dtype).eps), xp=xp)
-        near = -order.alpha * p * (about_p * inner + (1 + order.t * inner) * (about_p + along))
+        near = -order.alpha * p * (about_p * inner + (1 + order.t * inner) * (about_p + slope))
         if order.static and order.t == 0:
             product = near
         else:
@@ -233,7 +237,9 @@ def entropy_hvp(
             product = xp.where(far, ratio * (limit - order.alpha * q * deviation(q)), near)
         if not order.static:
             product = xp.where(order.infinite, limit, product)
-    product = _scaled(product, factor_of(rows, order, measure, None, xp))
+    product = scaled(product, factor_of(rows, order, measure, None, xp), xp)
     if measure.curvature is not None:
-        product = product + measure.curvature(rows, order, xp=xp) * along * gradient
-    return cast(_scaled(product, scale), x.dtype, xp)
+        product = product + measure.curvature(rows, order, xp=xp) * slope * gradient
+    product = or_nan(product, sound, xp)
+    product = product if where is None else xp.where(where, product, 0.0)
+    return cast(scaled(along(given, product, axis, xp), scale, xp), x.dtype, xp)

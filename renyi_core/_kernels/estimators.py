@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .doors import accumulate
+from renyi_core._dispatch import dispatch
+
+from .doors import accumulate, distributions
 from .dtypes import cast
+from .guards import or_nan, scaled
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
 
@@ -78,13 +81,13 @@ def curvature(v: Array, order: Order, *, xp: Any) -> Array:
 
 def entropy_from_log_prob(log_prob: Array, order: Order, *, axis: Axis, xp: Any) -> Array:
     """Return log mean exp(t ℓ)/(−t); the reduced axes keep length 1."""
-    values = accumulate(log_prob, xp=xp)
+    (values,), sound = dispatch(distributions, xp)(log_prob, door="logits", where=None, axis=axis, xp=xp)
     least = -xp.max(values, axis=axis, keepdims=True)
     if order.static and order.alpha == math.inf:
-        return least
+        return or_nan(least, sound, xp)
     parts = log_mean(values, order, axis=axis, xp=xp)
     value = -parts.mean - parts.excess
-    return value if order.static else xp.where(order.infinite, least, value)
+    return or_nan(value if order.static else xp.where(order.infinite, least, value), sound, xp)
 
 
 def entropy_from_log_prob_and_gradient(
@@ -102,9 +105,7 @@ def entropy_from_log_prob_and_gradient(
         if not order.static:
             weights = xp.where(order.infinite, xp.where(values == peak, 1.0 + 0 * u, 0.0), weights)
     gradient = -weights / xp.sum(weights, axis=axis, keepdims=True)
-    if scale is not None:
-        gradient = gradient * scale
-    return value, cast(gradient, log_prob.dtype, xp)
+    return value, cast(scaled(gradient, scale, xp), log_prob.dtype, xp)
 
 
 def entropy_from_log_prob_and_alpha_gradient(

@@ -231,9 +231,15 @@ def gaussian_divergence(
     mean_p: Array, cov_p: Array, mean_q: Array, cov_q: Array, order: Order, *, kind: Kind, unit: Any, xp: Any
 ) -> Array:
     """Return the divergence of each pair; ``unit`` is the identity matrix for full covariances."""
+    numbers = (cov_p > 0) & (cov_q > 0) if unit is None else ~xp.isnan(cov_p + cov_q)
+    sound = ~xp.any(xp.isnan(mean_p - mean_q), axis=-1) & xp.all(numbers, axis=(-1,) if unit is None else (-2, -1))
+    row = sound[..., None]
+    mean_p, mean_q = xp.where(row, mean_p, 0.0), xp.where(row, mean_q, 0.0)
+    row, one = (row, 1.0) if unit is None else (row[..., None], unit)
+    cov_p, cov_q = xp.where(row, cov_p, one), xp.where(row, cov_q, one)
     w = _whiten(mean_p, cov_p, mean_q, cov_q, kind, xp)
     m = _mixture(w, order, xp)
-    return _value(w, m, order, _solved(w, m, unit, xp)[0], xp)
+    return xp.where(sound, _value(w, m, order, _solved(w, m, unit, xp)[0], xp), math.nan)
 
 
 def _unwhitened(factor: Array, matrix: Array, xp: Any) -> Array:

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 from . import csiszar
 from .channel import Channel, Kind, by_order, channel, total
 from .dtypes import cast
+from .guards import scaled
 from .pairs import bounded_exp, exponent_limit, power_excess
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
@@ -252,7 +253,7 @@ def mutual_information_and_gradient(
         return _sound(ch, parts.value, xp), xp.where(ch.sound, gradient, math.nan)
 
     value, gradient = by_order(both, order, xp)
-    gradient = gradient if scale is None else gradient * scale
+    gradient = scaled(gradient, scale, xp)
     return value, cast(gradient, joint.dtype, xp)
 
 

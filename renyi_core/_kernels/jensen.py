@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 from .doors import accumulate, centre
 from .dtypes import cast
+from .guards import scaled
 from .pairs import exponent_limit, power_excess
 from .special import exp_curvature, expm1_ratio, log1p_curvature, log1p_ratio, power_curvature, product_gap
 from .state import Order, finish, log_ratio, nonzero, partial_state
@@ -260,8 +261,8 @@ def jensen_divergence_and_gradient(
         return value, gradient
 
     value, gradient = _by_order(both, mix, order, xp)
-    gradient = gradient if scale is None else gradient * scale
     value, gradient = (xp.where(mix.sound, part, math.nan) for part in (value, gradient))
+    gradient = scaled(gradient, scale, xp)
     gradient = gradient[..., 0] if wrt == "weights" else gradient
     return value, cast(gradient, x.dtype, xp)
 

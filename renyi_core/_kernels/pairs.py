@@ -6,11 +6,12 @@ r is the difference of the logits less log(Σ exp x/Σ exp y), which is formed f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from math import factorial
 from typing import Any, NamedTuple
 
-from .doors import accumulate
+from renyi_core._dispatch import dispatch
+
+from .doors import distributions
 from .special import expm1_ratio
 from .state import Door, Order, log_ratio, nonzero
 
@@ -29,7 +30,6 @@ __all__ = [
     "or_one",
     "power_excess",
     "total",
-    "unless",
 ]
 
 NEAR = 0.5
@@ -146,14 +146,11 @@ def _one(x: Array, door: Door, axis: Axis, xp: Any) -> tuple[Array, Array, Array
 
 def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Pair:
     """Return the two distributions next to each other."""
-    x, y = accumulate(x, xp=xp), accumulate(y, xp=xp)
     x, y = x + xp.zeros_like(y), y + xp.zeros_like(x)
-    if where is not None:
-        nothing = -math.inf if door == "logits" else 0.0
-        x, y = xp.where(where, x, nothing), xp.where(where, y, nothing)
+    (x, y), rows = dispatch(distributions, xp)(x, y, door=door, where=where, axis=axis, xp=xp)
     dp, ep, dead_p, total_p, peak_p = _one(x, door, axis, xp)
     dq, eq, dead_q, total_q, peak_q = _one(y, door, axis, xp)
-    sound = (total_p > 0) & (total_q > 0)
+    sound = (total_p > 0) & (total_q > 0) & rows
     # rows that are none go on as such of one outcome: the value tells
     total_p, total_q = xp.where(sound, total_p, 1.0), xp.where(sound, total_q, 1.0)
     p, q = xp.where(sound, ep, 0.0) / total_p, xp.where(sound, eq, 0.0) / total_q
@@ -194,11 +191,6 @@ def log_tilt(values: Array, pair: Pair, axis: Axis, xp: Any) -> tuple[Array, Arr
     s, unused = xp.where(known, s, 0.0), xp.where(known, pair.unused, 0.0)
     excess = total(xp.where(pair.live, pair.q, 0.0) * xp.expm1(s), axis, xp) - unused
     return s - xp.log1p(excess), pair.live & known
-
-
-def unless(known: Array, values: Array, others: Callable[[], Array], xp: Any) -> Array:
-    """Return the values where they are known, else what a function computes, which an adapter may spare itself."""
-    return xp.where(known, values, others())
 
 
 def exponent_limit(like: Array, xp: Any) -> float:

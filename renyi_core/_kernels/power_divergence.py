@@ -81,10 +81,9 @@ def _apart(x: Array, y: Array, door: Door, where: Array | None, axis: Axis, xp: 
 
 
 def _exponent(d: Array, order: Order, xp: Any) -> tuple[Array, Array, Array]:
-    """Return t D, 0 for an infinite one, where it is near 0, and D, 0 for an infinite one."""
-    d = xp.where(d == math.inf, 0.0, d)
+    """Return t D, where it is near 0, and D; 0 for one that is no number or infinite."""
+    d = xp.where(d < math.inf, d, 0.0)
     u = order.t * d
-    # NaN counts as near
     return u, ~(xp.abs(u) > 1), d
 
 
@@ -112,7 +111,7 @@ def value(d: Array, pair: Arranged, *, xp: Any) -> Array:
     result = xp.where(apart, most, result)
     if not order.static:
         result = xp.where(order.infinite, xp.where(pair.apart, math.inf, beyond), result)
-    return result
+    return xp.where(xp.isnan(d), math.nan, result)
 
 
 def slope(d: Array, pair: Arranged, *, xp: Any) -> Array:

@@ -17,9 +17,13 @@ A field that a static order does not need is None: only r0 at α = ∞, no ra at
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Literal, NamedTuple
 
+from renyi_core._dispatch import dispatch
+
+from .guards import unless
 from .special import expm1_ratio, log1p_ratio
 
 Array = Any
@@ -34,6 +38,7 @@ __all__ = [
     "State",
     "empty_state",
     "finish",
+    "is_faint",
     "log_ratio",
     "merge",
     "nonzero",
@@ -121,25 +126,40 @@ def nonzero(order: Order, *, xp: Any) -> Any:
 
 
 def log_ratio(x: Array, peak: Array, *, door: Door, xp: Any) -> tuple[Array, Array, Array]:
-    """Return d = log(p/max p), e = exp(d) and where they are of weight 0, for x next to the ``peak``, at no loss."""
+    """Return d = log(p/max p), e = exp(d) and where they are of weight 0, for x next to the ``peak``, at no loss.
+
+    Where e is less than the smallest number it is 0, and d tells: the entry is one of the support all the same.
+    """
+    info = xp.finfo(x.dtype)
     if door == "logits":
         # +inf − inf is NaN all the same, but with a warning in some libraries; a peak of −inf has no entries at all
-        d = x - xp.where(peak == math.inf, math.nan, xp.where(peak == -math.inf, 0.0, peak))
-        dead = d == -math.inf
-        d = xp.where(dead, -1.0, d)
+        peak = xp.where(peak == math.inf, math.nan, xp.where(peak == -math.inf, 0.0, peak))
+        # a difference that would overflow is the largest there is
+        least, dead = xp.where(peak > 0, peak, 0.0) - float(info.max), x == -math.inf
+        d = xp.where(dead, -1.0, xp.where(x < least, least, x) - peak)
         return d, xp.where(dead, 0.0, xp.exp(d)), dead
     peak = xp.where(peak == 0, 1.0, xp.where(peak == math.inf, math.nan, peak))
     e = x / peak
-    dead = e == 0
+    dead = x == 0
     near = e > 0.75
     below = xp.where(near, (x - peak) / peak, 0.0)
     e = xp.where(near, 1 + below, e)  # exactly 1 at the peak, where XLA's x/peak may not be
-    d = xp.where(
-        near,
-        xp.log1p(below),
-        xp.log(xp.where(near | dead, 1.0, e)),
-    )
+    faint = is_faint(e, dead, xp)
+    # in other units, lest the derivative of the logarithm overflow
+    unit = 2.0 ** round(8 - math.log2(float(info.eps)))
+    d = xp.where(near, xp.log1p(below), xp.log(xp.where(near | dead | faint, 1.0, e)))
+    logs = functools.partial(_log_of_faint, x, peak, faint, unit, xp)
+    d = dispatch(unless, xp)(~faint, d, logs, xp)
     return xp.where(dead, -1.0, d), e, dead
+
+
+def _log_of_faint(x: Array, peak: Array, faint: Array, unit: float, xp: Any) -> Array:
+    return xp.log(xp.where(faint, x, 1.0) * unit) - (xp.log(peak) + math.log(unit))
+
+
+def is_faint(e: Array, dead: Array, xp: Any) -> Array:
+    """Return where e has lost digits, or all of it, below the dtype."""
+    return (e < float(xp.finfo(e.dtype).smallest_normal)) & ~dead
 
 
 def _sum_but_top(values: Array, top: Array, axis: tuple[int, ...], xp: Any) -> Array:

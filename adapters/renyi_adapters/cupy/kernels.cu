@@ -286,6 +286,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const i64 fast = tall ? rows : n;
     const bool small = rows * n < 0x100000000LL;
     i64 row[SCALARS], entry[SCALARS];
+    bool lives[SCALARS];
     A z[SCALARS];
 #pragma unroll
     for (int k = 0; k < SCALARS; k++) {
@@ -294,16 +295,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         row[k] = tall ? index - outside * fast : outside;
         entry[k] = tall ? outside : index - outside * fast;
         z[k] = -INF;
+        lives[k] = false;
         if (index >= rows * n) continue;
-        const bool live = !mask || mask[offset_of(row[k], inner, mask_outer, mask_inner) + entry[k] * mask_entry];
-        if (live) z[k] = as_sum(x[offset_of(row[k], inner, x_outer, x_inner) + entry[k] * x_entry]);
+        lives[k] = !mask || mask[offset_of(row[k], inner, mask_outer, mask_inner) + entry[k] * mask_entry];
+        if (lives[k]) z[k] = as_sum(x[offset_of(row[k], inner, x_outer, x_inner) + entry[k] * x_entry]);
     }
 #pragma unroll
     for (int k = 0; k < SCALARS; k++) {
         if (first + k * THREADS >= rows * n) continue;
         const Line line = read_line(lines, scale, scale_stride, factor, row[k], rows);
         const i64 at = offset_of(row[k], inner, out_outer, out_inner) + entry[k] * out_entry;
-        out[at] = as_element(gradient_entry(z[k], line, order));
+        out[at] = as_element(lives[k] ? gradient_entry(z[k], line, order) : A(0));
     }
 }
 

@@ -255,13 +255,15 @@ __device__ __forceinline__ Line line_of(const State& state, const Rows& rows, co
 }
 
 __device__ __forceinline__ Line scaled(Line line, A factor) {
-    line.factor *= factor;
-    if (KIND == INFINITE) line.c *= factor;
+    // of a row that does not count, whatever it holds
+    line.factor = factor == 0 ? A(0) : line.factor * factor;
+    if (KIND == INFINITE) line.c = factor == 0 ? A(0) : line.c * factor;
     return line;
 }
 
 // The derivative with respect to a logit, times what the row's factor was multiplied by.
 __device__ __forceinline__ A gradient_entry(A z, const Line& line, const Order& order) {
+    if (line.factor == 0) return line.factor;
     const A d = at_least(z - line.peak, DEAD);
     if (KIND == INFINITE) return d == 0 ? line.c : line.factor * exponential(d);
     const A v = d - line.c;

@@ -278,6 +278,8 @@ def gradient_of_state(
             xp=numpy_namespace,
             out=out,
         )
+        if where is not None:
+            np.copyto(out, 0, where=~where)
 
     problem.run(kernel, out)
     return out

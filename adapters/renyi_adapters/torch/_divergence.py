@@ -10,6 +10,7 @@ import torch
 from array_api_compat import torch as torch_namespace
 
 from renyi_core._kernels import divergence as agnostic
+from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.state import Door, Order
 
 from . import _blocks as numpy_blocks
@@ -101,7 +102,7 @@ def _pull_back(static: _Static, tensors: Any, wanted: Any, cotangent: Tensor) ->
             found[wrt] = sum_to(gradient, tensors[wrt])
     if wanted[2]:
         # t = α − 1, too, but its part is in that of α
-        found[2] = sum_to(_apply_alpha_slope(static, *tensors) * cotangent, tensors[2])
+        found[2] = sum_to(scaled(_apply_alpha_slope(static, *tensors), cotangent, torch_namespace), tensors[2])
     return tuple(found)
 
 
@@ -112,10 +113,10 @@ def _push_forward(static: _Static, tensors: Any, tangents: Any) -> Tensor:
         if tangents[wrt] is not None:
             one = torch.ones((), dtype=x.dtype, device=x.device)
             gradient = _apply_gradient(dataclasses.replace(static, wrt=wrt), *tensors, one)
-            part = (gradient * tangents[wrt]).sum(static.axis, keepdim=True)
+            part = scaled(gradient, tangents[wrt], torch_namespace).sum(static.axis, keepdim=True)
             total = part if total is None else total + part
     if tangents[2] is not None:
-        part = _apply_alpha_slope(static, *tensors) * tangents[2]
+        part = scaled(_apply_alpha_slope(static, *tensors), tangents[2], torch_namespace)
         total = part if total is None else total + part
     if total is None:
         # of t alone, which comes with that of α

@@ -10,13 +10,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from array_api_compat import torch as torch_namespace
 
 from renyi_core._kernels import entropy as agnostic
+from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order
 
@@ -74,8 +75,9 @@ _mode = _Mode()
 def gradient_in_place_of_the_input() -> Iterator[None]:
     """Let backward write the gradient over the values of the input, for calls made within the block.
 
-    It saves memory of the input's size, and is unsafe: it is right only if nothing reads the input after the backward
-    pass of this call has begun: no other use of it in the graph, no second backward, no leaf that is a parameter.
+    It saves memory of the input's size, and holds only if nothing reads the input after the backward pass of this call
+    has begun: no other use of it in the graph, no second backward, no leaf that is a parameter. Where another part of
+    the graph reads it then, autograd raises its RuntimeError of a variable "modified by an inplace operation".
     On the CPU and, for orders that are numbers, on a GPU with Triton; elsewhere, and where the gradient is not of the
     input's shape, it changes nothing.
 
@@ -122,6 +124,9 @@ def _scaled_gradient(
     both = gpu.gradient(x, order, where, axis, door, measure, scale, full=full, state=state, out=out)
     if both is None:
         both = blocks.gradient(x, order, where, axis, door, measure, scale, out=out)
+    if out is not None and both is not None and both[1] is out:
+        # so that autograd refuses what would read the input's values, which are gone
+        torch.autograd.graph.increment_version(x)
     return _pure_gradient(static, x, *rest, scale, state) if both is None else both[1]
 
 
@@ -152,23 +157,26 @@ def _pull_back(
 ) -> tuple[Any, ...]:
     x, alpha, *_ = tensors
     along_x = along_alpha = None
+    if wanted[1] or torch.is_grad_enabled():
+        # x is read once more
+        static = replace(static, in_place=False)
     if wanted[0]:
         along_x = sum_to(_apply_gradient(static, *tensors, cotangent, state), x)
     if wanted[1]:
-        along_alpha = sum_to(_apply_alpha_slope(static, *tensors) * cotangent, alpha)
+        along_alpha = sum_to(scaled(_apply_alpha_slope(static, *tensors), cotangent, torch_namespace), alpha)
     # t = α − 1, too, but its part is in that of α
     return along_x, along_alpha, None, None, None
 
 
 def _push_forward(static: _Static, tensors: Any, tangents: Any) -> Tensor:
     along_x, along_alpha, *_ = tangents
-    total = None
+    static, total = replace(static, in_place=False), None
     if along_x is not None:
         one = torch.ones((), dtype=along_x.dtype, device=along_x.device)
         gradient = _apply_gradient(static, *tensors, one, None)
-        total = (gradient * along_x).sum(static.axis, keepdim=True)
+        total = scaled(gradient, along_x, torch_namespace).sum(static.axis, keepdim=True)
     if along_alpha is not None:
-        part = _apply_alpha_slope(static, *tensors) * along_alpha
+        part = scaled(_apply_alpha_slope(static, *tensors), along_alpha, torch_namespace)
         total = part if total is None else total + part
     if total is None:
         # of t alone, which comes with that of α

@@ -19,11 +19,12 @@ from array_api_compat import torch as torch_namespace
 from torch.nn.functional import linear
 
 from renyi_core._kernels import entropy as agnostic
+from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.state import Order, Rows, State, finish
 
 from . import _states as states
-from ._function import pull
+from ._function import pull, sum_to
 
 Tensor = Any
 
@@ -197,7 +198,8 @@ def _gradient_over(
         index = slice(start, start + step)
         part = logits[index]
         probs = torch.sub(part, state.peak[index]).exp_()
-        probs.mul_(given.log_sum_exp[index] / rows.total[index])
+        along = given.log_sum_exp[index] / rows.total[index]
+        probs = scaled(probs, torch.where(given.log_sum_exp[index] == 0, 0.0, along), torch_namespace)
         if given.entropy is None:
             part.copy_(probs)
         else:
@@ -285,7 +287,7 @@ class _HeadEntropy(torch.autograd.Function):
         ]
         slope = None
         if gradients.alpha is not None:
-            slope = (gradients.alpha * cotangents.entropy).sum_to_size(of_order[0].shape).to(of_order[0].dtype)
+            slope = sum_to(scaled(gradients.alpha, cotangents.entropy, torch_namespace), of_order[0])
         return (None, *along, None, None, slope, None, None)
 
 

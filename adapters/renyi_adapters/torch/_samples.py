@@ -9,6 +9,7 @@ import torch
 from array_api_compat import torch as torch_namespace
 
 from renyi_core._kernels import samples as agnostic
+from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.row_blocks import by_rows
 from renyi_core._kernels.samples import Scaled
 
@@ -50,7 +51,7 @@ def _pull_back(static: _Static, tensors: Any, wanted: Any, cotangent: Tensor) ->
     for wrt in (0, 1):
         if wanted[wrt]:
             gradient = _apply_gradient(replace(static, of=wrt), *tensors)
-            found[wrt] = sum_to(gradient * cotangent[..., None, None], tensors[wrt])
+            found[wrt] = sum_to(scaled(gradient, cotangent[..., None, None], torch_namespace), tensors[wrt])
     return tuple(found)
 
 

@@ -18,6 +18,7 @@ from array_api_compat import torch as torch_namespace
 
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.doors import centre
+from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.state import (
     Entries,
     Order,
@@ -127,7 +128,8 @@ def gradient_of_state(
         gradient = agnostic.gradient_entries(
             entries, rows, piece.order, door="logits", where=None, axis=LAST, xp=XP, tops=piece.tops()
         )
-        flat[piece.place] = gradient if piece.scale is None else gradient * piece.scale
+        gradient = scaled(gradient, piece.scale, XP)
+        flat[piece.place] = gradient if piece.where is None else torch.where(piece.where, gradient, 0.0)
     return out if target is out else out.copy_(target)
 
 

@@ -10,6 +10,8 @@ from array_api_compat import torch as torch_namespace
 
 from renyi_core._arrays import prepare
 from renyi_core._kernels import entropy as agnostic
+from renyi_core._kernels.doors import distributions
+from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.state import Order
 from renyi_core._quiet import quiet
@@ -180,11 +182,11 @@ def _pure(static: _Static, x: Tensor, tokens: Tensor, where: Tensor) -> Tensor:
         agnostic.entropy(x, order, door="logits", measure=ENTROPY, where=where, axis=LAST, xp=XP).squeeze(-1)
         for order in static.orders
     ]
-    z = _clean(x.to(triton.accumulator(x.dtype)), where)
-    results = [*entropies, torch.logsumexp(z, -1)]
+    (z,), sound = distributions(x, door="logits", where=where, axis=LAST, xp=XP)
+    results = [*entropies, torch.where(sound, torch.logsumexp(z, -1, keepdim=True), math.nan).squeeze(-1)]
     if tokens is not None:
         index, known = _index(x, tokens)
-        results.append(torch.where(known, torch.log_softmax(z, -1).gather(-1, index), math.nan).squeeze(-1))
+        results.append(torch.where(known & sound, torch.log_softmax(z, -1).gather(-1, index), math.nan).squeeze(-1))
     return torch.stack(results)
 
 
@@ -200,7 +202,9 @@ def _gradient(static: _Static, x: Tensor, tokens: Tensor, where: Tensor, cotange
         if both is None:
             return _pure_gradient(static, x, tokens, where, cotangent, *states)
         total = both[1].to(part.dtype) if total is None else total.add_(both[1])
-    total.addcmul_(torch.softmax(_clean(x, where).to(total.dtype), -1), along_p.unsqueeze(-1))
+    total.add_(scaled(torch.softmax(_clean(x, where).to(total.dtype), -1), along_p.unsqueeze(-1), XP))
+    if where is not None:
+        total = torch.where(where, total, 0.0)
     if tokens is not None:
         index, known = _index(x, tokens)
         alive = known & (_picked(x, tokens, where) != -math.inf).unsqueeze(-1)

@@ -38,7 +38,8 @@ def factors(
             kappa = exp(-tl.abs(t) * c)
         if SCALED:
             g = tl.load(scale + row * scale_row + ORDER * scale_order, mask=there, other=0.0)
-            factor *= g.to(r0.dtype)
+            # of a row that does not count, whatever it holds
+            factor = tl.where(g == 0.0, 0.0, factor * g.to(r0.dtype))
     return c, kappa, factor
 
 
@@ -58,7 +59,7 @@ def add_order(gradient, d, c, kappa, factor, alpha, t, KIND: tl.constexpr):
             else:
                 x = x * kappa
             slope = expm1_over(v, x, t)
-        gradient += (factor * b) * slope
+        gradient += tl.where(factor == 0.0, 0.0, (factor * b) * slope)
     return gradient
 
 
@@ -66,7 +67,7 @@ def add_order(gradient, d, c, kappa, factor, alpha, t, KIND: tl.constexpr):
 def add_token(gradient, d, columns, token, along_p, along_token, P: tl.constexpr, TOKEN: tl.constexpr):
     """Return the gradient with those of log-sum-exp and of the token's log-probability added."""
     if P:
-        gradient += along_p * exp(d)
+        gradient += tl.where(along_p == 0.0, 0.0, along_p * exp(d))
     if TOKEN:
         gradient += tl.where((columns == token) & (d > float("-inf")), along_token, 0.0)
     return gradient
@@ -80,7 +81,8 @@ def extras_of(state, extras, tokens, row, there, size, P: tl.constexpr, TOKEN: t
     along_token = r0
     token = r0
     if P:
-        along_p = tl.load(extras + row, mask=there, other=0.0) / (1.0 + tl.where(r0 >= 0.0, r0, float("nan")))
+        along_p = tl.load(extras + row, mask=there, other=0.0)
+        along_p = tl.where(along_p == 0.0, 0.0, along_p / (1.0 + tl.where(r0 >= 0.0, r0, float("nan"))))
     if TOKEN:
         along_token = tl.load(extras + size + row, mask=there, other=0.0)
         token = tl.load(tokens + row, mask=there, other=-1)
@@ -136,6 +138,8 @@ def gradient_of_long_rows(
         gradient = add_order(gradient, d, c1, k1, f1, alpha1, t1, KIND1)
         gradient = add_order(gradient, d, c2, k2, f2, alpha2, t2, KIND2)
         gradient = add_token(gradient, d, columns - shift, token, along_p, along_token, P, TOKEN)
+        if MASKED:
+            gradient = tl.where(d == float("-inf"), 0.0, gradient)
         offsets = columns
         if not UNIT:
             offsets = columns.to(tl.int64) * out_col_stride
@@ -149,6 +153,8 @@ def gradient_of_long_rows(
         gradient = add_order(gradient, d, c1, k1, f1, alpha1, t1, KIND1)
         gradient = add_order(gradient, d, c2, k2, f2, alpha2, t2, KIND2)
         gradient = add_token(gradient, d, columns - shift, token, along_p, along_token, P, TOKEN)
+        if MASKED:
+            gradient = tl.where(d == float("-inf"), 0.0, gradient)
         offsets = columns
         if not UNIT:
             offsets = columns.to(tl.int64) * out_col_stride
@@ -183,5 +189,7 @@ def gradient_of_short_rows(
     gradient = add_order(gradient, d, c[:, None], k[:, None], f[:, None], alpha2, t2, KIND2)
     along_p, along_token, token = extras_of(state, extras, tokens, row, there, rows, P, TOKEN)
     gradient = add_token(gradient, d, column[None, :], token[:, None], along_p[:, None], along_token[:, None], P, TOKEN)
+    if MASKED:
+        gradient = tl.where(d == float("-inf"), 0.0, gradient)
     offsets = row[:, None] * out_row_stride + column.to(tl.int64)[None, :] * out_col_stride
     tl.store(out + offsets, gradient.to(out.dtype.element_ty), mask=inside)
