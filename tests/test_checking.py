@@ -125,7 +125,8 @@ MATRICES = [
 
 
 def label(case):
-    return f"{getattr(case[0], '__name__', None) or case[0]} {case[3].partition(':')[0]}"
+    f, *of = getattr(case[0], "args", None) or [case[0]]
+    return f"{getattr(f, '__name__', f)} {'derivative ' * bool(of)}{case[3].partition(':')[0]}"
 
 
 def call(backend, case):
