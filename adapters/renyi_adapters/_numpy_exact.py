@@ -26,15 +26,18 @@ SMALL = 1e-20
 
 HALVED = 0.5, 0.75
 """Between these orders, e and e**α come of e**½."""
-LOW = {char: math.log(np.finfo(char).tiny) for char in "fd"}
+TINY = {char: float(np.finfo(char).tiny) for char in "fd"}
+LOW = {char: math.log(tiny) for char, tiny in TINY.items()}
 """exp(d) has all its digits from here on."""
 EPS = {char: float(np.finfo(char).eps) for char in "fd"}
 FAINT = {char: float(np.finfo(char).tiny / np.finfo(char).eps) for char in "fd"}
 """Where t c is smaller, it may have lost digits below the dtype: at the largest entry of a row, d − c is −c."""
 
 __all__ = [
+    "EPS",
     "HALVED",
     "LOW",
+    "TINY",
     "Exact",
     "exact_gradient",
     "exact_rows",

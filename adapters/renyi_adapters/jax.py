@@ -83,11 +83,13 @@ _guarded: Any = jax.custom_jvp(_same, nondiff_argnums=(0,))
 """The input as it is, but without derivatives in rows that make no sense."""
 
 
-@_guarded.defjvp
 def _guarded_jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
     x, where = primals
     _, sound = distributions(x, door=static.door, where=where, axis=static.axis, xp=jnp)
     return x, jnp.where(sound, tangents[0], 0)
+
+
+_guarded.defjvp(_guarded_jvp)
 
 
 _apply: Any = jax.custom_jvp(_entropy, nondiff_argnums=(0,))

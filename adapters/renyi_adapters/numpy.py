@@ -22,7 +22,7 @@ from renyi_core._kernels.state import Door, Entries, Order, Rows, State, finish,
 from ._blocks import Walk, settle
 from ._numpy_choice import search_choice
 from ._numpy_engine import Engine, WideEngine, is_fast, workspace
-from ._numpy_exact import exact_gradient, exact_rows, is_exact
+from ._numpy_exact import EPS, TINY, exact_gradient, exact_rows, is_exact
 from ._numpy_neighbors import kth_neighbor, neighbor_sum
 from ._numpy_pairs import distributions, divergence, divergence_and_alpha_gradient, divergence_and_gradient, unless
 from ._numpy_states import PIECE, Plan, close_rows, exact_state, gradient_piece, plan
@@ -140,12 +140,14 @@ def _engine_state(engine: Engine, x: Array, xp: Any) -> State:
     state = engine.state(x)
     order = engine.order
     if engine.door == "probs" and order.alpha < 1:
-        info = np.finfo(engine.dtype)
-        rows = np.flatnonzero(state.ra * info.eps < engine.n * float(info.tiny) ** order.alpha)
-        if len(rows):
+        char = engine.dtype.char
+        share = engine.n * TINY[char] ** order.alpha / EPS[char]
+        rows: Any = ()
+        if not np.minimum.reduce(state.ra) >= share:
+            rows = np.flatnonzero(state.ra < share)
             some = x[rows]
-            faint = (some > 0) & (some < state.peak[rows, None] * info.tiny)
-            rows = rows[faint.any(axis=-1)]
+            low = (some > 0) & (some < state.peak[rows, None] * TINY[char])
+            rows = rows[low.any(axis=-1)]
         if len(rows):
             for values, own in zip(state, _Pieces(x[rows], order, "probs", xp, full=False).state, strict=True):
                 if values is not None:

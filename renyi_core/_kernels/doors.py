@@ -8,7 +8,7 @@ from typing import Any
 from renyi_core._dispatch import dispatch
 
 from .guards import unless
-from .state import Door, Entries, Order, is_faint, log_ratio
+from .state import Door, Entries, Order, below_dtype, log_ratio
 
 Array = Any
 
@@ -99,30 +99,30 @@ def _weights(d: Array, e: Array, dead: Array, order: Order, door: Door, xp: Any)
     elif door == "logits":
         w = xp.exp(alpha * d)
     else:
-        faint = is_faint(e, dead, xp)
-        base = xp.where(dead | faint, 1.0, e)
+        low, known = below_dtype(e, dead, xp)
+        base = xp.where(low, 1.0, e)
         if not order.static:
             close = xp.abs(t) <= CLOSE
-            low = xp.where(close, t, xp.where(alpha < 2, alpha, 2.0))
+            power = xp.where(close, t, xp.where(alpha < 2, alpha, 2.0))
             rest = xp.where(alpha < 2, 0.0, alpha - 2.0)
-            w = base**low * xp.where(close, base, 1.0) * xp.exp(rest * d)
+            w = base**power * xp.where(close, base, 1.0) * xp.exp(rest * d)
         elif abs(t) <= CLOSE:
             w = base * base**t
         elif alpha <= 2:
             w = base**alpha
         else:
             w = xp.exp(alpha * d)
-        w = dispatch(unless, xp)(~faint, w, lambda: xp.exp(alpha * d), xp)
+        w = dispatch(unless, xp)(known, w, lambda: xp.exp(alpha * d), xp)
     return xp.where(dead, 0.0, w)
 
 
 def power_ratio(d: Array, e: Array, w: Array, dead: Array, order: Order, *, xp: Any) -> Array:
     """Return w/e = e**t of probabilities; near α = 1 by its own power, since w = e·e**t may fall below the dtype."""
-    faint = is_faint(e, dead, xp)
-    base = xp.where(dead | faint, 1.0, e)
+    low, known = below_dtype(e, dead, xp)
+    base = xp.where(low, 1.0, e)
     if order.static:
         ratio = base**order.t if abs(order.t) <= CLOSE else w / base
     else:
         close = xp.abs(order.t) <= CLOSE
         ratio = xp.where(close, base ** xp.where(close, order.t, 0.0), w / base)
-    return dispatch(unless, xp)(~faint, ratio, lambda: xp.exp(xp.where(faint, order.t * d, 0.0)), xp)
+    return dispatch(unless, xp)(known, ratio, lambda: xp.exp(xp.where(known, 0.0, order.t * d)), xp)

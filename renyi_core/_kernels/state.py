@@ -36,9 +36,9 @@ __all__ = [
     "Order",
     "Rows",
     "State",
+    "below_dtype",
     "empty_state",
     "finish",
-    "is_faint",
     "log_ratio",
     "merge",
     "nonzero",
@@ -144,22 +144,22 @@ def log_ratio(x: Array, peak: Array, *, door: Door, xp: Any) -> tuple[Array, Arr
     near = e > 0.75
     below = xp.where(near, (x - peak) / peak, 0.0)
     e = xp.where(near, 1 + below, e)  # exactly 1 at the peak, where XLA's x/peak may not be
-    faint = is_faint(e, dead, xp)
+    low, known = below_dtype(e, dead, xp)
     # in other units, lest the derivative of the logarithm overflow
     unit = 2.0 ** round(8 - math.log2(float(info.eps)))
-    d = xp.where(near, xp.log1p(below), xp.log(xp.where(near | dead | faint, 1.0, e)))
-    logs = functools.partial(_log_of_faint, x, peak, faint, unit, xp)
-    d = dispatch(unless, xp)(~faint, d, logs, xp)
+    d = xp.where(near, xp.log1p(below), xp.log(xp.where(near | low, 1.0, e)))
+    d = dispatch(unless, xp)(known, d, functools.partial(_log_of_low, x, peak, known, unit, xp), xp)
     return xp.where(dead, -1.0, d), e, dead
 
 
-def _log_of_faint(x: Array, peak: Array, faint: Array, unit: float, xp: Any) -> Array:
-    return xp.log(xp.where(faint, x, 1.0) * unit) - (xp.log(peak) + math.log(unit))
+def _log_of_low(x: Array, peak: Array, known: Array, unit: float, xp: Any) -> Array:
+    return xp.log(xp.where(known, 1.0, x) * unit) - (xp.log(peak) + math.log(unit))
 
 
-def is_faint(e: Array, dead: Array, xp: Any) -> Array:
-    """Return where e has lost digits, or all of it, below the dtype."""
-    return (e < float(xp.finfo(e.dtype).smallest_normal)) & ~dead
+def below_dtype(e: Array, dead: Array, xp: Any) -> tuple[Array, Array]:
+    """Return where e has lost digits below the dtype, 0 included, and where it has not, or is 0 by right."""
+    low = e < float(xp.finfo(e.dtype).smallest_normal)
+    return low, ~low | dead
 
 
 def _sum_but_top(values: Array, top: Array, axis: tuple[int, ...], xp: Any) -> Array:
