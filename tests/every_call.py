@@ -6,6 +6,7 @@ import functools
 import math
 
 import numpy as np
+from array_api_compat import array_namespace
 
 import renyi_core as renyi
 from renyi_core import regularizers
@@ -106,6 +107,10 @@ def _orders(name, options, orders):
     return [alpha for alpha in orders if alpha < 3] if name == "particle_entropy" else orders
 
 
+def _ones_like(x):
+    return array_namespace(x).ones_like(x)
+
+
 def of_function(name, arrays, orders=ORDERS):
     """Yield ``(label, call)`` for a public function, each of its derivatives and each order."""
     f = getattr(renyi, name)
@@ -118,13 +123,13 @@ def of_function(name, arrays, orders=ORDERS):
             label = f"{name} {alpha} {options or ''}"
             yield label, functools.partial(f, *given, *order, **options)
             for wrt in rule.wrt if rule else ():
-                more = {"weights": np.ones(len(given[0]), given[0].dtype)} if wrt == "weights" else {}
+                more = {"weights": _ones_like(given[0][:, 0])} if wrt == "weights" else {}
                 if name == "regularized_argmax":
-                    more["cotangent"] = np.ones_like(given[0])
+                    more["cotangent"] = _ones_like(given[0])
                 call = functools.partial(renyi.value_and_grad(f, wrt), *given, *order, **options, **more)
                 yield f"{label} wrt {wrt}", call
             if rule and rule.hvp:
-                yield f"{label} hvp", functools.partial(renyi.hvp(f), *given, *order, vector=np.ones_like(given[0]))
+                yield f"{label} hvp", functools.partial(renyi.hvp(f), *given, *order, vector=_ones_like(given[0]))
 
 
 def term(name, **options):

@@ -49,7 +49,8 @@ class _Short:
     def __init__(self, x: Array) -> None:
         self._x = x
         self.peak = jnp.max(jax.lax.stop_gradient(x), axis=-1, keepdims=True)
-        self._ties = jnp.sum(x == self.peak, axis=-1, keepdims=True)
+        # the dtypes are changed openly: JAX may be told to refuse the rest
+        self._ties = jnp.sum(x == self.peak, axis=-1, keepdims=True).astype(x.dtype)
 
     def total(self, weight: Weight, before: Array | None = None) -> Array:  # noqa: ARG002
         """Return the sum of the weights, each a function of d."""
@@ -58,7 +59,7 @@ class _Short:
     def total_but_top(self, weight: Weight, before: Array | None = None) -> Array:
         """Return the sum without the weight of one largest entry, which is 1."""
         # the derivative of a largest entry stays
-        return self.total(lambda d: weight(d) - (d == 0), before) + (self._ties - 1)
+        return self.total(lambda d: weight(d) - (d == 0).astype(d.dtype), before) + (self._ties - 1)
 
 
 class _Long:
@@ -157,7 +158,7 @@ def state(x: Array, order: Order, *, where: Array | None, full: bool) -> tuple[A
     """Return the peaks and what the state says of the rows; ``full`` where a gradient is to follow."""
     x = _masked(x, where)
     order = _plain(order, x.dtype)
-    rows = _Long(x) if x.shape[-1] >= LONG and not _is_spread(x) else _Short(x)
+    rows = _Long(x) if _is_long(x.shape[-1]) and not _is_spread(x) else _Short(x)
     alpha, t = order.alpha, order.t
     r0 = rows.total_but_top(jnp.exp)
     # −inf in all of a row has gone through −inf − −inf, a NaN
@@ -190,6 +191,11 @@ def gradient(x: Array, peak: Array, rows: Rows, order: Order, *, where: Array | 
     tau = abs(t)
     scale = (-alpha / tau) / (rows.total if t > 0 else rows.total_alpha)
     return scale * jnp.exp(d if t > 0 else alpha * d) * jnp.expm1(tau * (d - rows.c))
+
+
+def _is_long(n: Any) -> bool:
+    """Return whether rows of n entries are cut into blocks; not where n is a symbol, of a graph to be exported."""
+    return isinstance(n, int) and n >= LONG
 
 
 def _is_spread(x: Array) -> bool:

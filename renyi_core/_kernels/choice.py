@@ -33,6 +33,7 @@ __all__ = [
     "regularized_argmax_and_product",
     "regularized_max",
     "regularized_max_and_gradient",
+    "sort_gaps",
 ]
 
 
@@ -186,7 +187,9 @@ def _flat(rows: Rows) -> tuple[Array, Array, Array]:
     g, live, _, _, axis, xp = rows.curve
     order = tuple(i for i in range(-g.ndim, 0) if i not in axis) + axis
     gaps = xp.permute_dims(xp.where(live, g, math.inf), tuple(i % g.ndim for i in order))
-    gaps = xp.sort(xp.reshape(gaps, (*gaps.shape[: g.ndim - len(axis)], -1)), axis=-1)
+    if len(axis) > 1:
+        gaps = xp.reshape(gaps, (*gaps.shape[: g.ndim - len(axis)], -1))
+    gaps = dispatch(sort_gaps, xp)(gaps, xp=xp)
     finite = gaps < math.inf
     some = xp.where(finite, gaps, 0.0)
     count = xp.cumulative_sum(xp.where(finite, 1.0, xp.zeros_like(some)), axis=-1)
@@ -200,6 +203,11 @@ def _flat(rows: Rows) -> tuple[Array, Array, Array]:
     # differentiable, with the derivative 0
     p = inside / size + 0 * g
     return p, xp.log(size), _total(p * g, axis, xp)
+
+
+def sort_gaps(gaps: Array, *, xp: Any) -> Array:
+    """Return the gaps sorted along the last axis."""
+    return xp.sort(gaps, axis=-1)
 
 
 def _top(rows: Rows) -> tuple[Array, Array, Array]:

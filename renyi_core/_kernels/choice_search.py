@@ -21,12 +21,14 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from renyi_core._dispatch import dispatch
+
 from .state import Order, nonzero
 
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["Curve", "repeat", "search_choice"]
+__all__ = ["Curve", "argsort_cells", "repeat", "search_choice", "take_cells"]
 
 CELLS = 8
 """How many cells are halved at a time."""
@@ -125,9 +127,20 @@ def _best(cells: tuple[Points, Points], count: int, curve: Curve) -> tuple[Point
     """Return the cells with the largest bounds, first those with the least v where bounds are equal."""
     xp = curve.xp
     # the largest first; not every library sorts in descending order
-    index = xp.argsort(-_bounds(*cells, curve.order, xp), axis=0)[:count, ...]
-    left, right = (Points(*(xp.take_along_axis(x, index, axis=0) for x in side)) for side in cells)
+    index = dispatch(argsort_cells, xp)(-_bounds(*cells, curve.order, xp), xp=xp)[:count, ...]
+    pick = dispatch(take_cells, xp)
+    left, right = (Points(*(pick(x, index, xp=xp) for x in side)) for side in cells)
     return left, right
+
+
+def argsort_cells(values: Array, *, xp: Any) -> Array:
+    """Return the indices that sort along the first axis, of equal values the first one first."""
+    return xp.argsort(values, axis=0)
+
+
+def take_cells(values: Array, index: Array, *, xp: Any) -> Array:
+    """Return the values at these indices of the first axis."""
+    return xp.take_along_axis(values, index, axis=0)
 
 
 def _halved(cells: tuple[Points, Points], curve: Curve) -> tuple[Points, Points]:
@@ -151,6 +164,11 @@ def _digits(like: Array, xp: Any) -> int:
     return round(-math.log2(float(xp.finfo(like.dtype).eps)))
 
 
+def _along_points(order: Order) -> Order:
+    """Return the order with a first axis that numbers points."""
+    return order if order.static else Order(*(part[None, ...] for part in order))
+
+
 def search_choice(curve: Curve, *, repeat: Callable[..., Any] = repeat) -> Array:
     """Return v of the largest f."""
     xp, order, span = curve.xp, curve.order, curve.span
@@ -166,6 +184,8 @@ def search_choice(curve: Curve, *, repeat: Callable[..., Any] = repeat) -> Array
     if order.static and order.alpha <= 1:
         low, high = repeat(digits - 4, halve, (0 * span, span))
         return (low + high) / 2
+    # not every library broadcasts along a new axis unasked
+    curve = curve._replace(g=curve.g[None, ...], live=curve.live[None, ...], order=_along_points(order))
     spans = xp.stack([span * (k / CELLS) for k in range(CELLS + 1)])
     points = _at(curve, spans)
     cells = Points(*(x[:-1, ...] for x in points)), Points(*(x[1:, ...] for x in points))
@@ -174,6 +194,6 @@ def search_choice(curve: Curve, *, repeat: Callable[..., Any] = repeat) -> Array
     low, high = repeat(COMPARISONS, halve, (left.v, right.v))
     middle = _at(curve, (low + high) / 2)
     first = xp.argmax(_ranked(middle.f, left, right, order, xp), axis=0, keepdims=True)
-    ends = tuple(xp.take_along_axis(end, first, axis=0) for end in (low, high))
+    ends = tuple(dispatch(take_cells, xp)(end, first, xp=xp) for end in (low, high))
     low, high = repeat(max(0, digits - HALVINGS - COMPARISONS - 6), halve, ends)
     return ((low + high) / 2)[0, ...]

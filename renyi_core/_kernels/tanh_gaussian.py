@@ -127,9 +127,10 @@ def _nodes(mean: Array, scale: Array, order: Order, quadrature: Quadrature, xp: 
     left, right = _interval(mean, s, t, depth, xp)
     mean, s, left, right, alpha, t = map(_last, (mean, s, left, right, alpha, t))
     r = mean / s
-    v = left + (right - left) * quadrature[0]
+    points, shares = (part[(None,) * (r.ndim - 1) + (...,)] for part in quadrature)
+    v = left + (right - left) * points
     x = _positive(mean + s * v, xp)
-    weight = (right - left) * quadrature[1] / math.sqrt(2 * math.pi)
+    weight = (right - left) * shares / math.sqrt(2 * math.pi)
     mirrored = weight * xp.exp(-2 * r * _positive(v + r, xp))
     return Nodes(v, _log_cosh_squared(x, xp), xp.tanh(x), -v * v / 2, weight, mirrored, alpha, t, s, r)
 

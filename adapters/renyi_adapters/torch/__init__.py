@@ -1,6 +1,6 @@
 """torch: derivatives by ``torch.autograd.Function``, on the CPU NumPy's blocks, on CUDA Triton's kernels."""
 
-from ._choice import center_csiszar, search_choice
+from ._choice import argsort_cells, center_csiszar, search_choice, sort_gaps, take_cells
 from ._divergence import divergence, divergence_and_alpha_gradient, divergence_and_gradient
 from ._entropy import (
     entropy,
@@ -21,6 +21,7 @@ __all__ = [
     "EntropyAndLogProb",
     "EntropyRegularizer",
     "TargetEntropyWeight",
+    "argsort_cells",
     "center_csiszar",
     "divergence",
     "divergence_and_alpha_gradient",
@@ -37,4 +38,6 @@ __all__ = [
     "order_two_entropy",
     "parallel_entropy",
     "search_choice",
+    "sort_gaps",
+    "take_cells",
 ]

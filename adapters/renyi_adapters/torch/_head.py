@@ -101,8 +101,11 @@ class _Tiles:
 
 def _of_token(tokens: Tensor, tile: _Tile) -> tuple[Tensor, Tensor]:
     """Return the column of each token within a tile, any if it is in another, and whether it is in this one."""
-    column = tokens[tile.rows, None].long() - tile.columns.start
-    inside = (column >= 0) & (column < tile.logits.shape[1])
+    return _within(tokens[tile.rows, None].long() - tile.columns.start, tile.logits.shape[1])
+
+
+def _within(column: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    inside = (column >= 0) & (column < length)
     return torch.where(inside, column, 0), inside
 
 
@@ -236,7 +239,8 @@ def _direct(head: Head, *tensors: Tensor) -> Any:
     if tokens is None:
         return value
     total = torch.logsumexp(logits, -1)
-    return value, logits.gather(1, tokens[:, None].long())[:, 0] - total, total
+    column, inside = _within(tokens[:, None].long(), logits.shape[1])
+    return value, torch.where(inside, logits.gather(1, column), math.nan)[:, 0] - total, total
 
 
 class _HeadEntropy(torch.autograd.Function):
@@ -311,4 +315,6 @@ def _pull_tile(
     gradients.add(tile)
 
 
-head_entropy = _HeadEntropy.apply
+def head_entropy(head: Head, *tensors: Any) -> Any:
+    """Return the results for flat tokens, as :class:`_HeadEntropy`; an exported graph stores the logits."""
+    return (_direct if torch.compiler.is_compiling() else _HeadEntropy.apply)(head, *tensors)

@@ -78,7 +78,8 @@ def linear_entropy(
     Differentiable with respect to ``hidden``, ``weight``, ``bias`` and ``alpha``. The gradients of float16 and bfloat16
     are summed over tiles in float32. Second derivatives (``create_graph=True``) are right, but take the direct way,
     which stores the logits; ``torch.func`` and forward mode are not supported. Under ``torch.autocast`` the logits
-    have the dtype that ``torch.nn.functional.linear`` would give them. ``torch.compile`` breaks its graph here.
+    have the dtype that ``torch.nn.functional.linear`` would give them. ``torch.compile`` breaks its graph here; a graph
+    of ``torch.export`` stores the logits.
 
     The accuracy is that of the logits, which are rounded to their dtype, and beyond that of
     :func:`renyi_core.entropy_from_logits`. The same call twice gives the same bits where the products do.
@@ -100,7 +101,7 @@ def linear_entropy(
     [-0.4076, -1.0986]
     """
     compute: Any = _linear_entropy
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
         # it could follow neither NumPy's blocks nor the buffers
         compute = torch.compiler.disable(_linear_entropy)
     return compute(hidden, weight, alpha, bias, tokens, where, chunk)
