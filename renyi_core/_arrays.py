@@ -261,6 +261,10 @@ def _alpha_order(
         raise ValueError(msg)
     if not keepdims:
         alpha = put_back(alpha, axes, xp)
+    # as many axes as the entries have: JAX may be told to refuse fewer
+    missing = len(rows_shape) + (0 if keepdims else len(axes)) - alpha.ndim
+    if missing > 0:
+        alpha = alpha[(*(None,) * missing, ...)]
     return _array_order(alpha, floats, xp), result_shape
 
 

@@ -43,6 +43,11 @@ def takes(order: Order | None, axis: tuple[int, ...]) -> bool:
     return order is not None and axis == (-1,) and order.alpha != 0
 
 
+def _positions(x: Array) -> Array:
+    """Return the positions along the last axis; the other axes have length 1."""
+    return jnp.arange(x.shape[-1]).reshape((1,) * (x.ndim - 1) + (-1,))
+
+
 class _Short:
     """Rows whose largest entries are told by comparison."""
 
@@ -81,7 +86,7 @@ class _Long:
         # next to the rest, which is less than a block
         self._top = jnp.concatenate([block, self._rest], axis=-1)
         where = jnp.argmax(jax.lax.stop_gradient(self._top), axis=-1, keepdims=True)
-        self._is_top = jnp.arange(self._top.shape[-1]) == where
+        self._is_top = _positions(self._top) == where
         self.peak = jnp.take_along_axis(jax.lax.stop_gradient(self._top), where, axis=-1, mode="clip")
 
     def _sums(self, weight: Weight, before: Array | None) -> tuple[Array, Array]:
@@ -104,7 +109,7 @@ class _Long:
         again = weight(self._top - peak)
         # the derivative of the largest entry stays
         without = jnp.sum(jnp.where(self._is_top, again - 1, again), axis=-1, keepdims=True)
-        is_first = jnp.arange(sums.shape[-1]) == self._first
+        is_first = _positions(sums) == self._first
         return jnp.sum(jnp.where(is_first, 0, sums), axis=-1, keepdims=True) + without
 
 

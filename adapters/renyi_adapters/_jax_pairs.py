@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from renyi_core._kernels import divergence as agnostic
+from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.state import Door, Order
 
 Array = Any
@@ -62,7 +63,7 @@ def _along(
 ) -> Array:
     order, kwargs = static.arguments(traced, where)
     _, gradient = agnostic.divergence_and_gradient(x, y, order, wrt=wrt, **kwargs)
-    return jnp.sum(gradient * tangent, axis=static.axis, keepdims=True)
+    return jnp.sum(accumulate(gradient, xp=jnp) * accumulate(tangent, xp=jnp), axis=static.axis, keepdims=True)
 
 
 @functools.partial(jax.checkpoint, static_argnums=(0,))

@@ -21,6 +21,9 @@ __all__ = ["by_rows"]
 
 def by_rows(terms: Terms, arrays: tuple[Array, ...], *, cost: int, rows: Sequence[bool], xp: Any) -> tuple[Array, ...]:  # noqa: ARG001
     """Overlay renyi_core._kernels.row_blocks.by_rows."""
+    if not isinstance(cost, int):
+        # a symbol, of a graph to be exported
+        return terms(arrays, None)
     count = max(1, row_blocks.BLOCK // max(1, cost))
     if count >= arrays[0].shape[-2]:
         return terms(arrays, None)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from renyi_core._kernels import entropy as agnostic
-from renyi_core._kernels.doors import centre
+from renyi_core._kernels.doors import accumulate, centre
 from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order, Rows, finish, partial_state
 
@@ -104,7 +104,7 @@ def _along_entries(
     else:
         entries = centre(x, order, door=static.door, where=where, axis=axis, xp=jnp, peak=peak)
         gradient = agnostic.gradient_entries(entries, rows, order, door=static.door, where=where, axis=axis, xp=jnp)
-    product = jnp.sum(gradient * dx, axis=axis, keepdims=True)
+    product = jnp.sum(gradient * accumulate(dx, xp=jnp), axis=axis, keepdims=True)
     factor = agnostic.factor_of(rows, order, static.measure, None, jnp)
     return product if factor is None else product * factor
 

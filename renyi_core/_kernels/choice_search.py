@@ -193,7 +193,7 @@ def search_choice(curve: Curve, *, repeat: Callable[..., Any] = repeat) -> Array
     left, right = _best(cells, FINALISTS, curve)
     low, high = repeat(COMPARISONS, halve, (left.v, right.v))
     middle = _at(curve, (low + high) / 2)
-    first = xp.argmax(_ranked(middle.f, left, right, order, xp), axis=0, keepdims=True)
+    first = xp.argmax(_ranked(middle.f, left, right, curve.order, xp), axis=0, keepdims=True)
     ends = tuple(dispatch(take_cells, xp)(end, first, xp=xp) for end in (low, high))
     low, high = repeat(max(0, digits - HALVINGS - COMPARISONS - 6), halve, ends)
     return ((low + high) / 2)[0, ...]
