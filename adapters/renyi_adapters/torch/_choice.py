@@ -44,5 +44,5 @@ def sort_gaps(gaps: Tensor, *, xp: Any) -> Tensor:  # noqa: ARG001
 
 
 def take_cells(values: Tensor, index: Tensor, *, xp: Any) -> Tensor:  # noqa: ARG001
-    """Overlay renyi_core._kernels.choice_search.take_cells: ``take_along_dim`` would fix the lengths in an exported graph."""
+    """Overlay renyi_core._kernels.choice_search.take_cells; ``take_along_dim`` fixes the lengths of exported graphs."""
     return values.expand(values.shape[:1] + index.shape[1:]).gather(0, index)
