@@ -156,6 +156,15 @@ def integrations(session: nox.Session, framework: str) -> None:
     session.run("pytest", "--backends=torch", *files, *session.posargs)
 
 
+@nox.session(default=False)
+def export(session: nox.Session) -> None:
+    """Export graphs from torch, JAX and ndonnx, and run those of ONNX in ONNX Runtime."""
+    runtimes = ["onnx", "onnxscript", "onnxruntime", "ndonnx>=0.23", "flatbuffers"]
+    session.install(".[test]", "torch>=2.7", *BACKENDS["jax"], *runtimes)
+    files = [f"tests/test_{name}.py" for name in ("export", "export_torch", "onnx")]
+    session.run("pytest", "--backends=torch,jax", *files, *session.posargs)
+
+
 @nox.session(python="3.11", default=False)
 def coverage(session: nox.Session) -> None:
     """Measure which lines and branches the tests reach, on all CPU backends together; renyi_core must have 95 %."""

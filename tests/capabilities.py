@@ -61,6 +61,10 @@ ENTROPIES = {
         Claim("torch", "test_torch::test_compile"),
         Claim("jax", "test_lazy::test_jit"),
     ],
+    "a graph that is kept, `torch.export`, `jax.export`": [
+        Claim("torch jax", "test_export::test_values_at_other_lengths")
+    ],
+    "ragged rows, jagged nested tensors": [Claim("torch", "test_torch_nested::test_rows_of_any_number")],
     "no value is read: lazy, traced": [
         Claim("jax", "test_lazy::test_jit"),
         Claim("dask", "test_lazy::test_dask_stays_a_graph"),
@@ -79,6 +83,8 @@ ABSENT = {
     "forward mode": "numpy strict dask",
     "`vmap`, over rows and orders": "numpy strict dask",
     "`jit`, `torch.compile` with one graph": "numpy strict dask",
+    "a graph that is kept, `torch.export`, `jax.export`": "numpy strict dask",
+    "ragged rows, jagged nested tensors": "numpy strict jax dask",
     "no value is read: lazy, traced": "numpy strict torch",
     "several processes or devices": "numpy strict",
     "float16, bfloat16": "strict",

@@ -389,3 +389,13 @@ def test_batches_without_rows(backend, shape, masked):
             assert (value.shape, gradient.shape) == (shape[:-1], shape)
             assert renyi.grad(f, "alpha")(x, alpha, where=where).shape == shape[:-1]
         assert renyi.divergence(x, x, alpha, where=where).shape == shape[:-1]
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, math.inf])
+@pytest.mark.parametrize("name", ["entropy_from_logits", "entropy", "regularized_argmax"])
+def test_reversed_views_have_the_bits_of_their_copies(name, alpha):
+    x = np.abs(np.random.default_rng(0).normal(size=(6, 300)))
+    f = getattr(renyi, name)
+    for view in (x[::-1], x[:, ::-1], x[::-1, ::-1], x[:, ::2]):
+        assert f(view, alpha).tobytes() == f(view.copy(), alpha).tobytes()
+    assert f(x[::-1], alpha).tobytes() == f(x, alpha)[::-1].tobytes()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,3 +58,13 @@ def test_gradient_in_ndonnx(backend):
     model = ndonnx.build({"logits": lazy}, {"gradient": gradient(lazy, 2.0)})
     expected = gradient(values, 2.0)
     assert np.max(np.abs(run(model.SerializeToString(), [values]) - expected)) <= 1e-6
+
+
+@pytest.mark.filterwarnings("ignore:::torch", "ignore:::onnxscript", "ignore:::copyreg", "ignore::DeprecationWarning")
+def test_page():
+    pytest.importorskip("jax")
+    pytest.importorskip("flatbuffers")
+    page = Path(__file__).parent.parent / "docs" / "export.md"
+    result = doctest.testfile(str(page), module_relative=False)
+    assert result.attempted > 10
+    assert result.failed == 0

@@ -19,7 +19,7 @@ Array = Any
 __all__ = ["by_rows"]
 
 
-def by_rows(terms: Terms, arrays: tuple[Array, ...], *, cost: int, rows: Sequence[bool], xp: Any) -> tuple[Array, ...]:  # noqa: ARG001
+def by_rows(terms: Terms, arrays: tuple[Array, ...], *, cost: Any, rows: Sequence[bool], xp: Any) -> tuple[Array, ...]:  # noqa: ARG001
     """Overlay renyi_core._kernels.row_blocks.by_rows."""
     if not isinstance(cost, int):
         # a symbol, of a graph to be exported

@@ -17,6 +17,9 @@ Tensor = Any
 
 __all__ = ["linear_entropy"]
 
+# torch before 2.7 does not say
+is_exporting: Any = getattr(torch.compiler, "is_exporting", bool)
+
 ROOM_CPU, ROOM = 1 << 25, 1 << 28
 """Bytes of logits that exist at a time."""
 
@@ -101,7 +104,7 @@ def linear_entropy(
     [-0.4076, -1.0986]
     """
     compute: Any = _linear_entropy
-    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+    if torch.compiler.is_compiling() and not is_exporting():
         # it could follow neither NumPy's blocks nor the buffers
         compute = torch.compiler.disable(_linear_entropy)
     return compute(hidden, weight, alpha, bias, tokens, where, chunk)
