@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import doctest
 import io
+import itertools
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_export import CHOICES, LOGITS, PAIRS, PROBS, SPECTRUM, arrays, by_torch, check, function
+from test_export import CHOICES, LOGITS, PROBS, arrays, by_torch, check, function
 
 import renyi_core as renyi
 
@@ -20,8 +21,8 @@ ndonnx = pytest.importorskip("ndonnx")
 
 BACKENDS = ("torch",)
 ORDERS = (0.5, 1.0, 1.5, 2.0, math.inf)
-NAMES = sorted({name for name, alpha in (*LOGITS, *PROBS, *PAIRS) if alpha != SPECTRUM})
-CASES = [*((name, alpha) for name in NAMES for alpha in ORDERS), ("entropy_spectrum_from_logits", SPECTRUM), *CHOICES]
+NAMES = ("divergence", "divergence_from_logits", "entropy", "entropy_from_logits")
+CASES = list(dict.fromkeys([*itertools.product(NAMES, ORDERS), *LOGITS, *PROBS, *CHOICES]))
 
 
 def run(model, values):
