@@ -7,7 +7,6 @@ that would stop a GPU, break ``jax.jit`` and compute a Dask graph.
 from __future__ import annotations
 
 import math
-import operator
 from numbers import Real
 from typing import Any, NamedTuple, NoReturn
 
@@ -16,7 +15,7 @@ from array_api_compat import array_namespace, device, is_array_api_obj, is_dask_
 from ._advice import conversion, instead_of_array
 from ._kernels.dtypes import cast
 from ._kernels.state import Order
-from ._numbers import flag
+from ._numbers import as_float, flag, integer
 
 Array = Any
 
@@ -35,14 +34,18 @@ __all__ = [
     "floating",
     "identity",
     "namespace",
+    "on_rows",
     "prepare",
     "prepare_pair",
     "prepare_parameters",
     "put_back",
     "readable",
+    "real",
+    "rectangular",
     "same_namespace",
     "sum_dtype",
     "sum_to_shape",
+    "usable",
     "zeros",
 ]
 
@@ -71,67 +74,161 @@ class Problem(NamedTuple):
 
 
 class Floats(NamedTuple):
-    """What is known of a real floating-point dtype: the dtype of its sums, and where α counts as 0 and as ∞."""
+    """What is known of a real floating-point dtype: the dtype of its sums, and where α counts as 0 and as ∞.
+
+    Beyond ``largest_tail``, 1/α is no normal number either.
+    """
 
     accumulator: Any
     smallest_alpha: float
     largest_alpha: float
+    largest_tail: float
 
+
+_MASKED = "its mask would be lost; pass its data, and `where=` with True where an entry counts"
+_COMPRESSED = "it lacks functions of the standard; pass `.todense()` of it"
+REFUSED = {
+    "numpy.MaskedArray": _MASKED,
+    "torch.MaskedTensor": _MASKED,
+    "sparse.GCXS": _COMPRESSED,
+    "sparse.DOK": _COMPRESSED,
+}
+"""Types that pass for arrays and cannot be used, by package and name, and what to do."""
 
 _namespaces: dict[type, Any] = {}
-_dtypes: dict[tuple[str, Any], Floats | None] = {}
+_differ: dict[type, bool] = {}
+"""The types of which some arrays can be used and some cannot."""
+_dtypes: dict[tuple[str, Any], tuple[str | None, Floats | None]] = {}
 
 
 def namespace(x: Any) -> Any:
     """Return the namespace of an array, None for anything else; looked up once for each type."""
     kind = type(x)
     if kind not in _namespaces:
+        _differ[kind] = False
         if f"{kind.__module__}.{kind.__name__}" in {"torch.Tensor", "torch.nn.parameter.Parameter"}:
             # the general look-up would make torch.compile warn of its caches
             from array_api_compat import torch
 
-            _namespaces[kind] = torch
+            _namespaces[kind], _differ[kind] = torch, True
         else:
-            _namespaces[kind] = array_namespace(x) if is_array_api_obj(x) else None
+            sound = is_array_api_obj(x) and _objection(kind) is None
+            _namespaces[kind] = array_namespace(x) if sound else None
+            _differ[kind] = hasattr(x, "is_nested") or hasattr(x, "_meta")
     return _namespaces[kind]
 
 
-def _floats(xp: Any, dtype: Any) -> Floats | None:
-    """Return what is known of a dtype, None if it is not a real floating-point one; looked up once for each."""
+def _objection(kind: type) -> str | None:
+    """Return why arrays of a type are refused and the cure, None if they are not."""
+    names = (f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in kind.__mro__)
+    return next((REFUSED[name] for name in names if name in REFUSED), None)
+
+
+def _objection_to(x: Any, xp: Any) -> str | None:
+    """Return why one array of a type is refused and the cure: a Dask array of masked chunks, a sparse tensor."""
+    if hasattr(x, "_meta"):
+        return _objection(type(x._meta))  # noqa: SLF001  where Dask says what its chunks are
+    if x.layout is xp.jagged or (x.layout is xp.strided and not x.is_nested):
+        return None
+    if x.is_nested:
+        return "it is nested, and its layout is not torch.jagged: make it so, or pad it and pass `where=`"
+    return f"its layout is {x.layout}; pass `.to_dense()` of it"
+
+
+def _namespace_of(x: Any, name: str) -> Any:
+    """Return the namespace of an array; raise TypeError for what is none, or cannot be used, with the cure."""
+    xp = namespace(x)
+    kind = type(x)
+    if xp is None:
+        objection = _objection(kind)
+        if objection is None:
+            msg = f"`{name}` must be an array of an array-API library, got {kind.__name__}{instead_of_array(x, name)}"
+            raise TypeError(msg)
+    else:
+        objection = _objection_to(x, xp) if _differ[kind] else None
+    if objection is not None:
+        msg = f"`{name}` is a {kind.__module__}.{kind.__name__}: {objection}"
+        raise TypeError(msg)
+    return xp
+
+
+def _dtype(xp: Any, dtype: Any) -> tuple[str | None, Floats | None]:
+    """Return which kind a dtype is of, and what is known of a real floating-point one; looked up once for each.
+
+    Floats of less than 16 bits are of no kind, nor is what the library knows no arithmetic of.
+    """
     key = xp.__name__, dtype
     if key not in _dtypes:
-        known = None
-        if xp.isdtype(dtype, "real floating"):
-            accumulator = xp.float32 if xp.finfo(dtype).bits == 16 else dtype
+        kind, floats = None, None
+        try:
+            kind = next((k for k in ("real floating", "integral", "bool") if xp.isdtype(dtype, k)), None)
+            bits = xp.finfo(dtype).bits if kind == "real floating" else 0
+        except TypeError:
+            # dtypes that NumPy has from elsewhere, as ml_dtypes.bfloat16, and records
+            kind, bits = None, 0
+        if kind == "real floating" and bits < 16:
+            kind = None
+        elif kind == "real floating":
+            accumulator = xp.float32 if bits == 16 else dtype
             info = xp.finfo(accumulator)
-            # beyond the square root of the largest float, products with α could overflow; below the smallest one, α may
-            # be 0 where it meets −inf
-            known = Floats(accumulator, float(info.smallest_normal), math.sqrt(float(info.max)))
-        _dtypes[key] = known
+            # below the smallest float, α may be 0 where it meets −inf; up to here, products with α cannot overflow, of
+            # which those with 1/α, that the Tsallis entropy is, need no room
+            least, room = float(info.smallest_normal), 2.0**-16
+            floats = Floats(accumulator, least, room * float(info.max), 1 / least)
+        _dtypes[key] = kind, floats
     return _dtypes[key]
+
+
+def _floats(xp: Any, dtype: Any) -> Floats | None:
+    """Return what is known of a dtype, None if it is not a real floating-point one of 16 bits or more."""
+    return _dtype(xp, dtype)[1]
 
 
 def floating(x: Any, name: str) -> Any:
     """Return the namespace of a real floating-point array; raise TypeError for anything else."""
-    xp = namespace(x)
-    if xp is None:
-        msg = f"`{name}` must be an array of an array-API library, got {type(x).__name__}{instead_of_array(x, name)}"
-        raise TypeError(msg)
+    xp = _namespace_of(x, name)
     if not _floats(xp, x.dtype):
-        msg = f"`{name}` must have a real floating-point dtype, got {x.dtype}; convert it, e.g. to float64"
+        wide = "float64" if _dtype(xp, x.dtype)[0] else "float32"
+        msg = f"`{name}` must have a real floating-point dtype of its library, of 16 bits or more, got {x.dtype}; "
+        msg += f"convert it, e.g. by .{'astype' if hasattr(x, 'astype') else 'to'}({xp.__name__.split('.')[-1]}.{wide})"
         raise TypeError(msg)
     return xp
 
 
 def same_namespace(x: Any, xp: Any, name: str, of: str) -> None:
     """Raise TypeError unless x is an array of the namespace xp."""
-    if namespace(x) is not xp:
+    if namespace(x) is not xp or _differ[type(x)]:
+        if namespace(x) is xp or _objection(type(x)) is not None:
+            _namespace_of(x, name)
+            return
         library = xp.__name__.removeprefix("array_api_compat.")
         given = f"{type(x).__module__}.{type(x).__name__}".removeprefix("builtins.")
         msg = f"`{name}` must be an array of the library of `{of}`, {library}; got {given}"
         if namespace(x) is None and not isinstance(x, (list, tuple, bool, int, float)):
             raise TypeError(msg + instead_of_array(x, name))
         msg = f"{msg}; use {conversion(x, name, of, library)}"
+        raise TypeError(msg)
+
+
+def real(x: Any, name: str, *, boolean: bool = False) -> None:
+    """Raise TypeError unless x is an array with a dtype of real numbers, or booleans if so."""
+    kind = _dtype(_namespace_of(x, name), x.dtype)[0]
+    if kind is None or (kind == "bool" and not boolean):
+        msg = f"`{name}` must be real{' or boolean' if boolean else ''}, of 16 bits or more if it is floating-point; "
+        msg += f"got an array of dtype {x.dtype}"
+        raise TypeError(msg)
+
+
+def usable(x: Any, name: str) -> None:
+    """Raise TypeError for an array that cannot be used, or not of real numbers; what is no array is left to others."""
+    if x is not None and (namespace(x) is not None or _objection(type(x)) is not None):
+        real(x, name, boolean=True)
+
+
+def rectangular(x: Any, name: str) -> None:
+    """Raise TypeError for a nested tensor, where rows must have one length."""
+    if getattr(x, "is_nested", False):
+        msg = f"`{name}` is a nested tensor, and here its rows must have one length: pad it, and mask the padding"
         raise TypeError(msg)
 
 
@@ -163,10 +260,11 @@ def axes_of(shape: tuple[Any, ...], axis: Any, name: str) -> tuple[int, ...]:
     numbers = axis if isinstance(axis, tuple) else (axis,)
     axes = []
     for number in numbers:
-        if isinstance(number, bool) or not hasattr(number, "__index__"):
+        try:
+            index = integer(number, "axis")
+        except TypeError:
             msg = f"`axis` must be an integer, a tuple of integers or None, got {axis!r}"
-            raise TypeError(msg)
-        index = operator.index(number)
+            raise TypeError(msg) from None
         if not -ndim <= index < ndim:
             msg = f"`axis` {index} is out of range for `{name}` with {ndim} dimension{'' if ndim == 1 else 's'}"
             raise ValueError(msg)
@@ -188,7 +286,7 @@ def _number(value: Any, name: str) -> float | None:
     if isinstance(value, (bool, complex)):
         msg = f"`{name}` must be a real number, got {value!r}"
         raise TypeError(msg)
-    return float(value) if isinstance(value, Real) else None
+    return as_float(value, name) if isinstance(value, Real) else None
 
 
 def _log_base(base: Any) -> float:
@@ -238,8 +336,52 @@ def put_back(values: Array, axes: tuple[int, ...], xp: Any) -> Array:
     return values
 
 
+def on_rows(
+    values: Array,
+    name: str,
+    rows_shape: tuple[Any, ...],
+    axes: tuple[int, ...],
+    keepdims: bool,
+    xp: Any,
+    *,
+    entries: bool = False,
+) -> tuple[Array, tuple[Any, ...]]:
+    """Return an argument of the rows in the shape that broadcasts against the kernels' rows, and that of the result.
+
+    It broadcasts against the result, within its axes; or it has the axes of the input, and length 1 along those that
+    are reduced. Where the distributions are the ``entries`` of the input, it may have more axes.
+    """
+    shape = own = tuple(values.shape)
+    whole = keepdims or len(shape) == len(rows_shape) + len(axes)
+    fits = not whole or all(shape[i] == 1 for i in axes if -i <= len(shape))
+    if whole and fits and not keepdims:
+        own = _reduced(shape, axes, keepdims=False)
+    larger = len(own) > len(rows_shape) and not entries
+    try:
+        result_shape = broadcast_shapes(rows_shape, own)
+    except ValueError:
+        fits = False
+    if larger or not fits:
+        msg = f"`{name}` of shape {shape} does not broadcast against the result, of shape {rows_shape}"
+        if larger:
+            msg += (
+                ", which has fewer axes; for several of each distribution call `entropy_spectrum`, or give the input "
+                "an axis of length 1 for them"
+            )
+        raise ValueError(msg)
+    return values if whole else put_back(values, axes, xp), result_shape
+
+
 def _alpha_order(
-    alpha: Any, floats: Floats, rows_shape: tuple[Any, ...], axes: tuple[int, ...], keepdims: bool, name: str, xp: Any
+    alpha: Any,
+    floats: Floats,
+    rows_shape: tuple[Any, ...],
+    axes: tuple[int, ...],
+    keepdims: bool,
+    name: str,
+    xp: Any,
+    *,
+    entries: bool = False,
 ) -> tuple[Order, tuple[Any, ...]]:
     """Return the order of a number or an array, and the shape of the result."""
     number = _number(alpha, "alpha")
@@ -248,19 +390,8 @@ def _alpha_order(
     if namespace(alpha) is None:
         _neither(alpha, "alpha")
     same_namespace(alpha, xp, "alpha", name)
-    if not xp.isdtype(alpha.dtype, ("real floating", "integral")):
-        msg = f"`alpha` must be real, got an array of dtype {alpha.dtype}"
-        raise TypeError(msg)
-    shape = tuple(alpha.shape)
-    try:
-        result_shape = broadcast_shapes(rows_shape, shape)
-    except ValueError:
-        result_shape = None
-    if result_shape is None or (keepdims and any(shape[i] != 1 for i in axes if -i <= len(shape))):
-        msg = f"`alpha` of shape {shape} does not broadcast against the result, of shape {rows_shape}"
-        raise ValueError(msg)
-    if not keepdims:
-        alpha = put_back(alpha, axes, xp)
+    real(alpha, "alpha")
+    alpha, result_shape = on_rows(alpha, "alpha", rows_shape, axes, keepdims, xp, entries=entries)
     return _array_order(alpha, floats, xp), result_shape
 
 
@@ -269,7 +400,7 @@ def check_mask(where: Any, xp: Any, name: str, shape: tuple[Any, ...]) -> None:
     if where is None:
         return
     same_namespace(where, xp, "where", name)
-    if not xp.isdtype(where.dtype, "bool"):
+    if _dtype(xp, where.dtype)[0] != "bool":
         msg = f"`where` must have a boolean dtype, got {where.dtype}; compare it, as in where != 0"
         raise TypeError(msg)
     check_fits(where, shape, "where", f"`{name}`")
@@ -278,9 +409,7 @@ def check_mask(where: Any, xp: Any, name: str, shape: tuple[Any, ...]) -> None:
 def check_real(values: Any, xp: Any, name: str, of: str, shape: tuple[Any, ...], target: str) -> None:
     """Raise unless it is a real or boolean array of the library of ``of`` that broadcasts to a target's ``shape``."""
     same_namespace(values, xp, name, of)
-    if not xp.isdtype(values.dtype, ("real floating", "integral", "bool")):
-        msg = f"`{name}` must be real or boolean, got {values.dtype}"
-        raise TypeError(msg)
+    real(values, name, boolean=True)
     check_fits(values, shape, name, target)
 
 
@@ -301,6 +430,7 @@ def coefficient(value: Any, name: str, *, infinite: bool = False, cure: str = ""
     if number is None:
         if namespace(value) is None:
             _neither(value, name)
+        real(value, name)
     elif not number >= 0 or (number == math.inf and not infinite):
         msg = f"`{name}` must be >= 0{'' if infinite else ' and finite'}, got {value!r}{cure}"
         raise ValueError(msg)
@@ -309,6 +439,7 @@ def coefficient(value: Any, name: str, *, infinite: bool = False, cure: str = ""
 
 def _neither(value: Any, name: str) -> NoReturn:
     """Raise TypeError for what is neither a number nor an array."""
+    usable(value, name)
     cure = ""
     if name == "alpha" and isinstance(value, (list, tuple)):
         cure = "; for several orders of each distribution use entropy_spectrum, for one order of each an array"
@@ -339,8 +470,10 @@ def _known(*lengths: Any) -> bool:
     return all(isinstance(n, int) for n in lengths)
 
 
-def prepare(x: Any, alpha: Any, *, name: str, axis: Any, where: Any, base: Any, keepdims: bool) -> Problem:
-    """Check the arguments that every measure of one distribution takes."""
+def prepare(
+    x: Any, alpha: Any, *, name: str, axis: Any, where: Any, base: Any, keepdims: bool, tail: bool = False
+) -> Problem:
+    """Check the arguments that every measure of one distribution takes; a ``tail`` is a result that falls as 1/α."""
     if keepdims is not False:
         keepdims = flag(keepdims, "keepdims")
     xp = floating(x, name)
@@ -349,6 +482,8 @@ def prepare(x: Any, alpha: Any, *, name: str, axis: Any, where: Any, base: Any, 
     rows_shape = _reduced(tuple(x.shape), axes, keepdims)
     floats = _floats(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked
+    if tail:
+        floats = floats._replace(largest_alpha=floats.largest_tail)
     order, shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, name, xp)
     return Problem(x, order, where, axes, keepdims, _log_base(base), shape, xp, name)
 
@@ -428,7 +563,8 @@ def prepare_parameters(
     floats = _floats(xp, arrays[0].dtype)
     assert floats is not None  # noqa: S101  floating() has looked
     rows_shape = _reduced(shape, axes, keepdims)
-    order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
+    entries = not axes and not any(trailing or ())
+    order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp, entries=entries)
     problem = Problem(arrays[0], order, None, axes, keepdims, _log_base(base), result_shape, xp, names[0])
     return problem, tuple(cast(x, floats.accumulator, xp) for x in arrays)
 
@@ -452,8 +588,8 @@ def constants(values: list[float], like: Array, xp: Any) -> Array:
 
 def counted(x: Any, name: str) -> Array:
     """Return an integer array in the library's default floating-point dtype, a floating-point one as it is."""
-    xp = namespace(x)
-    if xp is not None and xp.isdtype(x.dtype, "integral"):
+    xp = _namespace_of(x, name)
+    if _dtype(xp, x.dtype)[0] == "integral":
         return xp.astype(x, xp.__array_namespace_info__().default_dtypes()["real floating"])
     floating(x, name)
     return x
@@ -492,8 +628,13 @@ def _reduced(shape: tuple[Any, ...], axes: tuple[int, ...], keepdims: bool) -> t
     return tuple(1 if i in axes else n for i, n in numbered if keepdims or i not in axes)
 
 
-def sum_to_shape(values: Array, shape: tuple[int, ...], xp: Any) -> Array:
-    """Return the sum over the axes along which an array of ``shape`` was broadcast to ``values``."""
+def sum_to_shape(values: Array, shape: tuple[int, ...], xp: Any, axes: tuple[int, ...] = ()) -> Array:
+    """Return the sum over the axes along which an array of ``shape`` was broadcast to ``values``.
+
+    The array may have length 1 along ``axes`` that the values lack.
+    """
+    if len(shape) > values.ndim:
+        values = put_back(values, axes, xp)
     extra = values.ndim - len(shape)
     axes = tuple(i for i in range(values.ndim) if i < extra or (shape[i - extra] == 1 and values.shape[i] != 1))
     if not axes:

@@ -282,7 +282,7 @@ def _product(choice: Choice, rows: Rows, vector: Array) -> Array:
     vector = _next_to_top(vector, rows)
     vector = vector - _total(spread.q * vector, axis, xp)
     covariance = _total(spread.q * choice.y * vector, axis, xp)
-    factor = order.alpha * order.t * covariance / xp.where(spread.curvature != 0, spread.curvature, 1.0)
+    factor = order.alpha * covariance * order.t / xp.where(spread.curvature != 0, spread.curvature, 1.0)
     return choice.c / spread.x * (spread.q * (vector + factor * spread.y))
 
 
