@@ -33,10 +33,10 @@ def particles(share):
     print("|" + " --- |" * 9)
     alphas = np.asarray([[0.5], [1.0], [2.0]])
     for d in (1, 2, 5):
-        exact = renyi.gaussian_entropy(np.eye(d), alphas[:, 0])
+        exact = renyi.gaussian_entropy(np.eye(d)[None], alphas[:, 0])
         for n, repeats in ((100, 2000), (1000, 400)):
             rng = np.random.default_rng([1, d, n])
-            sets = rng.normal(size=(max(10, round(repeats * share)), n, d))
+            sets = rng.normal(size=(1, max(10, round(repeats * share)), n, d))
             for k in (1, 3, 5):
                 estimates = renyi.particle_entropy(sets, alphas, k=k)
                 cells = [

@@ -1,4 +1,4 @@
-"""Namespaces, dtypes, axes, masks and orders: the only file that touches array-api-compat.
+"""Axes, masks and orders: with :mod:`._usable`, what touches array-api-compat.
 
 Shapes, dtypes and Python numbers are read here, array values never, but for :func:`readable`, which debugging asks:
 that would stop a GPU, break ``jax.jit`` and compute a Dask graph.
@@ -7,16 +7,16 @@ that would stop a GPU, break ``jax.jit`` and compute a Dask graph.
 from __future__ import annotations
 
 import math
-import operator
 from numbers import Real
 from typing import Any, NamedTuple, NoReturn
 
-from array_api_compat import array_namespace, device, is_array_api_obj, is_dask_array
+from array_api_compat import device, is_dask_array
 
-from ._advice import conversion, instead_of_array
+from ._advice import instead_of_array
 from ._kernels.dtypes import cast
 from ._kernels.state import Order
-from ._numbers import flag
+from ._numbers import as_float, flag, integer
+from ._usable import Floats, floating, floats_of, kind_of, namespace, real, rectangular, same_namespace, usable
 
 Array = Any
 
@@ -35,14 +35,18 @@ __all__ = [
     "floating",
     "identity",
     "namespace",
+    "on_rows",
     "prepare",
     "prepare_pair",
     "prepare_parameters",
     "put_back",
     "readable",
+    "real",
+    "rectangular",
     "same_namespace",
     "sum_dtype",
     "sum_to_shape",
+    "usable",
     "zeros",
 ]
 
@@ -68,71 +72,6 @@ class Problem(NamedTuple):
         if not self.keepdims:
             values = self.xp.squeeze(values, axis=self.axis)
         return values if values.dtype == self.x.dtype else self.xp.astype(values, self.x.dtype)
-
-
-class Floats(NamedTuple):
-    """What is known of a real floating-point dtype: the dtype of its sums, and where α counts as 0 and as ∞."""
-
-    accumulator: Any
-    smallest_alpha: float
-    largest_alpha: float
-
-
-_namespaces: dict[type, Any] = {}
-_dtypes: dict[tuple[str, Any], Floats | None] = {}
-
-
-def namespace(x: Any) -> Any:
-    """Return the namespace of an array, None for anything else; looked up once for each type."""
-    kind = type(x)
-    if kind not in _namespaces:
-        if f"{kind.__module__}.{kind.__name__}" in {"torch.Tensor", "torch.nn.parameter.Parameter"}:
-            # the general look-up would make torch.compile warn of its caches
-            from array_api_compat import torch
-
-            _namespaces[kind] = torch
-        else:
-            _namespaces[kind] = array_namespace(x) if is_array_api_obj(x) else None
-    return _namespaces[kind]
-
-
-def _floats(xp: Any, dtype: Any) -> Floats | None:
-    """Return what is known of a dtype, None if it is not a real floating-point one; looked up once for each."""
-    key = xp.__name__, dtype
-    if key not in _dtypes:
-        known = None
-        if xp.isdtype(dtype, "real floating"):
-            accumulator = xp.float32 if xp.finfo(dtype).bits == 16 else dtype
-            info = xp.finfo(accumulator)
-            # beyond the square root of the largest float, products with α could overflow; below the smallest one, α may
-            # be 0 where it meets −inf
-            known = Floats(accumulator, float(info.smallest_normal), math.sqrt(float(info.max)))
-        _dtypes[key] = known
-    return _dtypes[key]
-
-
-def floating(x: Any, name: str) -> Any:
-    """Return the namespace of a real floating-point array; raise TypeError for anything else."""
-    xp = namespace(x)
-    if xp is None:
-        msg = f"`{name}` must be an array of an array-API library, got {type(x).__name__}{instead_of_array(x, name)}"
-        raise TypeError(msg)
-    if not _floats(xp, x.dtype):
-        msg = f"`{name}` must have a real floating-point dtype, got {x.dtype}; convert it, e.g. to float64"
-        raise TypeError(msg)
-    return xp
-
-
-def same_namespace(x: Any, xp: Any, name: str, of: str) -> None:
-    """Raise TypeError unless x is an array of the namespace xp."""
-    if namespace(x) is not xp:
-        library = xp.__name__.removeprefix("array_api_compat.")
-        given = f"{type(x).__module__}.{type(x).__name__}".removeprefix("builtins.")
-        msg = f"`{name}` must be an array of the library of `{of}`, {library}; got {given}"
-        if namespace(x) is None and not isinstance(x, (list, tuple, bool, int, float)):
-            raise TypeError(msg + instead_of_array(x, name))
-        msg = f"{msg}; use {conversion(x, name, of, library)}"
-        raise TypeError(msg)
 
 
 def broadcast_shapes(*shapes: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -163,10 +102,11 @@ def axes_of(shape: tuple[Any, ...], axis: Any, name: str) -> tuple[int, ...]:
     numbers = axis if isinstance(axis, tuple) else (axis,)
     axes = []
     for number in numbers:
-        if isinstance(number, bool) or not hasattr(number, "__index__"):
+        try:
+            index = integer(number, "axis")
+        except TypeError:
             msg = f"`axis` must be an integer, a tuple of integers or None, got {axis!r}"
-            raise TypeError(msg)
-        index = operator.index(number)
+            raise TypeError(msg) from None
         if not -ndim <= index < ndim:
             msg = f"`axis` {index} is out of range for `{name}` with {ndim} dimension{'' if ndim == 1 else 's'}"
             raise ValueError(msg)
@@ -188,7 +128,7 @@ def _number(value: Any, name: str) -> float | None:
     if isinstance(value, (bool, complex)):
         msg = f"`{name}` must be a real number, got {value!r}"
         raise TypeError(msg)
-    return float(value) if isinstance(value, Real) else None
+    return as_float(value, name) if isinstance(value, Real) else None
 
 
 def _log_base(base: Any) -> float:
@@ -218,7 +158,7 @@ def _static_order(alpha: float, floats: Floats) -> Order:
 
 def _array_order(alpha: Array, floats: Floats, xp: Any) -> Order:
     """Return the order of an array: t = α − 1 is formed before α is rounded to the dtype of the sums."""
-    own = _floats(xp, alpha.dtype)
+    own = floats_of(xp, alpha.dtype)
     alpha = cast(alpha, floats.accumulator if own is None else own.accumulator, xp)
     infinite = alpha > floats.largest_alpha
     # 0 itself keeps its derivative
@@ -238,8 +178,52 @@ def put_back(values: Array, axes: tuple[int, ...], xp: Any) -> Array:
     return values
 
 
+def on_rows(
+    values: Array,
+    name: str,
+    rows_shape: tuple[Any, ...],
+    axes: tuple[int, ...],
+    keepdims: bool,
+    xp: Any,
+    *,
+    entries: bool = False,
+) -> tuple[Array, tuple[Any, ...]]:
+    """Return an argument of the rows in the shape that broadcasts against the kernels' rows, and that of the result.
+
+    It broadcasts against the result, within its axes; or it has the axes of the input, and length 1 along those that
+    are reduced. Where the distributions are the ``entries`` of the input, it may have more axes.
+    """
+    shape = own = tuple(values.shape)
+    whole = keepdims or len(shape) == len(rows_shape) + len(axes)
+    fits = not whole or all(shape[i] == 1 for i in axes if -i <= len(shape))
+    if whole and fits and not keepdims:
+        own = _reduced(shape, axes, keepdims=False)
+    larger = len(own) > len(rows_shape) and not entries
+    try:
+        result_shape = broadcast_shapes(rows_shape, own)
+    except ValueError:
+        fits = False
+    if larger or not fits:
+        msg = f"`{name}` of shape {shape} does not broadcast against the result, of shape {rows_shape}"
+        if larger:
+            msg += (
+                ", which has fewer axes; for several of each distribution call `entropy_spectrum`, or give the input "
+                "an axis of length 1 for them"
+            )
+        raise ValueError(msg)
+    return values if whole else put_back(values, axes, xp), result_shape
+
+
 def _alpha_order(
-    alpha: Any, floats: Floats, rows_shape: tuple[Any, ...], axes: tuple[int, ...], keepdims: bool, name: str, xp: Any
+    alpha: Any,
+    floats: Floats,
+    rows_shape: tuple[Any, ...],
+    axes: tuple[int, ...],
+    keepdims: bool,
+    name: str,
+    xp: Any,
+    *,
+    entries: bool = False,
 ) -> tuple[Order, tuple[Any, ...]]:
     """Return the order of a number or an array, and the shape of the result."""
     number = _number(alpha, "alpha")
@@ -248,19 +232,8 @@ def _alpha_order(
     if namespace(alpha) is None:
         _neither(alpha, "alpha")
     same_namespace(alpha, xp, "alpha", name)
-    if not xp.isdtype(alpha.dtype, ("real floating", "integral")):
-        msg = f"`alpha` must be real, got an array of dtype {alpha.dtype}"
-        raise TypeError(msg)
-    shape = tuple(alpha.shape)
-    try:
-        result_shape = broadcast_shapes(rows_shape, shape)
-    except ValueError:
-        result_shape = None
-    if result_shape is None or (keepdims and any(shape[i] != 1 for i in axes if -i <= len(shape))):
-        msg = f"`alpha` of shape {shape} does not broadcast against the result, of shape {rows_shape}"
-        raise ValueError(msg)
-    if not keepdims:
-        alpha = put_back(alpha, axes, xp)
+    real(alpha, "alpha")
+    alpha, result_shape = on_rows(alpha, "alpha", rows_shape, axes, keepdims, xp, entries=entries)
     # as many axes as the entries have: JAX may be told to refuse fewer
     missing = len(rows_shape) + (0 if keepdims else len(axes)) - alpha.ndim
     if missing > 0:
@@ -273,7 +246,7 @@ def check_mask(where: Any, xp: Any, name: str, shape: tuple[Any, ...]) -> None:
     if where is None:
         return
     same_namespace(where, xp, "where", name)
-    if not xp.isdtype(where.dtype, "bool"):
+    if kind_of(xp, where.dtype) != "bool":
         msg = f"`where` must have a boolean dtype, got {where.dtype}; compare it, as in where != 0"
         raise TypeError(msg)
     check_fits(where, shape, "where", f"`{name}`")
@@ -282,9 +255,7 @@ def check_mask(where: Any, xp: Any, name: str, shape: tuple[Any, ...]) -> None:
 def check_real(values: Any, xp: Any, name: str, of: str, shape: tuple[Any, ...], target: str) -> None:
     """Raise unless it is a real or boolean array of the library of ``of`` that broadcasts to a target's ``shape``."""
     same_namespace(values, xp, name, of)
-    if not xp.isdtype(values.dtype, ("real floating", "integral", "bool")):
-        msg = f"`{name}` must be real or boolean, got {values.dtype}"
-        raise TypeError(msg)
+    real(values, name, boolean=True)
     check_fits(values, shape, name, target)
 
 
@@ -305,6 +276,7 @@ def coefficient(value: Any, name: str, *, infinite: bool = False, cure: str = ""
     if number is None:
         if namespace(value) is None:
             _neither(value, name)
+        real(value, name)
     elif not number >= 0 or (number == math.inf and not infinite):
         msg = f"`{name}` must be >= 0{'' if infinite else ' and finite'}, got {value!r}{cure}"
         raise ValueError(msg)
@@ -313,6 +285,7 @@ def coefficient(value: Any, name: str, *, infinite: bool = False, cure: str = ""
 
 def _neither(value: Any, name: str) -> NoReturn:
     """Raise TypeError for what is neither a number nor an array."""
+    usable(value, name)
     cure = ""
     if name == "alpha" and isinstance(value, (list, tuple)):
         cure = "; for several orders of each distribution use entropy_spectrum, for one order of each an array"
@@ -343,16 +316,20 @@ def _known(*lengths: Any) -> bool:
     return all(isinstance(n, int) for n in lengths)
 
 
-def prepare(x: Any, alpha: Any, *, name: str, axis: Any, where: Any, base: Any, keepdims: bool) -> Problem:
-    """Check the arguments that every measure of one distribution takes."""
+def prepare(
+    x: Any, alpha: Any, *, name: str, axis: Any, where: Any, base: Any, keepdims: bool, tail: bool = False
+) -> Problem:
+    """Check the arguments that every measure of one distribution takes; a ``tail`` is a result that falls as 1/α."""
     if keepdims is not False:
         keepdims = flag(keepdims, "keepdims")
     xp = floating(x, name)
     axes = axes_of(tuple(x.shape), axis, name)
     check_mask(where, xp, name, tuple(x.shape))
     rows_shape = _reduced(tuple(x.shape), axes, keepdims)
-    floats = _floats(xp, x.dtype)
+    floats = floats_of(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked
+    if tail:
+        floats = floats._replace(largest_alpha=floats.largest_tail)
     order, shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, name, xp)
     return Problem(x, order, where, axes, keepdims, _log_base(base), shape, xp, name)
 
@@ -388,7 +365,7 @@ def prepare_pair(
             msg = f"`{name}` of shape {own} lacks outcomes along `axis` {axis!r} of the shape {shape} of both together"
             raise ValueError(msg)
     rows_shape = _reduced(shape, axes, keepdims)
-    floats = _floats(xp, x.dtype)
+    floats = floats_of(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked
     order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
     problem = Problem(x, order, where, axes, keepdims, _log_base(base), result_shape, xp, names[0])
@@ -429,10 +406,11 @@ def prepare_parameters(
             raise ValueError(msg) from None
     axes = () if axis == () else axes_of(shape, axis, names[0])
     keepdims = keepdims or not axes
-    floats = _floats(xp, arrays[0].dtype)
+    floats = floats_of(xp, arrays[0].dtype)
     assert floats is not None  # noqa: S101  floating() has looked
     rows_shape = _reduced(shape, axes, keepdims)
-    order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
+    entries = not axes and not any(trailing or ())
+    order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp, entries=entries)
     problem = Problem(arrays[0], order, None, axes, keepdims, _log_base(base), result_shape, xp, names[0])
     return problem, tuple(cast(x, floats.accumulator, xp) for x in arrays)
 
@@ -456,8 +434,9 @@ def constants(values: list[float], like: Array, xp: Any) -> Array:
 
 def counted(x: Any, name: str) -> Array:
     """Return an integer array in the library's default floating-point dtype, a floating-point one as it is."""
+    usable(x, name)
     xp = namespace(x)
-    if xp is not None and xp.isdtype(x.dtype, "integral"):
+    if xp is not None and kind_of(xp, x.dtype) == "integral":
         return xp.astype(x, xp.__array_namespace_info__().default_dtypes()["real floating"])
     floating(x, name)
     return x
@@ -484,7 +463,7 @@ def zeros(shape: tuple[int, ...], like: Array, xp: Any, *, dtype: Any = None) ->
 
 def sum_dtype(x: Array, xp: Any) -> Any:
     """Return the dtype that sums of an array have."""
-    floats = _floats(xp, x.dtype)
+    floats = floats_of(xp, x.dtype)
     return x.dtype if floats is None else floats.accumulator
 
 
@@ -496,8 +475,13 @@ def _reduced(shape: tuple[Any, ...], axes: tuple[int, ...], keepdims: bool) -> t
     return tuple(1 if i in axes else n for i, n in numbered if keepdims or i not in axes)
 
 
-def sum_to_shape(values: Array, shape: tuple[int, ...], xp: Any) -> Array:
-    """Return the sum over the axes along which an array of ``shape`` was broadcast to ``values``."""
+def sum_to_shape(values: Array, shape: tuple[int, ...], xp: Any, axes: tuple[int, ...] = ()) -> Array:
+    """Return the sum over the axes along which an array of ``shape`` was broadcast to ``values``.
+
+    The array may have length 1 along ``axes`` that the values lack.
+    """
+    if len(shape) > values.ndim:
+        values = put_back(values, axes, xp)
     extra = values.ndim - len(shape)
     axes = tuple(i for i in range(values.ndim) if i < extra or (shape[i - extra] == 1 and values.shape[i] != 1))
     if not axes:

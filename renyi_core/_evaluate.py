@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ._arrays import Problem, check_cotangent, check_real, prepare, put_back, sum_to_shape
+from ._arrays import Problem, check_cotangent, check_real, floating, prepare, put_back, sum_to_shape
 from ._dispatch import dispatch
 from ._kernels.dtypes import cast
 from ._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient, entropy_hvp
 from ._kernels.guards import scaled
-from ._kernels.measures import Measure
+from ._kernels.measures import TSALLIS, Measure
 from ._kernels.state import Door
 from ._rules import Rule
 
@@ -31,7 +31,8 @@ def evaluate(
     base: Any = None,
 ) -> Array:
     """Return the measure of each distribution."""
-    problem = prepare(x, alpha, name=door, axis=axis, where=where, base=base, keepdims=keepdims)
+    tail = measure is TSALLIS
+    problem = prepare(x, alpha, name=door, axis=axis, where=where, base=base, keepdims=keepdims, tail=tail)
     xp = problem.xp
     kernel = dispatch(entropy, xp)
     values = kernel(x, problem.order, door=door, measure=measure, where=where, axis=problem.axis, xp=xp)
@@ -77,12 +78,13 @@ def differentiate(
             scale = (1 if scale is None else scale) / problem.log_base
         value, gradient = along_entries(scale)
     if cotangent is not None:
-        gradient = sum_to_shape(gradient, tuple(shape), problem.xp)
+        gradient = sum_to_shape(gradient, tuple(shape), problem.xp, problem.axis)
     return problem.rows(in_base(value, problem)), gradient
 
 
 def rule_for(door: Door, measure: Measure, *, has_base: bool = False) -> Rule:
     """Return the rule of the public function of a measure behind a door, with or without the parameter ``base``."""
+    tail = measure is TSALLIS
 
     def check_base(base: Any) -> None:
         if base is not None and not has_base:
@@ -102,7 +104,7 @@ def rule_for(door: Door, measure: Measure, *, has_base: bool = False) -> Rule:
         base: Any = None,
     ) -> tuple[Array, Array]:
         check_base(base)
-        problem = prepare(x, alpha, name=door, axis=axis, where=where, base=base, keepdims=keepdims)
+        problem = prepare(x, alpha, name=door, axis=axis, where=where, base=base, keepdims=keepdims, tail=tail)
         if wrt == "alpha":
             value, gradient = _along_alpha(problem, door, measure, cotangent, tuple(getattr(alpha, "shape", ())))
         else:
@@ -121,9 +123,10 @@ def rule_for(door: Door, measure: Measure, *, has_base: bool = False) -> Rule:
         base: Any = None,
     ) -> Array:
         check_base(base)
-        problem = prepare(x, alpha, name=door, axis=axis, where=where, base=base, keepdims=keepdims)
+        problem = prepare(x, alpha, name=door, axis=axis, where=where, base=base, keepdims=keepdims, tail=tail)
         xp = problem.xp
         check_real(vector, xp, "vector", door, tuple(x.shape), f"`{door}`")
+        floating(vector, "vector")
         kernel = dispatch(entropy_hvp, xp)
         scale = None if problem.log_base == 1 else 1 / problem.log_base
         return kernel(x, vector, problem.order, measure=measure, where=where, axis=problem.axis, xp=xp, scale=scale)
@@ -157,4 +160,4 @@ def _along_alpha(
     if cotangent is None:
         return value, problem.rows(gradient)
     gradient = problem.rows(scaled(gradient, cotangent_rows(cotangent, problem), xp))
-    return value, sum_to_shape(gradient, shape, xp)
+    return value, sum_to_shape(gradient, shape, xp, problem.axis)

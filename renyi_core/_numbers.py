@@ -1,12 +1,13 @@
-"""The checks of Python numbers that configurations hold."""
+"""The checks of the Python numbers and words that configurations hold."""
 
 from __future__ import annotations
 
 import math
+import operator
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["finite", "flag", "is_number", "length", "number", "positive"]
+__all__ = ["as_float", "check_choice", "finite", "flag", "integer", "is_number", "length", "number", "positive"]
 
 
 def is_number(value: Any) -> bool:
@@ -19,7 +20,17 @@ def number(value: Any, name: str) -> float:
     if not is_number(value):
         msg = f"`{name}` must be a real number, got {value!r}"
         raise TypeError(msg)
-    return float(value)
+    return as_float(value, name)
+
+
+def as_float(value: Any, name: str) -> float:
+    """Return a real number as a float; raise ValueError for one beyond them, such as 10**400."""
+    try:
+        return float(value)
+    except OverflowError:
+        # too long to be shown
+        msg = f"`{name}` is an {type(value).__name__} beyond the floats, which end at 1.8e308; for ∞ give math.inf"
+        raise ValueError(msg) from None
 
 
 def flag(value: Any, name: str) -> bool:
@@ -53,3 +64,21 @@ def length(value: Any, name: str) -> float:
     """Return a positive, finite number; a whole one as an integer."""
     checked = positive(finite(value, name), name)
     return int(value) if isinstance(value, Integral) else checked
+
+
+def integer(value: Any, name: str) -> int:
+    """Return an integer as an int; a boolean is none, nor is an array of several."""
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)
+    except TypeError:
+        pass
+    msg = f"`{name}` must be an integer, got {value!r}"
+    raise TypeError(msg)
+
+
+def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
+    """Raise ValueError unless an option is one of its choices."""
+    if not isinstance(value, str) or value not in choices:
+        msg = f"`{name}` must be one of {', '.join(map(repr, choices))}, got {value!r}"
+        raise ValueError(msg)

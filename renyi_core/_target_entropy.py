@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 from ._arrays import floating, same_namespace
-from ._numbers import finite, positive
+from ._numbers import finite, integer, positive
 from ._quiet import quiet
 
 Array = Any
@@ -266,10 +265,8 @@ def _wanted(target: Any, fraction: Any, n: Any) -> float:
         raise TypeError(msg)
     most = math.inf
     if n is not None:
-        if isinstance(n, bool) or not hasattr(n, "__index__"):
-            msg = f"`n` must be an integer, got {n!r}"
-            raise TypeError(msg)
-        if operator.index(n) < 2:
+        n = integer(n, "n")
+        if n < 2:
             msg = f"`n` must be at least 2, got {n!r}"
             raise ValueError(msg)
         most = math.log(n)
@@ -294,7 +291,7 @@ def _wanted(target: Any, fraction: Any, n: Any) -> float:
 
 def _read(value: Any) -> Any:
     """Return the number in an array of one, anything else as it is."""
-    if isinstance(value, Real) or not hasattr(value, "shape"):
+    if isinstance(value, Real) or not hasattr(type(value), "shape"):
         return value
     xp = floating(value, "entropy")
     if math.prod(value.shape) != 1:

@@ -8,12 +8,13 @@ from typing import Any
 
 from ._arrays import (
     Problem,
-    broadcast_shapes,
     check_fits,
     floating,
+    on_rows,
     prepare,
-    put_back,
+    rectangular,
     same_namespace,
+    sum_dtype,
     sum_to_shape,
 )
 from ._dispatch import dispatch
@@ -21,6 +22,7 @@ from ._evaluate import cotangent_rows
 from ._kernels import choice as kernels
 from ._kernels.dtypes import cast
 from ._kernels.guards import scaled
+from ._numbers import as_float
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
@@ -184,11 +186,13 @@ def _prepare(
     scores: Any, alpha: Any, temperature: Any, axis: Any, where: Any, *, keepdims: bool
 ) -> tuple[Problem, float | Array]:
     problem = prepare(scores, alpha, name="scores", axis=axis, where=where, base=None, keepdims=keepdims)
+    if not problem.order.static or problem.order.alpha > 1:
+        rectangular(scores, "scores")
     if isinstance(temperature, (bool, complex)):
         msg = f"`temperature` must be a real number or an array, got {temperature!r}"
         raise TypeError(msg)
     if isinstance(temperature, Real):
-        number = float(temperature)
+        number = as_float(temperature, "temperature")
         if not 0 < number < math.inf:
             msg = f"`temperature` must be positive and finite, got {temperature!r}"
             raise ValueError(msg)
@@ -199,18 +203,8 @@ def _prepare(
     if temperature.dtype != scores.dtype:
         msg = f"`temperature` must have the dtype of `scores`, {scores.dtype}; got {temperature.dtype}"
         raise TypeError(msg)
-    given, axes = tuple(temperature.shape), problem.axis
-    try:
-        shape = broadcast_shapes(problem.shape, given)
-    except ValueError:
-        shape = None
-    if shape is None or (keepdims and any(given[i] != 1 for i in axes if -i <= len(given))):
-        msg = f"`temperature` of shape {given} does not broadcast against the rows, of shape {problem.shape}"
-        raise ValueError(msg)
-    problem = problem._replace(shape=shape)
-    if xp.finfo(temperature.dtype).bits == 16:
-        temperature = xp.astype(temperature, xp.float32)
-    return problem, temperature if keepdims else put_back(temperature, problem.axis, xp)
+    temperature, shape = on_rows(temperature, "temperature", problem.shape, problem.axis, keepdims, xp)
+    return problem._replace(shape=shape), cast(temperature, sum_dtype(scores, xp), xp)
 
 
 def _of_max(
@@ -233,7 +227,7 @@ def _of_max(
     gradient = scaled(gradient, scale, xp)
     gradient = cast(gradient, scores.dtype, xp) if wrt == 0 else problem.rows(gradient)
     if cotangent is not None:
-        gradient = sum_to_shape(gradient, _shape(wrt, scores, alpha, temperature), xp)
+        gradient = sum_to_shape(gradient, _shape(wrt, scores, alpha, temperature), xp, problem.axis)
     return problem.rows(value), gradient
 
 
@@ -263,7 +257,7 @@ def _of_argmax(
     p, product = kernel(scores, cotangent, problem.order, rows, wrt=wrt, where=where, axis=problem.axis, xp=xp)
     if wrt != 0:
         product = problem.rows(product)
-    return p, sum_to_shape(product, _shape(wrt, scores, alpha, temperature), xp)
+    return p, sum_to_shape(product, _shape(wrt, scores, alpha, temperature), xp, problem.axis)
 
 
 def _shape(wrt: int | str, scores: Array, alpha: Any, temperature: Any) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ._arrays import Problem, identity, prepare_parameters, sum_to_shape
+from ._arrays import Problem, floating, identity, prepare_parameters, sum_to_shape
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import diversity as kernels
@@ -279,7 +279,8 @@ def _prepare(grams: tuple[Array, ...], alpha: Any, base: Any, *, slope: bool = F
     """Check the arguments; ``slope``: for the derivative with respect to α, which takes eigenvalues at any order."""
     names = ("gram",) if len(grams) == 1 else ("gram_x", "gram_y")
     for gram, name in zip(grams, names, strict=True):
-        shape = tuple(getattr(gram, "shape", (1, 1)))
+        floating(gram, name)
+        shape = tuple(gram.shape)
         if len(shape) < 2 or shape[-1] != shape[-2] or shape[-1] == 0:
             msg = f"`{name}` must have the shape (..., N, N) of square matrices, got {shape}"
             raise ValueError(msg)

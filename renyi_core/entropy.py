@@ -47,8 +47,11 @@ def entropy(
         1 exactly: the result is that of p/Σp. p = 0 has weight 0. A distribution with a negative, infinite or NaN
         entry, or with no positive one, gives NaN, and it alone; :func:`check_probabilities` raises for it.
     alpha : float or array
-        The order, ≥ 0: a number (0, 1 and ``math.inf`` included), or an array of the same library that broadcasts
-        against the result (an order for each distribution; where it is negative or NaN the result is NaN).
+        The order, ≥ 0: a number (0, 1 and ``math.inf`` included), or an array of the same library, an order for
+        each distribution: it broadcasts against the result within its axes, or has the axes of ``probs`` and length 1
+        along ``axis``. Where it is negative or NaN the result is NaN. For several orders of each distribution call
+        :func:`entropy_spectrum`. One near the dtype's largest number, from 5e33 in float32 on,
+        counts as ∞.
     axis : int, tuple of int or None, default -1
         The axis or axes along which the outcomes of one distribution lie; None for all.
     where : array of bool, optional

@@ -9,6 +9,7 @@ from ._arrays import counted, prepare
 from ._dispatch import dispatch
 from ._evaluate import differentiate, in_base
 from ._kernels import estimators as kernels
+from ._numbers import check_choice
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
@@ -100,9 +101,7 @@ def entropy_from_counts(
     bias-corrected 0.863296 0.247483
     unbiased 0.916291 0.247483
     """
-    if estimator not in {"plug-in", "bias-corrected", "unbiased"}:
-        msg = f"`estimator` must be 'plug-in', 'bias-corrected' or 'unbiased', got {estimator!r}"
-        raise ValueError(msg)
+    check_choice(estimator, "estimator", ("plug-in", "bias-corrected", "unbiased"))
     counts = counted(counts, "counts")
     problem = prepare(counts, alpha, name="counts", axis=axis, where=None, base=base, keepdims=True)
     xp, order = problem.xp, problem.order

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import Problem, identity, prepare_parameters, sum_to_shape
+from ._arrays import Problem, floating, identity, prepare_parameters, sum_to_shape
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import gaussian as kernels
 from ._kernels.guards import scaled
+from ._numbers import check_choice
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
@@ -200,15 +201,10 @@ def _run(kernel: Any, arrays: tuple[Array, ...], problem: Problem, options: dict
         raise ValueError(msg) from error
 
 
-def _check_kind(kind: Any, kinds: tuple[str, ...]) -> None:
-    if kind not in kinds:
-        msg = f"`kind` must be one of {', '.join(map(repr, kinds))}, got {kind!r}"
-        raise ValueError(msg)
-
-
 def _check_axes(x: Array, count: int, name: str) -> None:
     """Raise ValueError unless the last axes are those of vectors or of square matrices."""
-    shape = tuple(getattr(x, "shape", (1, 1)))
+    floating(x, name)
+    shape = tuple(x.shape)
     if len(shape) < count or 0 in shape[-count:] or (count == 2 and shape[-1] != shape[-2]):
         msg = f"`{name}` must have the shape {'(..., d)' if count == 1 else '(..., d, d)'} of its `kind`, got {shape}"
         raise ValueError(msg)
@@ -217,7 +213,7 @@ def _check_axes(x: Array, count: int, name: str) -> None:
 def _prepare_one(
     covariance: Array, alpha: Any, kind: Any, dimension: Any, base: Any
 ) -> tuple[Problem, tuple[Array, ...], dict[str, Any]]:
-    _check_kind(kind, ("full", "diagonal", "isotropic"))
+    check_choice(kind, "kind", ("full", "diagonal", "isotropic"))
     trailing = {"full": 2, "diagonal": 1, "isotropic": 0}[kind]
     if (dimension is None) != (kind != "isotropic"):
         msg = f"`dimension` belongs to `kind='isotropic'` alone, got {dimension!r} for {kind!r}"
@@ -238,7 +234,7 @@ _NAMES = ("mean_p", "covariance_p", "mean_q", "covariance_q")
 def _prepare_pair(
     mean_p: Array, covariance_p: Array, mean_q: Array, covariance_q: Array, alpha: Any, kind: Any, base: Any
 ) -> tuple[Problem, tuple[Array, ...], dict[str, Any]]:
-    _check_kind(kind, ("full", "diagonal"))
+    check_choice(kind, "kind", ("full", "diagonal"))
     arrays: tuple[Array, ...] = (mean_p, covariance_p, mean_q, covariance_q)
     trailing = (1, 2, 1, 2) if kind == "full" else (1, 1, 1, 1)
     for x, count, name in zip(arrays, trailing, _NAMES, strict=True):

@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 from ._advice import explain
+from ._arrays import usable
 from ._quiet import quiet
 from ._rules import name_of, rule_of
 from ._typing import Gradient, HessianProduct, ValueAndGradient
@@ -143,6 +144,7 @@ def _check(f: Callable[..., Any], wrt: Any, transform: str) -> None:
 def _value_and_gradient(
     f: Callable[..., Any], wrt: int | str, /, *args: Any, cotangent: Any = None, **kwargs: Any
 ) -> tuple[Any, Any]:
+    usable(cotangent, "cotangent")
     rule = rule_of(f, "value_and_grad")
     try:
         return rule.value_and_gradient(wrt, cotangent, *args, **kwargs)
@@ -163,6 +165,7 @@ def _product(f: Callable[..., Any], /, *args: Any, vector: Any = None, **kwargs:
         explain(f, args, kwargs, also=("vector",))
         msg = f"`vector` is missing: the array that the Hessian multiplies, as in hvp({name_of(f)})(..., vector=v)"
         raise TypeError(msg)
+    usable(vector, "vector")
     try:
         return product(vector, *args, **kwargs)
     except TypeError:

@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any, get_args
 
-from ._arrays import Problem, floating, prepare
+from ._arrays import Problem, floating, prepare, rectangular
 from ._dispatch import dispatch
 from ._evaluate import differentiate, in_base
 from ._kernels import conditional, information
 from ._kernels.channel import AXES, Kind
 from ._kernels.csiszar import LARGEST, LEAST
+from ._numbers import check_choice
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
@@ -220,6 +221,7 @@ def conditional_entropy(
 
 def _prepare(joint: Any, alpha: Any, base: Any, keepdims: bool) -> Problem:
     floating(joint, "joint")
+    rectangular(joint, "joint")
     shape = tuple(joint.shape)
     if len(shape) < 2 or 0 in shape[-2:]:
         msg = f"`joint` must have shape (..., X, Y) with X, Y >= 1, got {shape}"
@@ -228,9 +230,7 @@ def _prepare(joint: Any, alpha: Any, base: Any, keepdims: bool) -> Problem:
 
 
 def _check_kind(kind: Any, problem: Problem) -> None:
-    if kind not in get_args(Kind):
-        msg = f"`kind` must be one of {', '.join(map(repr, get_args(Kind)))}, got {kind!r}"
-        raise ValueError(msg)
+    check_choice(kind, "kind", get_args(Kind))
     order = problem.order
     if kind == "csiszar" and order.static and not LEAST <= order.alpha <= LARGEST:
         msg = f"`alpha` must be from {LEAST} to {LARGEST} for the kind 'csiszar', got {order.alpha!r}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import Problem, check_fits, floating, prepare, same_namespace
+from ._arrays import Problem, check_fits, floating, prepare, rectangular, same_namespace
 from ._dispatch import dispatch
 from ._evaluate import differentiate, in_base
 from ._kernels import jensen as kernels
@@ -108,6 +108,7 @@ def jensen_divergence(
 
 def _prepare(probs: Any, alpha: Any, weights: Any, base: Any, keepdims: bool) -> Problem:
     xp = floating(probs, "probs")
+    rectangular(probs, "probs")
     shape = tuple(probs.shape)
     if len(shape) < 2 or 0 in shape[-2:]:
         msg = f"`probs` must have shape (..., k, n) with k, n >= 1, got {shape}"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ._arrays import floating
-from ._numbers import is_number
+from ._numbers import integer, is_number
 from ._quiet import quiet
 from ._typing import ArrayOf
 from .entropy import entropy_from_logits
@@ -136,9 +136,7 @@ def spectrum_orders(count: int = 65) -> list[float]:
     >>> spectrum_orders(5)
     [0.0, 0.3333333333333333, 1.0, 3.0, inf]
     """
-    if isinstance(count, bool) or not hasattr(count, "__index__"):
-        msg = f"`count` must be an integer, got {count!r}"
-        raise TypeError(msg)
+    count = integer(count, "count")
     if count < 2:
         msg = f"`count` must be at least 2, got {count}"
         raise ValueError(msg)

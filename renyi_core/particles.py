@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any, NamedTuple
 
-from ._arrays import Problem, finite_sets, prepare_parameters, sum_to_shape
+from ._arrays import Problem, finite_sets, floating, prepare_parameters, sum_to_shape
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import neighbors, particles
 from ._kernels.guards import scaled
+from ._numbers import integer
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
@@ -173,7 +173,8 @@ class _Search(NamedTuple):
 
 def _search(samples: Array, alpha: Any, k: Any, base: Any, *, trailing: int) -> _Search:
     """Check the arguments and find the neighbours; so many last axes of the samples have one value."""
-    shape = tuple(getattr(samples, "shape", (2, 1)))
+    floating(samples, "samples")
+    shape = tuple(samples.shape)
     if len(shape) < 2 or shape[-1] == 0 or shape[-2] in {0, 1}:
         msg = f"`samples` must have the shape (..., N, d) of N ≥ 2 samples of d ≥ 1 dimensions, got {shape}"
         raise ValueError(msg)
@@ -182,10 +183,7 @@ def _search(samples: Array, alpha: Any, k: Any, base: Any, *, trailing: int) -> 
     if not all(isinstance(length, int) for length in shape[-2:]):
         msg = f"`samples` must have a known number of samples and dimensions, got shape {shape}"
         raise ValueError(msg)
-    if isinstance(k, bool) or not hasattr(k, "__index__"):
-        msg = f"`k` must be an integer, got {k!r}"
-        raise TypeError(msg)
-    k = operator.index(k)
+    k = integer(k, "k")
     if not 1 <= k < n:
         msg = f"`k` must be from 1 to {n - 1}, one less than the number of samples; got {k}"
         raise ValueError(msg)
@@ -215,7 +213,7 @@ def _value_and_gradient(
         value, pull = both(found.gap, problem.order, k=found.k, xp=xp)
         pull = xp.where(found.sound[..., None, None], pull, math.nan)
         pull = scaled(pull, rows[..., None, None] if hasattr(rows, "ndim") else rows, xp)
-        # broadcast, where an array of orders has more axes than the samples
+        # broadcast, where there are more orders than sets of samples
         index = found.index + xp.zeros_like(pull[..., 0], dtype=found.index.dtype)
         gradient = pull - dispatch(neighbors.neighbor_sum, xp)(pull, index, xp=xp)
         shape = tuple(samples.shape)

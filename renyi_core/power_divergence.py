@@ -290,7 +290,7 @@ def _rule(family: Family, door: Door) -> Rule:
             gradient = kernels.rounded(gradient, x.dtype, xp)
             shape = tuple((x, y)[int(wrt)].shape)
         if cotangent is not None:
-            gradient = sum_to_shape(gradient, shape, xp)
+            gradient = sum_to_shape(gradient, shape, xp, problem.axis)
         value = problem.rows(kernels.rounded(kernels.value(d, pair, xp=xp), x.dtype, xp))
         return value, gradient
 

@@ -13,6 +13,7 @@ from ._kernels import diversity
 from ._kernels import samples as kernels
 from ._kernels.measures import ENTROPY
 from ._kernels.samples import KernelName, Scaled
+from ._numbers import as_float
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
@@ -141,7 +142,7 @@ def _check_bandwidth(bandwidth: Any, *, meant: bool) -> Any:
     if not isinstance(bandwidth, Real):
         floating(bandwidth, "bandwidth")
         return bandwidth
-    number = float(bandwidth)
+    number = as_float(bandwidth, "bandwidth")
     if not 0 < number < math.inf:
         msg = f"`bandwidth` must be positive and finite, got {bandwidth!r}"
         raise ValueError(msg)

@@ -15,7 +15,7 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 from ._arrays import counted, floating
-from ._numbers import finite, length, number, positive
+from ._numbers import check_choice, finite, length, number, positive
 from ._quiet import quiet
 from ._target_entropy import TargetEntropy, dual_ascent
 
@@ -66,7 +66,7 @@ class _Schedule(ABC):
                 msg = f"`step` must be >= 0, got {step!r}"
                 raise ValueError(msg)
             return float(self._value(checked, _Numbers))
-        if not hasattr(step, "shape"):
+        if not hasattr(type(step), "shape"):
             msg = f"`step` must be a number >= 0 or an array, got {step!r}"
             raise TypeError(msg)
         steps = counted(step, "step")
@@ -373,10 +373,8 @@ class Piecewise(_Schedule):
 
     def __post_init__(self) -> None:
         """Check the points."""
-        if self.interpolation not in {"constant", "linear"}:
-            msg = f'`interpolation` must be "constant" or "linear", got {self.interpolation!r}'
-            raise ValueError(msg)
         object.__setattr__(self, "points", self._checked(self.points))
+        check_choice(self.interpolation, "interpolation", ("constant", "linear"))
 
     def _checked(self, points: Any) -> tuple[tuple[float, float], ...]:
         if isinstance(points, str) or not isinstance(points, Sequence):

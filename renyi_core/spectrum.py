@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
-from ._arrays import floating, namespace, same_namespace
+from ._arrays import floating, namespace, real, same_namespace, usable
 from ._evaluate import evaluate
 from ._kernels.measures import ENTROPY
 from ._kernels.state import Door
@@ -26,11 +26,13 @@ def _orders(alphas: Any, x: Array, door: Door) -> list[Any]:
         orders = list(alphas)
     else:
         xp = floating(x, door)
+        usable(alphas, "alphas")
         if namespace(alphas) is None:
             kind = type(alphas).__name__
             msg = f"`alphas` must be a list or an array of orders, got {kind}; for one order use entropy"
             raise TypeError(msg)
         same_namespace(alphas, xp, "alphas", door)
+        real(alphas, "alphas")
         if alphas.ndim != 1:
             msg = f"`alphas` must have one dimension, got shape {tuple(alphas.shape)}"
             raise ValueError(msg)

@@ -154,7 +154,7 @@ def _value_and_gradient(
         gradient = cast(gradient, mean.dtype, xp)
         shape = tuple((mean, scale)[int(wrt)].shape)
     if cotangent is not None:
-        gradient = sum_to_shape(gradient, shape, xp)
+        gradient = sum_to_shape(gradient, shape, xp, problem.axis)
     return _summed(value, problem), gradient
 
 

@@ -111,11 +111,15 @@ def _ones_like(x):
     return array_namespace(x).ones_like(x)
 
 
+def arguments(name):
+    """Return the names of the inputs that a public function takes by position."""
+    return ARGUMENTS.get(name, ("logits" if name.endswith("_from_logits") else "probs",))
+
+
 def of_function(name, arrays, orders=ORDERS):
     """Yield ``(label, call)`` for a public function, each of its derivatives and each order."""
     f = getattr(renyi, name)
-    names = ARGUMENTS.get(name, ("logits" if name.endswith("_from_logits") else "probs",))
-    given = [arrays[argument] for argument in names]
+    given = [arrays[argument] for argument in arguments(name)]
     rule = _rules.get(f)
     for options in OPTIONS.get(name, [{}]):
         for alpha in _orders(name, options, orders):

@@ -147,8 +147,8 @@ def test_orders_in_an_array(backend):
     joint = np.stack([oracle_joint.joints("float64")[name] for name in names])
     orders = np.asarray([0.25, 1.0, 5.0, 16.0, 0.2, 17.0, math.inf, 0.0, math.nan])
     x, alpha = backend.asarray(joint), backend.asarray(orders[:, None])
-    value, gradient = map(backend.numpy, renyi.value_and_grad(information)(x, alpha, **CSISZAR))
-    slope = backend.numpy(renyi.grad(information, "alpha")(x, alpha, **CSISZAR))
+    value, gradient = map(backend.numpy, renyi.value_and_grad(information)(x[None, ...], alpha, **CSISZAR))
+    slope = backend.numpy(renyi.grad(information, "alpha")(x[None, ...], alpha, **CSISZAR))
     for k, order in enumerate(orders):
         for part in (value[k], gradient[k], slope[k]):
             assert np.isnan(part).all() == (k >= 4)

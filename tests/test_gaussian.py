@@ -187,7 +187,7 @@ def test_divergence_orders_and_batches(backend):
             arrays = [backend.asarray(np.stack(row)) for row in zip(*rows, strict=True)]
         for wrt in (0, 1, 3, "alpha"):
             f = renyi.value_and_grad(renyi.gaussian_divergence, wrt)
-            value, gradient = f(*arrays, backend.asarray(orders[:, None]), kind=kind)
+            value, gradient = f(*(x[None, ...] for x in arrays), backend.asarray(orders[:, None]), kind=kind)
             value, gradient = backend.numpy(value), backend.numpy(gradient)
             for k, alpha in enumerate(orders.tolist()):
                 want, want_gradient = (backend.numpy(part) for part in f(*arrays, alpha, kind=kind))
@@ -243,7 +243,7 @@ def test_entropy(backend, kind):
             want = float(1.5 * mpmath.log(2 * mpmath.pi) + log / 2 + 1.5 * ratio), float(1.5 * slope)
         value, gradient = renyi.value_and_grad(renyi.gaussian_entropy, "alpha")(x, alpha, **options)
         np.testing.assert_array_equal(backend.numpy(renyi.gaussian_entropy(x, alpha, **options)), backend.numpy(value))
-        orders = backend.asarray(np.asarray([alpha]))
+        orders = backend.asarray(np.asarray(alpha))
         others = renyi.value_and_grad(renyi.gaussian_entropy, "alpha")(x, orders, **options)
         for got in (value, others[0]):
             assert abs(float(backend.numpy(got).sum()) - want[0]) <= 16 * eps * max(1, want[0]), alpha

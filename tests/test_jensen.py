@@ -94,7 +94,7 @@ def test_orders_in_an_array(backend):
     x, w = backend.asarray(probs), backend.asarray(weights)
     orders = backend.asarray(np.asarray(SOME_ORDERS)[:, None])
     for wrt in (0, "alpha", "weights"):
-        value, gradient = renyi.value_and_grad(renyi.jensen_divergence, wrt)(x, orders, weights=w)
+        value, gradient = renyi.value_and_grad(renyi.jensen_divergence, wrt)(x[None, ...], orders, weights=w[None, ...])
         for k, alpha in enumerate(SOME_ORDERS):
             want = map(backend.numpy, renyi.value_and_grad(renyi.jensen_divergence, wrt)(x, alpha, weights=w))
             for part, wanted in zip((value, gradient), want, strict=True):
@@ -205,8 +205,8 @@ def test_automatic_differentiation(backend):
             _agree(own.grad, renyi.grad(renyi.jensen_divergence)(x, alpha, weights=w))
             _agree(share.grad, renyi.grad(renyi.jensen_divergence, "weights")(x, alpha, weights=w))
         orders = backend.asarray(np.asarray([0.3, 1.0, 1.1, 2.0, 5.0])[:, None]).requires_grad_()
-        f(x, w, orders).sum().backward()
-        want = renyi.grad(renyi.jensen_divergence, "alpha")(x, orders.detach(), weights=w)
+        f(x[None], w, orders).sum().backward()
+        want = renyi.grad(renyi.jensen_divergence, "alpha")(x[None], orders.detach(), weights=w)
         _agree(orders.grad, want.sum(1, keepdim=True))
     elif backend.library == "jax":
         import jax

@@ -43,7 +43,7 @@ def test_value(backend, n, d, k):
         want = np.asarray([float(oracle.entropy(rows.tolist(), k, a)) for a in alphas])
         size = np.asarray([float(oracle.size(rows.tolist(), k, a)) for a in alphas])
         f = backend.compiled(lambda x, a, k=k: renyi.particle_entropy(x, a, k=k))
-        got = backend.numpy(f(x, backend.asarray(np.asarray(alphas))))
+        got = backend.numpy(f(x[None, ...], backend.asarray(np.asarray(alphas))))
         assert got.dtype == dtype
         assert (np.abs(got - want) <= bound(backend, dtype) * eps * size).all(), (got - want) / eps / size
         some = range(len(alphas)) if not backend.slow else () if backend.compiles and d > 1 else (3,)
@@ -123,8 +123,8 @@ def test_consistency(backend, density, d):
     rng = np.random.default_rng([17, d])
     shape, alphas = (20, 2000, d), np.asarray([[0.5], [1.0], [2.0]])
     x = rng.normal(size=shape) if density == "gaussian" else rng.uniform(size=shape)
-    exact = renyi.gaussian_entropy(np.eye(d), alphas[:, 0]) if density == "gaussian" else np.zeros(3)
-    means = renyi.particle_entropy(x, alphas).mean(axis=-1)
+    exact = renyi.gaussian_entropy(np.eye(d)[None], alphas[:, 0]) if density == "gaussian" else np.zeros(3)
+    means = renyi.particle_entropy(x[None], alphas).mean(axis=-1)
     for mean, entropy, (bias, deviation) in zip(means, exact, MEASURED[density, d], strict=True):
         assert abs(mean - entropy - bias) <= 5 * deviation / math.sqrt(20)
 
@@ -140,13 +140,13 @@ def test_sets_are_apart(backend):
     rtol = 1e-13
     np.testing.assert_allclose(got, one, rtol=rtol)
     alphas = backend.asarray(np.asarray([[[0.5]], [[4.0]], [[2.0]], [[9.0]], [[math.inf]], [[-1.0]]]))
-    table = backend.numpy(backend.compiled(lambda x, a: renyi.particle_entropy(x, a, base=2))(x, alphas))
+    table = backend.numpy(backend.compiled(lambda x, a: renyi.particle_entropy(x, a, base=2))(x[None, ...], alphas))
     assert table.shape == (6, 2, 3)
     np.testing.assert_allclose(table[2], got / math.log(2), rtol=rtol)
     assert np.isfinite(table[0]).all()
     assert np.isnan(table[[1, 3, 4, 5]]).all()
     for wrt in () if backend.slow else (0, "alpha"):
-        slopes = backend.numpy(renyi.grad(renyi.particle_entropy, wrt)(x, alphas))
+        slopes = backend.numpy(renyi.grad(renyi.particle_entropy, wrt)(x[None, ...], alphas))
         assert np.isfinite(slopes[[0, 2]]).all()
         assert np.isnan(slopes[[1, 3, 4, 5]]).all()
 
@@ -183,7 +183,9 @@ def test_samples_that_coincide(backend):
     want = [float(oracle.entropy(rows.tolist(), 2, a)) for a in alphas[:3]]
     slopes = [oracle.alpha_gradient(rows.tolist(), 2, a) for a in alphas[:3]]
     rules = [renyi.value_and_grad(renyi.particle_entropy, wrt) for wrt in (0, "alpha")]
-    pairs = backend.compiled(lambda x, a: [both(x, a, k=2) for both in rules])(x, backend.asarray(alphas[:, None]))
+    pairs = backend.compiled(lambda x, a: [both(x[None, ...], a, k=2) for both in rules])(
+        x, backend.asarray(alphas[:, None])
+    )
     for both, pair in zip(rules, pairs, strict=True):
         value, gradient = map(backend.numpy, pair)
         np.testing.assert_allclose(value[:3, 0], want, rtol=rtol)
@@ -226,13 +228,14 @@ def test_derivatives(backend, wrt):
         return value, renyi.particle_entropy(x, alphas, k=k), slope, both(x, alphas, k=k, cotangent=weights, base=2)[1]
 
     x, alphas = backend.asarray(rows), backend.asarray(np.asarray(DERIVATIVES))
-    value, plain, got, product = map(backend.numpy, backend.compiled(parts)(x, alphas, backend.asarray(weights)))
+    f = backend.compiled(parts)
+    value, plain, got, product = map(backend.numpy, f(x[None, ...], alphas, backend.asarray(weights)))
     eps = float(np.finfo(backend.dtypes[-1]).eps)
     np.testing.assert_allclose(value, plain, rtol=4 * eps)
     assert got.shape == want.shape
     scale = np.max(np.abs(want), axis=tuple(range(1, want.ndim)), keepdims=True)
     assert (np.abs(got - want) <= 64 * eps * scale).all(), (got - want) / eps / scale
-    total = (np.tensordot(weights, want, 1) if wrt == 0 else weights * want) / math.log(2)
+    total = (np.tensordot(weights, want, 1)[None] if wrt == 0 else weights * want) / math.log(2)
     assert product.shape == total.shape
     assert (np.abs(product - total) <= 64 * eps * np.max(np.abs(total))).all()
     for i in range(5) if not backend.slow else ():
@@ -258,7 +261,7 @@ def test_automatic_differentiation(backend):
         pytest.skip("no automatic differentiation, or that of float64")
     twins = sample(7, 2, 5)
     twins[1] = twins[0]
-    x = backend.asarray(np.stack([sample(7, 2, 4), twins]))
+    x = backend.asarray(np.stack([sample(7, 2, 4), twins])[None])
     alphas = backend.asarray(np.asarray([[0.5], [1.0], [1.5]]))
 
     def total(x, alphas):
@@ -315,7 +318,7 @@ def test_reward(backend):
     furthest = backend.numpy(renyi.particle_reward(x, 0.5, k=np.int64(3)))
     np.testing.assert_allclose(furthest, np.sqrt([12.0, 11.0, 9.0, 12.0]), rtol=1e-6)
     alphas = backend.asarray(np.asarray([[0.5], [0.0], [1.0], [2.0], [math.inf], [-1.0], [math.nan]]))
-    table = backend.numpy(renyi.particle_reward(x, alphas, k=2))
+    table = backend.numpy(renyi.particle_reward(x[None, ...], alphas, k=2))
     np.testing.assert_array_equal(table[0], got)
     assert np.isnan(table[1:]).all()
 

@@ -76,7 +76,7 @@ def test_orders_in_an_array(backend):
         results = [renyi.value_and_grad(renyi.tanh_gaussian_entropy, wrt)(mean, scale, alphas) for wrt in WRT]
         return results[0][0], [gradient for _, gradient in results]
 
-    value, gradients = backend.compiled(everything)(mean, scale, alphas)
+    value, gradients = backend.compiled(everything)(mean[None, ...], scale[None, ...], alphas)
     value, gradients = backend.numpy(value), [backend.numpy(gradient) for gradient in gradients]
     for k, alpha in enumerate(orders.tolist()):
         if alpha > 0:

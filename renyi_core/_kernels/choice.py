@@ -291,7 +291,7 @@ def _product(choice: Choice, rows: Rows, vector: Array) -> Array:
     vector = _next_to_top(vector, rows)
     vector = vector - _total(choice.p * (spread.inverse * vector), axis, xp) / spread.size
     covariance = _total(choice.p * (choice.y * spread.inverse * vector), axis, xp) / spread.size
-    factor = order.alpha * order.t * covariance / xp.where(spread.curvature != 0, spread.curvature, 1.0)
+    factor = order.alpha * covariance * order.t / xp.where(spread.curvature != 0, spread.curvature, 1.0)
     product = choice.p * (choice.c * spread.inverse) * (vector + factor * spread.y)
     return balanced(product, choice.p, axis, xp)
 

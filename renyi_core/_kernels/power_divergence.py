@@ -99,9 +99,10 @@ def value(d: Array, pair: Arranged, *, xp: Any) -> Array:
     limit = math.log(float(xp.finfo(u.dtype).max)) * 0.999
     large = u > limit
     outer = xp.expm1(xp.where(near | large, 0.0, u)) / t / pair.divisor
-    # exp(t D) may overflow where its part 1/t does not
-    scale = t * pair.divisor
-    part = u - (math.log(scale) if order.static and scale > 0 else xp.log(xp.where(large, scale, 1.0 + 0 * u)))
+    # exp(t D) may overflow where its part 1/t does not, and so may the product of t and the divisor
+    part = u
+    for scale in (t, pair.divisor):
+        part = part - (math.log(abs(scale)) if order.static else xp.log(xp.where(large, scale, 1.0 + 0 * u)))
     outer = xp.where(large, bounded_exp(xp.where(large, part, 0.0), xp), outer)
     result = xp.where(near, inner / pair.divisor, outer)
     apart = d == math.inf if pair.apart is None else pair.apart | (d == math.inf)

@@ -184,6 +184,18 @@ def _parameters(mean: Array, scale: Array, xp: Any) -> Parameters:
     return Parameters(xp.where(negative, -mean, mean), scale, sound, xp.where(negative, -1.0, 1.0 + 0 * mean))
 
 
+def _held(order: Order, like: Array, xp: Any) -> Order:
+    """Return the order, ∞ in place of one that differs from it by less than rounding: log α/α is below its square.
+
+    The interval of the nodes, of width 1/√α, would be lost in the rounding of where it lies.
+    """
+    most = float(xp.finfo(like.dtype).eps) ** -1.5
+    if order.static:
+        return Order(math.inf, math.inf) if order.alpha > most else order
+    infinite = order.infinite | (order.alpha > most)
+    return Order(xp.where(infinite, 2.0, order.alpha), xp.where(infinite, 1.0, order.t), infinite)
+
+
 def _least(p: Parameters, xp: Any) -> tuple[Array, Array]:
     """Return H_∞ and the x of the largest density."""
     mode = _mode(p.mean, 2 * p.scale * p.scale, 40, xp)
@@ -219,7 +231,7 @@ def _value(p: Parameters, order: Order, quadrature: Quadrature, xp: Any) -> tupl
 
 def tanh_gaussian_entropy(mean: Array, scale: Array, order: Order, *, quadrature: Quadrature, xp: Any) -> Array:
     """Return the entropy of each squashed Gaussian."""
-    p = _parameters(mean, scale, xp)
+    p, order = _parameters(mean, scale, xp), _held(order, mean, xp)
     return xp.where(p.sound, _value(p, order, quadrature, xp)[0], math.nan)
 
 
@@ -227,7 +239,7 @@ def tanh_gaussian_entropy_and_gradient(
     mean: Array, scale: Array, order: Order, *, wrt: int, quadrature: Quadrature, xp: Any
 ) -> tuple[Array, Array]:
     """Return the entropy and its derivative with respect to the mean (0) or the scale (1)."""
-    p = _parameters(mean, scale, xp)
+    p, order = _parameters(mean, scale, xp), _held(order, mean, xp)
     value, nodes, gain = _value(p, order, quadrature, xp)
     gradient = 0 * value
     if nodes is not None and gain is not None:
@@ -252,7 +264,7 @@ def tanh_gaussian_entropy_and_alpha_gradient(
     mean: Array, scale: Array, order: Order, *, quadrature: Quadrature, xp: Any
 ) -> tuple[Array, Array]:
     """Return the entropy and its derivative with respect to α."""
-    p = _parameters(mean, scale, xp)
+    p, order = _parameters(mean, scale, xp), _held(order, mean, xp)
     value, nodes, gain = _value(p, order, quadrature, xp)
     if nodes is None or gain is None:
         slope = 0 * value if order.alpha == math.inf else _slope_at_zero(p, xp) + 0 * value

@@ -101,7 +101,7 @@ def _orders_in_an_array(library: Library, dtype: str, worst: Worst, *, door: str
     bounds = _bounds(dtype, coarse=coarse)
     orders = [rounded(alpha, dtype) for alpha in QUICK_ORDERS]
     for batch in batches(dtype, door, quick=True)[:1]:
-        x = library.array([list(row) for row in batch.values()], dtype)
+        x = library.array([[list(row) for row in batch.values()]], dtype)
         alphas = library.array([[alpha] for alpha in orders], dtype)
         value, gradient = map(library.read, renyi.value_and_grad(f)(x, alphas))
         slope = library.read(renyi.grad(f, "alpha")(x, alphas))

@@ -134,7 +134,7 @@ def _products(library: Library, dtype: str) -> None:
     alone = renyi.grad(f)(x, 0.5) * xp.reshape(cotangent, (3, 1))
     _close(library, renyi.grad(f)(x, 0.5, cotangent=cotangent), alone, dtype, "cotangent")
     orders = library.array([[order] for order in ORDERS], dtype)
-    together = f(x, orders)
+    together = f(x[None, ...], orders)
     for k, order in enumerate(ORDERS):
         _close(library, together[k, ...], f(x, order), dtype, f"α = {order} in an array")
 

@@ -14,19 +14,11 @@ Array = Any
 
 __all__ = [
     "Batch",
-    "check_choice",
     "in_rows",
     "per_row",
     "product",
     "with_arrays",
 ]
-
-
-def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
-    """Raise ValueError unless an option is one of its choices."""
-    if value not in choices:
-        msg = f"`{name}` must be one of {', '.join(map(repr, choices))}, got {value!r}"
-        raise ValueError(msg)
 
 
 class Batch(NamedTuple):

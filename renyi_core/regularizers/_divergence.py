@@ -11,9 +11,10 @@ from renyi_core._dispatch import dispatch
 from renyi_core._kernels import divergence as kernels
 from renyi_core._kernels.entropy import entropy_and_gradient
 from renyi_core._kernels.measures import ENTROPY
+from renyi_core._numbers import check_choice
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
 
-from ._calls import Batch, check_choice, in_rows, per_row
+from ._calls import Batch, in_rows, per_row
 from ._entropy import Distributions
 
 Array = Any

@@ -92,7 +92,7 @@ class DiversityTerm(RowTerm):
         if number == 0:
             msg = f"`bandwidth` must be positive, got {self.bandwidth!r}"
             raise ValueError(msg)
-        if number != 1 and self.kernel not in {"gaussian", "laplacian"}:
+        if number != 1 and self.kernel not in ("gaussian", "laplacian"):
             msg = f"`bandwidth` belongs to `kernel='gaussian'` and 'laplacian' alone, got {self.bandwidth!r}"
             raise ValueError(msg)
 

@@ -11,10 +11,10 @@ from renyi_core._arrays import coefficient, prepare
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
 from renyi_core._kernels.measures import ENTROPY
-from renyi_core._numbers import flag
+from renyi_core._numbers import check_choice, flag
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
 
-from ._calls import Batch, check_choice, in_rows, per_row
+from ._calls import Batch, in_rows, per_row
 from ._term import RowTerm
 
 Array = Any

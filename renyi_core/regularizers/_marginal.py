@@ -6,15 +6,16 @@ import abc
 import dataclasses
 from typing import Any, NamedTuple
 
-from renyi_core._arrays import Problem, check_cotangent, coefficient, prepare, zeros
+from renyi_core._arrays import Problem, check_cotangent, coefficient, prepare, rectangular, zeros
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.dtypes import cast
 from renyi_core._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.regularizers import assignments, through_mean, weighted
+from renyi_core._numbers import check_choice
 
-from ._calls import Batch, check_choice, in_rows, per_row, product, with_arrays
+from ._calls import Batch, in_rows, per_row, product, with_arrays
 from ._term import Term
 
 Array = Any
@@ -105,6 +106,7 @@ class BatchTerm(Term):
             return batch.scaled(total, batch.weight), total if cotangent is None else batch.scaled(total, cotangent)
         factor = product(product(-1, batch.weight, batch), cotangent, batch)
         if wrt == 0:
+            rectangular(given.arrays[0], self.source)
             total, gradient = self._total_and_gradient(batch, factor)
             if batch.problem.where is not None:
                 gradient = xp.where(batch.problem.where, gradient, 0.0)

@@ -22,11 +22,12 @@ from renyi_core._arrays import (
 )
 from renyi_core._kernels.dtypes import cast
 from renyi_core._kernels.regularizers import weighted
+from renyi_core._numbers import check_choice
 from renyi_core._quiet import quiet
 from renyi_core._rules import Rule
 from renyi_core._typing import ArrayOf, ArrayT
 
-from ._calls import Batch, check_choice, in_rows, product
+from ._calls import Batch, in_rows, product
 
 Array = Any
 
@@ -284,7 +285,7 @@ class RowTerm(Term, OfOrder):
             x = given.arrays[int(wrt)]
             shape, dtype = tuple(x.shape), x.dtype
         if summed:
-            gradient = sum_to_shape(gradient, shape, xp)
+            gradient = sum_to_shape(gradient, shape, xp, batch.problem.axis)
         value = batch.scaled(self._reduced(values, weights, batch), batch.weight)
         return value, cast(gradient, dtype, xp)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from array_api_compat import torch as torch_namespace
 
-from renyi_core._arrays import floating, prepare
+from renyi_core._arrays import floating, prepare, same_namespace
 from renyi_core._kernels.state import Order
 from renyi_core._quiet import quiet
 
@@ -203,6 +204,7 @@ def _check_tokens(tokens: Any, lead: tuple[int, ...]) -> None:
     if tokens.dtype == torch.bool:
         msg = "`tokens` must be a tensor of integers, got torch.bool"
         raise TypeError(msg)
+    same_namespace(tokens, torch_namespace, "tokens", "hidden")
     if tuple(tokens.shape) != lead:
         msg = f"`tokens` must have the shape of `hidden` without its last dimension, {lead}, got {tuple(tokens.shape)}"
         raise ValueError(msg)

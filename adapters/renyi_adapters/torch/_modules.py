@@ -9,11 +9,11 @@ import torch
 import torch.distributed as dist
 from array_api_compat import torch as torch_namespace
 
-from renyi_core._arrays import prepare
+from renyi_core._arrays import check_real, floating, prepare, real, same_namespace
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.measures import ENTROPY
-from renyi_core._numbers import finite, number
+from renyi_core._numbers import check_choice, finite, number
 from renyi_core._quiet import quiet
 from renyi_core.schedules import TargetEntropy, dual_ascent
 
@@ -120,9 +120,7 @@ class EntropyRegularizer(_Scalars):
         axis: int = -1,
     ) -> None:
         super().__init__()
-        if reduction not in {"mean", "sum", "none"}:
-            msg = f'`reduction` must be "mean", "sum" or "none", got {reduction!r}'
-            raise ValueError(msg)
+        check_choice(reduction, "reduction", ("mean", "sum", "none"))
         if isinstance(axis, bool) or not isinstance(axis, int):
             msg = f"`axis` must be an integer, got {axis!r}"
             raise TypeError(msg)
@@ -158,6 +156,7 @@ class EntropyRegularizer(_Scalars):
     def set_weight(self, weight: float | Tensor) -> None:
         """Set β, from a schedule or a controller: a number, or a tensor of one, which is not read."""
         if isinstance(weight, torch.Tensor):
+            real(weight, "weight")
             self._off = False
             self.weight.copy_(weight.detach().reshape(1))
             return
@@ -189,7 +188,7 @@ class EntropyRegularizer(_Scalars):
         problem = prepare(logits, alpha, name="logits", axis=self.axis, where=where, base=None, keepdims=False)
         shape, axes = problem.shape, problem.axis
         if sample_weight is not None:
-            _check_sample_weight(sample_weight, shape)
+            check_real(sample_weight, torch_namespace, "sample_weight", "logits", shape, "the distributions")
         dtype = torch.promote_types(logits.dtype, torch.float32)
         if self._off:
             return logits.new_zeros(shape if self.reduction == "none" else (), dtype=dtype)
@@ -311,10 +310,8 @@ class TargetEntropyWeight(_Scalars):
         Over several processes it is the mean of all their entropies, and the weight is the same on each. If it is not
         finite, the weight stays.
         """
-        if not isinstance(entropy, torch.Tensor) or not entropy.dtype.is_floating_point:
-            kind = entropy.dtype if isinstance(entropy, torch.Tensor) else type(entropy).__name__
-            msg = f"`entropy` must be a tensor of a real floating-point dtype, got {kind}"
-            raise TypeError(msg)
+        same_namespace(entropy, torch_namespace, "entropy", "log_weight")
+        floating(entropy, "entropy")
         values = entropy.detach().to(self.log_weight.device, self.log_weight.dtype)
         total = torch.stack([values.sum(), values.new_full((), values.numel())])
         if self._synchronize and dist.is_available() and dist.is_initialized():
@@ -336,13 +333,3 @@ def _bounds(bounds: Any) -> tuple[float, float]:
         msg = f"`alpha_bounds` must be >= 0, finite and in order, got {bounds!r}"
         raise ValueError(msg)
     return low, high
-
-
-def _check_sample_weight(sample_weight: Any, shape: tuple[int, ...]) -> None:
-    if not isinstance(sample_weight, torch.Tensor):
-        msg = f"`sample_weight` must be a tensor, got {type(sample_weight).__name__}"
-        raise TypeError(msg)
-    given = tuple(sample_weight.shape)
-    if len(given) > len(shape) or any(n not in {1, m} for n, m in zip(given[::-1], shape[::-1], strict=False)):
-        msg = f"`sample_weight` of shape {given} does not broadcast to the distributions, of shape {shape}"
-        raise ValueError(msg)

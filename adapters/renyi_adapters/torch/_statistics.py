@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from array_api_compat import torch as torch_namespace
 
-from renyi_core._arrays import prepare
+from renyi_core._arrays import prepare, rectangular, same_namespace
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.doors import distributions
 from renyi_core._kernels.guards import scaled
@@ -104,6 +104,7 @@ def entropy_and_log_prob(
     if not all(problem.order.static for problem in problems):
         msg = f"`alpha` must be a number or a tuple of numbers, got {alpha!r}"
         raise TypeError(msg)
+    rectangular(logits, "logits")
     _check_tokens(tokens, tuple(logits.shape[:-1]))
     orders = tuple(problem.order for problem in problems)
     full = torch.is_grad_enabled() and logits.requires_grad and gpu.keeps_digits(logits)
@@ -121,6 +122,7 @@ def _check_tokens(tokens: Any, shape: tuple[int, ...]) -> None:
         kind = tokens.dtype if isinstance(tokens, torch.Tensor) else type(tokens).__name__
         msg = f"`tokens` must be a tensor of integers, got {kind}"
         raise TypeError(msg)
+    same_namespace(tokens, torch_namespace, "tokens", "logits")
     if tuple(tokens.shape) != shape:
         msg = f"`tokens` of shape {tuple(tokens.shape)} must have the shape of the distributions, {shape}"
         raise ValueError(msg)
