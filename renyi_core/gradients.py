@@ -54,7 +54,8 @@ def value_and_grad(f: Callable[..., Any], wrt: int | str = 0) -> ValueAndGradien
     -----
     With respect to probabilities p the gradient is that of the function of p/Σp. At p = 0 it is the right
     derivative where that is finite (α > 1) and 0 where it is +inf (α <= 1): an outcome of probability 0 stays out,
-    and no NaN arises in a chain rule that multiplies by p. Where ``where`` is False, or a logit is −inf, it is 0.
+    and no NaN arises in a chain rule that multiplies by p. Where ``where`` is False, or a logit is −inf, it is 0; so it
+    is in a row whose cotangent is 0, whatever the row holds.
     At α = ∞ ties share the derivative of the maximum equally, the limit of the finite orders.
 
     Accuracy: within 16 units in the last place of the dtype, norm-wise, for ∂/∂logits, 32 for ∂/∂α.

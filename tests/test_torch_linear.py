@@ -399,3 +399,28 @@ def test_errors(error, message, hidden, weight, options):
     rest = {name: value for name, value in options.items() if name != "alpha"}
     with pytest.raises(error, match=message):
         linear_entropy(hidden, weight, alpha, **rest)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, math.inf, torch.tensor(1.7, dtype=torch.float64)])
+@pytest.mark.parametrize("cut", [2, 64])
+def test_tokens_that_do_not_count(alpha, cut):
+    """Padding of NaN and +inf that a loss leaves out: the gradients are those without it."""
+    generator = torch.Generator().manual_seed(0)
+    rows, weight = (torch.randn(n, 3, generator=generator, dtype=torch.float64) for n in (6, 11))
+    keep = torch.tensor([True, False, True, False, True, True])
+    tokens = torch.arange(6)
+
+    def gradients(hidden, tokens, keep):
+        leaves = [x.clone().requires_grad_() for x in (hidden, weight)]
+        order = alpha.clone().requires_grad_() if isinstance(alpha, torch.Tensor) else alpha
+        found = linear_entropy(*leaves, order, tokens=tokens, chunk=cut)
+        sum(torch.where(keep, part, 0.0).sum() for part in found).backward()
+        return [x.grad for x in (*leaves, *([order] if isinstance(alpha, torch.Tensor) else []))]
+
+    padded = rows.clone()
+    padded[1], padded[3, 0] = math.nan, math.inf
+    got = gradients(padded, tokens, keep)
+    want = gradients(rows[keep], tokens[keep], keep[keep])
+    torch.testing.assert_close(got[0][keep], want[0])
+    assert not got[0][~keep].any()
+    torch.testing.assert_close(got[1:], want[1:])

@@ -188,6 +188,18 @@ def _cotangents(dtype: Any, entropy: Any, log_prob: Any, log_sum_exp: Any) -> _C
     return _Cotangents(entropy, log_prob, log_sum_exp)
 
 
+def _without_idle(hidden: Tensor, given: _Cotangents) -> Tensor:
+    """Return 0 in place of tokens that do not count, whose NaN a cotangent of 0 would bring into the weight's gradient.
+
+    It takes a copy, where there are such tokens.
+    """
+    idle: Any = None
+    for cotangent in given:
+        if cotangent is not None:
+            idle = cotangent == 0 if idle is None else idle & (cotangent == 0)
+    return torch.where(idle, 0.0, hidden) if bool(idle.any()) else hidden
+
+
 def _gradient_over(
     tile: _Tile, order: Order, state: State, rows: Rows, given: _Cotangents, tokens: Tensor | None, where: Tensor | None
 ) -> None:
@@ -280,6 +292,7 @@ class _HeadEntropy(torch.autograd.Function):
         order, state = head.order_of(*of_order), State(peak, r0, s, ra)
         cotangents = _cotangents(peak.dtype, *given, *(None,) * (3 - len(given)))
         with _without_autocast(hidden.device.type):
+            hidden = _without_idle(hidden, cotangents) if wanted[1] else hidden
             tiles = _Tiles(head, hidden, weight, bias, where)
             gradients = _Gradients(tiles, (*wanted[:3], wanted[5] and cotangents.entropy is not None))
             rows = finish(state, order, xp=torch_namespace)
