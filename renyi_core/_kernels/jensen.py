@@ -154,8 +154,7 @@ def _parts(mix: Mixture, order: Order, xp: Any) -> Parts:
     tilted = xp.where(live, xp.exp(xp.where(live, height - top, 0.0)), 0.0)
     size = _over(tilted, -1, xp)
     size = xp.where(size > 0, size, 1.0)
-    log_s = top + xp.log(size)
-    log_s = log_s - (xp.log(rows.total) if rows.total_alpha is None else xp.log(rows.total_alpha))
+    log_s = top + xp.log(size) - (xp.log(rows.total) if rows.total_alpha is None else xp.log(rows.total_alpha))
 
     limit = exponent_limit(mix.r, xp) / 2
     safe, steep = top < limit, alpha * mix.r > limit
