@@ -230,7 +230,7 @@ def power_divergence_and_gradient(
     kwargs: dict[str, Any] = {"door": door, "where": where, "axis": axis, "xp": xp}
     pair = _arrange(x, y, order, family=family, **kwargs)
     kernel = dispatch(divergence_and_gradient, xp)
-    if order.static:
+    if order.static or family == "tsallis":
         d, gradient = kernel(pair.x, pair.y, pair.order, wrt=1 - wrt if pair.swapped else wrt, **kwargs)
     else:
         d, here = kernel(pair.x, pair.y, pair.order, wrt=wrt, **kwargs)
