@@ -28,18 +28,19 @@ def evaluate_pair(
     door: Door,
     axis: Any,
     where: Any,
-    base: Any,
+    base: Any = None,
     keepdims: bool,
+    **family: Any,
 ) -> Array:
-    """Return what the kernel gives of each pair of distributions."""
+    """Return what the kernel, of a family if it knows several, gives of each pair of distributions."""
     problem, _ = prepare_pair(x, y, alpha, names=NAMES[door], axis=axis, where=where, base=base, keepdims=keepdims)
     run = dispatch(kernel, problem.xp)
-    values = run(x, y, problem.order, door=door, where=where, axis=problem.axis, xp=problem.xp)
+    values = run(x, y, problem.order, door=door, where=where, axis=problem.axis, xp=problem.xp, **family)
     return problem.rows(in_base(values, problem))
 
 
-def pair_rule(with_gradient: Kernel, with_slope: Kernel, door: Door) -> Rule:
-    """Return the rule of a function of two distributions, from the kernels of its derivatives."""
+def pair_rule(with_gradient: Kernel, with_slope: Kernel, door: Door, **family: Any) -> Rule:
+    """Return the rule of a function of two distributions, from the kernels of its derivatives; a family has no base."""
 
     def value_and_gradient(
         wrt: int | str,
@@ -54,9 +55,12 @@ def pair_rule(with_gradient: Kernel, with_slope: Kernel, door: Door) -> Rule:
         base: Any = None,
         keepdims: bool = False,
     ) -> tuple[Array, Array]:
+        if base is not None and family:
+            msg = "got an unexpected keyword argument 'base'"
+            raise TypeError(msg)
         problem, _ = prepare_pair(x, y, alpha, names=NAMES[door], axis=axis, where=where, base=base, keepdims=keepdims)
         xp, order = problem.xp, problem.order
-        options: dict[str, Any] = {"door": door, "where": where, "axis": problem.axis, "xp": xp}
+        options: dict[str, Any] = {"door": door, "where": where, "axis": problem.axis, "xp": xp} | family
         return differentiate(
             problem,
             wrt,

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import Problem, prepare_pair, sum_to_shape
-from ._dispatch import dispatch
-from ._evaluate import cotangent_rows
-from ._kernels import divergence as renyi
 from ._kernels import power_divergence as kernels
-from ._kernels.guards import scaled
-from ._kernels.power_divergence import Arranged, Family
+from ._kernels.power_divergence import Family
 from ._kernels.state import Door
-from ._pairs import NAMES
+from ._pairs import evaluate_pair, pair_rule
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
@@ -88,7 +83,8 @@ def tsallis_divergence(
     1 0.173287
     2 0.375
     """
-    return _evaluate(p, q, alpha, family="tsallis", door="probs", axis=axis, where=where, keepdims=keepdims)
+    options: dict[str, Any] = {"axis": axis, "where": where, "keepdims": keepdims}
+    return evaluate_pair(kernels.power_divergence, p, q, alpha, door="probs", family="tsallis", **options)
 
 
 @quiet
@@ -129,8 +125,9 @@ def tsallis_divergence_from_logits(
     >>> print(f"{renyi.tsallis_divergence_from_logits(logits, logits + [0.0, 0.0, 1e-8], 2.0):.6e}")
     8.192507e-18
     """
-    return _evaluate(
-        p_logits, q_logits, alpha, family="tsallis", door="logits", axis=axis, where=where, keepdims=keepdims
+    options: dict[str, Any] = {"axis": axis, "where": where, "keepdims": keepdims}
+    return evaluate_pair(
+        kernels.power_divergence, p_logits, q_logits, alpha, door="logits", family="tsallis", **options
     )
 
 
@@ -176,8 +173,8 @@ def alpha_divergence(
     Notes
     -----
     It is T_α(P‖Q)/α for α ≥ 1/2 and T_{1−α}(Q‖P)/(1 − α) else, with T the :func:`tsallis_divergence`, and as exact.
-    So are its derivatives with respect to p and q. ∂A/∂α has either sign; its error is relative to A, and where P is
-    close to Q, ∂A/∂α is much less than A.
+    So are its derivatives with respect to p and q. ∂A/∂α is a sum of terms of either sign, of the third order in the
+    difference of P and Q, to which its error is relative.
 
     ``grad`` and ``value_and_grad`` take ``wrt=0`` (p), ``1`` (q) and ``"alpha"``.
 
@@ -198,7 +195,8 @@ def alpha_divergence(
     1 0.173287
     2 0.1875
     """
-    return _evaluate(p, q, alpha, family="alpha", door="probs", axis=axis, where=where, keepdims=keepdims)
+    options: dict[str, Any] = {"axis": axis, "where": where, "keepdims": keepdims}
+    return evaluate_pair(kernels.power_divergence, p, q, alpha, door="probs", family="alpha", **options)
 
 
 @quiet
@@ -239,73 +237,14 @@ def alpha_divergence_from_logits(
     >>> print(f"{renyi.alpha_divergence_from_logits(logits, logits + [0.0, 0.0, 1e-8], 0.0):.6e}")
     4.096253e-18
     """
-    return _evaluate(
-        p_logits, q_logits, alpha, family="alpha", door="logits", axis=axis, where=where, keepdims=keepdims
-    )
-
-
-def _arrange(
-    x: Array, y: Array, alpha: Any, *, family: Family, door: Door, axis: Any, where: Any, keepdims: bool
-) -> tuple[Problem, Arranged, dict[str, Any]]:
-    problem, _ = prepare_pair(x, y, alpha, names=NAMES[door], axis=axis, where=where, base=None, keepdims=keepdims)
-    kwargs: dict[str, Any] = {"door": door, "where": where, "axis": problem.axis, "xp": problem.xp}
-    return problem, kernels.arrange(x, y, problem.order, family=family, **kwargs), kwargs
-
-
-def _evaluate(x: Array, y: Array, alpha: Any, **options: Any) -> Array:
-    problem, pair, kwargs = _arrange(x, y, alpha, **options)
-    d = dispatch(renyi.divergence, problem.xp)(pair.x, pair.y, pair.order, **kwargs)
-    return problem.rows(kernels.rounded(kernels.value(d, pair, xp=problem.xp), problem.x.dtype, problem.xp))
+    options: dict[str, Any] = {"axis": axis, "where": where, "keepdims": keepdims}
+    return evaluate_pair(kernels.power_divergence, p_logits, q_logits, alpha, door="logits", family="alpha", **options)
 
 
 def _rule(family: Family, door: Door) -> Rule:
-    def value_and_gradient(
-        wrt: int | str,
-        cotangent: Any,
-        x: Array,
-        y: Array,
-        /,
-        alpha: Any,
-        *,
-        axis: Any = -1,
-        where: Any = None,
-        keepdims: bool = False,
-    ) -> tuple[Array, Array]:
-        problem, pair, kwargs = _arrange(
-            x, y, alpha, family=family, door=door, axis=axis, where=where, keepdims=keepdims
-        )
-        xp, scale = problem.xp, cotangent_rows(cotangent, problem)
-        if wrt == "alpha":
-            kernel = dispatch(renyi.divergence_and_alpha_gradient, xp)
-            d, along = kernel(pair.x, pair.y, pair.order, **kwargs)
-            gradient = kernels.alpha_slope(d, along, pair, xp=xp)
-            gradient = scaled(gradient, scale, xp)
-            gradient = problem.rows(kernels.rounded(gradient, x.dtype, xp))
-            shape = tuple(getattr(alpha, "shape", ()))
-        else:
-            d, gradient = _along_entries(pair, int(wrt), kwargs)
-            gradient = kernels.product(gradient, kernels.slope(d, pair, xp=xp), xp)
-            gradient = scaled(gradient, scale, xp)
-            gradient = gradient if where is None else xp.where(where, gradient, 0.0)
-            gradient = kernels.rounded(gradient, x.dtype, xp)
-            shape = tuple((x, y)[int(wrt)].shape)
-        if cotangent is not None:
-            gradient = sum_to_shape(gradient, shape, xp, problem.axis)
-        value = problem.rows(kernels.rounded(kernels.value(d, pair, xp=xp), x.dtype, xp))
-        return value, gradient
-
-    return Rule((0, 1, "alpha"), value_and_gradient)
-
-
-def _along_entries(pair: Arranged, wrt: int, kwargs: dict[str, Any]) -> tuple[Array, Array]:
-    """Return D and its gradient with respect to P (0) or Q (1), each wherever it is."""
-    xp = kwargs["xp"]
-    kernel = dispatch(renyi.divergence_and_gradient, xp)
-    if isinstance(pair.swapped, bool):
-        return kernel(pair.x, pair.y, pair.order, wrt=1 - wrt if pair.swapped else wrt, **kwargs)
-    d, here = kernel(pair.x, pair.y, pair.order, wrt=wrt, **kwargs)
-    _, there = kernel(pair.x, pair.y, pair.order, wrt=1 - wrt, **kwargs)
-    return d, xp.where(pair.swapped, there, here)
+    return pair_rule(
+        kernels.power_divergence_and_gradient, kernels.power_divergence_and_alpha_gradient, door, family=family
+    )
 
 
 register_rule(tsallis_divergence, _rule("tsallis", "probs"))

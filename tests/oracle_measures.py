@@ -17,7 +17,8 @@ ORDERS = (0.0, 1e-17, 0.3, 0.5, 0.9, 1 - 1e-12, 1.0, 1 + 1e-12, 1.1, 1.7, 2.0, 5
 class Exact(NamedTuple):
     """The value, its derivatives with respect to the entries of each, through their door (None: none), and to α.
 
-    ``factor`` multiplies the bounds. The error along α is measured next to ``floor``, if that is the larger.
+    ``factor`` multiplies the bounds. The error along α is measured next to ``floor``, the size of what adds up to it,
+    if that is the larger.
     """
 
     value: float
@@ -29,8 +30,8 @@ class Exact(NamedTuple):
 
 def exact(measure, x, y, alpha, door):
     f = _cross if measure == "cross" else functools.partial(_power, measure)
-    # next to 0 the quotients take as many digits as α has zeros
-    with mpmath.workdps(DIGITS if alpha > 1e-6 else 2 * DIGITS):
+    # next to 0 and 1 the quotients take as many digits as α has zeros there
+    with mpmath.workdps(DIGITS if min(alpha, abs(alpha - 1)) > 1e-6 else 2 * DIGITS):
         return f(tuple(map(float, x)), tuple(map(float, y)), float(alpha), door)
 
 
@@ -82,12 +83,27 @@ def _power(family, x, y, alpha, door):
     if family == "alpha":
         slope = (slope - value / a) / a
         value, along_p, along_q = value / a, [g / a for g in along_p], [g / a for g in along_q]
-        floor = value
+        floor = mpmath.fsum(abs(term) for term in _slopes(p, q, logs, a))
     if door == "probs":
         along_p = [g / p[i] / p_total if p[i] > 0 else None for i, g in enumerate(along_p)]
         along_q = [g / q[i] / q_total if q[i] > 0 else None for i, g in enumerate(along_q)]
     factor = 1 + abs(float(mpmath.log(total))) if live else 1.0
     return Exact(value, (along_p, along_q), slope, factor, floor)
+
+
+def _slopes(p, q, logs, a):
+    """What each outcome adds to ∂A/∂α."""
+    t = a - 1
+    for i in range(len(p)):
+        if i in logs:
+            r = logs[i]
+            if t == 0:
+                yield q[i] * (mpmath.exp(r) * r**2 / 2 - (r * mpmath.exp(r) - mpmath.expm1(r)))
+                continue
+            gap = mpmath.expm1(a * r) - a * mpmath.expm1(r)
+            yield q[i] * (r * mpmath.exp(a * r) - mpmath.expm1(r) - gap * (2 * a - 1) / a / t) / a / t
+        else:
+            yield p[i] / t**2 if p[i] else -q[i] / a**2
 
 
 @functools.cache

@@ -19,7 +19,7 @@ da: Any = dask.array
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["divergence", "divergence_and_alpha_gradient", "divergence_and_gradient"]
+__all__ = ["divergence", "divergence_and_alpha_gradient", "divergence_and_gradient", "divergence_and_slopes"]
 
 
 def renyi_divergence(x: Array, y: Array, *, order: Order, door: Door, axis: Axis) -> Array:
@@ -35,6 +35,11 @@ def renyi_divergence_gradient(x: Array, y: Array, *, wrt: int, order: Order, doo
 def renyi_divergence_slope(x: Array, y: Array, *, order: Order, door: Door, axis: Axis) -> Array:
     """Return its derivative with respect to α."""
     return blocks.divergence_and_alpha_gradient(x, y, order, door=door, where=None, axis=axis, xp=numpy_namespace)[1]
+
+
+def renyi_divergence_skew(x: Array, y: Array, *, order: Order, door: Door, axis: Axis) -> Array:
+    """Return the derivative of the α-divergence with respect to α."""
+    return blocks.divergence_and_slopes(x, y, order, door=door, where=None, axis=axis, xp=numpy_namespace)[2]
 
 
 def _together(x: Array, y: Array, order: Order, where: Array | None, door: Door, axis: Axis) -> Any:
@@ -104,3 +109,15 @@ def divergence_and_alpha_gradient(
         return agnostic.divergence_and_alpha_gradient(x, y, order, door=door, where=where, axis=axis, xp=xp)
     value = _rows(renyi_divergence, pair, order, door, axis)
     return value, _rows(renyi_divergence_slope, pair, order, door, axis)
+
+
+def divergence_and_slopes(
+    x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any
+) -> tuple[Array, Array, Array]:
+    """Overlay renyi_core._kernels.divergence.divergence_and_slopes."""
+    pair = _together(x, y, order, where, door, axis)
+    if pair is None:
+        return agnostic.divergence_and_slopes(x, y, order, door=door, where=where, axis=axis, xp=xp)
+    each = renyi_divergence, renyi_divergence_slope, renyi_divergence_skew
+    value, slope, skew = (_rows(function, pair, order, door, axis) for function in each)
+    return value, slope, skew

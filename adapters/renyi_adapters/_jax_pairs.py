@@ -3,49 +3,71 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from renyi_core._kernels import divergence as agnostic
+from renyi_core._kernels import cross_entropy as cross
+from renyi_core._kernels import divergence as renyi
+from renyi_core._kernels import power_divergence as power
 from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.state import Door, Order
 
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["divergence"]
+__all__ = ["cross_entropy", "divergence", "power_divergence"]
+
+
+class _Kernels(NamedTuple):
+    """The array-API code of a function of two distributions, with the gradient and with the derivative along α."""
+
+    value: Callable[..., Any]
+    with_gradient: Callable[..., Any]
+    with_slope: Callable[..., Any]
+
+
+_DIVERGENCE = _Kernels(renyi.divergence, renyi.divergence_and_gradient, renyi.divergence_and_alpha_gradient)
+_CROSS_ENTROPY = _Kernels(cross.cross_entropy, cross.cross_entropy_and_gradient, cross.cross_entropy_and_alpha_gradient)
+_POWER = _Kernels(
+    power.power_divergence, power.power_divergence_and_gradient, power.power_divergence_and_alpha_gradient
+)
 
 
 @dataclass(frozen=True)
 class _Static:
     """What of a call is not an array; ``order`` is None where α is an array."""
 
+    kernels: _Kernels
     order: Order | None
     door: Door
     axis: Axis
+    family: str | None = None
 
     def arguments(self, traced: Any, where: Array | None) -> tuple[Order, dict[str, Any]]:
         """Return the order and the other arguments of a kernel."""
         order: Order = traced if self.order is None else self.order
-        return order, {"door": self.door, "where": where, "axis": self.axis, "xp": jnp}
+        family = {} if self.family is None else {"family": self.family}
+        return order, {"door": self.door, "where": where, "axis": self.axis, "xp": jnp, **family}
 
 
-def _divergence(static: _Static, x: Array, y: Array, traced: Order | None, where: Array | None) -> Array:
+def _value(static: _Static, x: Array, y: Array, traced: Order | None, where: Array | None) -> Array:
     order, kwargs = static.arguments(traced, where)
-    return agnostic.divergence(x, y, order, **kwargs)
+    value: Array = static.kernels.value(x, y, order, **kwargs)
+    return value
 
 
-_apply: Any = jax.custom_jvp(_divergence, nondiff_argnums=(0,))
+_apply: Any = jax.custom_jvp(_value, nondiff_argnums=(0,))
 
 
 @functools.partial(_apply.defjvp, symbolic_zeros=True)
 def _jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
     x, y, traced, where = primals
-    value = _divergence(static, x, y, traced, where)
+    value = _value(static, x, y, traced, where)
     total = jnp.zeros_like(value)
     # elsewhere the derivative is NaN, and its product with 0
     finite = jnp.isfinite(value)
@@ -64,7 +86,7 @@ def _along(
     static: _Static, wrt: int, x: Array, y: Array, traced: Order | None, where: Array | None, tangent: Array
 ) -> Array:
     order, kwargs = static.arguments(traced, where)
-    _, gradient = agnostic.divergence_and_gradient(x, y, order, wrt=wrt, **kwargs)
+    _, gradient = static.kernels.with_gradient(x, y, order, wrt=wrt, **kwargs)
     return jnp.sum(accumulate(gradient, xp=jnp) * accumulate(tangent, xp=jnp), axis=static.axis, keepdims=True)
 
 
@@ -73,10 +95,45 @@ def _along_alpha(
     static: _Static, x: Array, y: Array, traced: Order | None, where: Array | None, tangent: Array
 ) -> Array:
     order, kwargs = static.arguments(traced, where)
-    return agnostic.divergence_and_alpha_gradient(x, y, order, **kwargs)[1] * tangent
+    slope: Array = static.kernels.with_slope(x, y, order, **kwargs)[1]
+    return slope * tangent
 
 
 def divergence(x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:  # noqa: ARG001
     """Overlay renyi_core._kernels.divergence.divergence."""
-    static = _Static(order if order.static else None, door, axis)
-    return _apply(static, x, y, None if order.static else order, where)
+    return _of(_DIVERGENCE, x, y, order, where, door, axis)
+
+
+def cross_entropy(x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:  # noqa: ARG001
+    """Overlay renyi_core._kernels.cross_entropy.cross_entropy."""
+    return _of(_CROSS_ENTROPY, x, y, order, where, door, axis)
+
+
+def power_divergence(
+    x: Array,
+    y: Array,
+    order: Order,
+    *,
+    family: str,
+    door: Door,
+    where: Array | None,
+    axis: Axis,
+    xp: Any,  # noqa: ARG001
+) -> Array:
+    """Overlay renyi_core._kernels.power_divergence.power_divergence."""
+    return _of(_POWER, x, y, order, where, door, axis, family)
+
+
+def _of(
+    kernels: _Kernels,
+    x: Array,
+    y: Array,
+    order: Order,
+    where: Array | None,
+    door: Door,
+    axis: Axis,
+    family: str | None = None,
+) -> Array:
+    static = _Static(kernels, order if order.static else None, door, axis, family)
+    value: Array = _apply(static, x, y, None if order.static else order, where)
+    return value

@@ -23,7 +23,14 @@ np.empty(1 << 21)
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["distributions", "divergence", "divergence_and_alpha_gradient", "divergence_and_gradient", "unless"]
+__all__ = [
+    "distributions",
+    "divergence",
+    "divergence_and_alpha_gradient",
+    "divergence_and_gradient",
+    "divergence_and_slopes",
+    "unless",
+]
 
 
 class _Rows:
@@ -104,13 +111,26 @@ def divergence_and_alpha_gradient(
     x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any
 ) -> tuple[Array, Array]:
     """Overlay renyi_core._kernels.divergence.divergence_and_alpha_gradient."""
+    value, slope = _by_rows(agnostic.divergence_and_alpha_gradient, 2, x, y, order, where, axis, door=door, xp=xp)
+    return value, slope
+
+
+def divergence_and_slopes(
+    x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any
+) -> tuple[Array, Array, Array]:
+    """Overlay renyi_core._kernels.divergence.divergence_and_slopes."""
+    value, slope, skew = _by_rows(agnostic.divergence_and_slopes, 3, x, y, order, where, axis, door=door, xp=xp)
+    return value, slope, skew
+
+
+def _by_rows(
+    kernel: Any, count: int, x: Array, y: Array, order: Order, where: Array | None, axis: Axis, **options: Any
+) -> list[Array]:
+    """Return what a kernel gives of each row, so many numbers."""
     rows = _Rows(x, y, order, where, axis)
-    values, slopes = (rows.walk.new_rows(rows.dtype) for _ in range(2))
+    found = [rows.walk.new_rows(rows.dtype) for _ in range(count)]
     with np.errstate(all="ignore"):
         for index, one, other, mask, own, _ in rows.blocks():
-            value, slope = agnostic.divergence_and_alpha_gradient(
-                one, other, own, door=door, where=mask, axis=(-1,), xp=xp
-            )
-            _put(values, index, value)
-            _put(slopes, index, slope)
-    return rows.walk.as_rows(values), rows.walk.as_rows(slopes)
+            for target, block in zip(found, kernel(one, other, own, where=mask, axis=(-1,), **options), strict=True):
+                _put(target, index, block)
+    return [rows.walk.as_rows(values) for values in found]

@@ -33,7 +33,7 @@ from ._dask_joints import (
     mutual_information_and_gradient,
 )
 from ._dask_neighbors import kth_neighbor, neighbor_gap, neighbor_sum
-from ._dask_pairs import divergence, divergence_and_alpha_gradient, divergence_and_gradient
+from ._dask_pairs import divergence, divergence_and_alpha_gradient, divergence_and_gradient, divergence_and_slopes
 from ._dask_rows import by_rows
 
 da: Any = dask.array
@@ -48,6 +48,7 @@ __all__ = [
     "divergence",
     "divergence_and_alpha_gradient",
     "divergence_and_gradient",
+    "divergence_and_slopes",
     "entropy",
     "entropy_and_gradient",
     "kth_neighbor",

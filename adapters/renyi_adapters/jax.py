@@ -23,7 +23,7 @@ from renyi_core._kernels.state import Door, Order, Rows, finish, partial_state
 from . import _jax_logits as logits
 from ._jax_choice import center_csiszar, search_choice
 from ._jax_neighbors import kth_neighbor, neighbor_sum
-from ._jax_pairs import divergence
+from ._jax_pairs import cross_entropy, divergence, power_divergence
 from ._jax_rows import by_rows
 
 Array = Any
@@ -32,11 +32,13 @@ Axis = tuple[int, ...]
 __all__ = [
     "by_rows",
     "center_csiszar",
+    "cross_entropy",
     "divergence",
     "entropy",
     "entropy_and_gradient",
     "kth_neighbor",
     "neighbor_sum",
+    "power_divergence",
     "search_choice",
 ]
 

@@ -24,7 +24,14 @@ from ._numpy_choice import search_choice
 from ._numpy_engine import Engine, WideEngine, is_fast, workspace
 from ._numpy_exact import EPS, TINY, exact_gradient, exact_rows, is_exact
 from ._numpy_neighbors import kth_neighbor, neighbor_sum
-from ._numpy_pairs import distributions, divergence, divergence_and_alpha_gradient, divergence_and_gradient, unless
+from ._numpy_pairs import (
+    distributions,
+    divergence,
+    divergence_and_alpha_gradient,
+    divergence_and_gradient,
+    divergence_and_slopes,
+    unless,
+)
 from ._numpy_states import PIECE, Plan, close_rows, exact_state, gradient_piece, plan
 from ._numpy_tall import SHORT, TallEngine
 
@@ -36,6 +43,7 @@ __all__ = [
     "divergence",
     "divergence_and_alpha_gradient",
     "divergence_and_gradient",
+    "divergence_and_slopes",
     "entropy",
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",

@@ -33,6 +33,7 @@ from .pairs import (
     log_tilt,
     or_one,
     power_excess,
+    power_excess_slope,
     total,
 )
 from .special import expm1_ratio, log1p_ratio, power_curvature
@@ -40,7 +41,7 @@ from .state import Door, Order, nonzero
 
 Array = Any
 
-__all__ = ["divergence", "divergence_and_alpha_gradient", "divergence_and_gradient"]
+__all__ = ["divergence", "divergence_and_alpha_gradient", "divergence_and_gradient", "divergence_and_slopes"]
 
 
 def _ties(pair: Pair, axis: Axis, xp: Any) -> tuple[Array, Array]:
@@ -292,8 +293,31 @@ def divergence_and_alpha_gradient(
     """Return the divergence of each pair and its derivative with respect to α, which is not negative."""
     pair = compare(x, y, door=door, where=where, axis=axis, xp=xp)
     value = _value(pair, order, axis, xp)
+    return value, _along_alpha(pair, value, order, axis, xp)
+
+
+def divergence_and_slopes(
+    x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any
+) -> tuple[Array, Array, Array]:
+    """Return D, ∂D/∂α, and ∂A/∂α of the α-divergence A for α >= 1/2, NaN where its terms might overflow."""
+    pair = compare(x, y, door=door, where=where, axis=axis, xp=xp)
+    value = _value(pair, order, axis, xp)
+    slope = _along_alpha(pair, value, order, axis, xp)
     if order.static and order.alpha == math.inf:
-        return value, _no_gradient(value, xp)
+        return value, slope, slope
+    known = xp.isfinite(value)
+    safe = (xp.abs(order.alpha * pair.r) < exponent_limit(pair.r, xp)) & (pair.r < exponent_limit(pair.r, xp))
+    known = known & xp.all(safe | ~pair.live, axis=axis, keepdims=True)
+    terms = pair.q * power_excess_slope(xp.where(pair.live & known, pair.r, 0.0), order, xp=xp)
+    skew = total(xp.where(pair.live, terms, 0.0), axis, xp) - pair.unused / order.alpha / order.alpha
+    t = xp.where(pair.outside > 0, nonzero(order, xp=xp) + 0 * skew, 1.0)
+    skew = skew + pair.outside / t / t
+    return value, slope, xp.where(known, skew, math.nan)
+
+
+def _along_alpha(pair: Pair, value: Array, order: Order, axis: Axis, xp: Any) -> Array:
+    if order.static and order.alpha == math.inf:
+        return _no_gradient(value, xp)
     tilt = _tilt(pair, value, order, axis, xp)
     u = xp.where(tilt.near, tilt.u, 0.0)
     t = xp.where(tilt.near, 1.0, nonzero(order, xp=xp) + 0 * u)
@@ -301,4 +325,4 @@ def divergence_and_alpha_gradient(
     outer = (xp.where(tilt.tilted > 0, tilt.tilted * (tilt.u - 1), 0.0) + pair.p) / t / t
     terms = xp.where(tilt.near, inner, xp.where(pair.live | pair.only_p, outer, 0.0))
     slope = total(terms, axis, xp) + _no_gradient(value, xp)
-    return value, slope if order.static else xp.where(order.infinite, _no_gradient(value, xp), slope)
+    return slope if order.static else xp.where(order.infinite, _no_gradient(value, xp), slope)

@@ -155,8 +155,7 @@ def _parts(mix: Mixture, order: Order, xp: Any) -> Parts:
     tilted = xp.where(live, xp.exp(xp.where(live, height - top, 0.0)), 0.0)
     size = _over(tilted, -1, xp)
     size = xp.where(size > 0, size, 1.0)
-    log_s = top + xp.log(size)
-    log_s = log_s - (xp.log(rows.total) if rows.total_alpha is None else xp.log(rows.total_alpha))
+    log_s = top + xp.log(size) - (xp.log(rows.total) if rows.total_alpha is None else xp.log(rows.total_alpha))
 
     limit = exponent_limit(mix.r, xp) / 2
     safe, steep = top < limit, alpha * mix.r > limit
@@ -188,12 +187,16 @@ def _parts(mix: Mixture, order: Order, xp: Any) -> Parts:
     mixed = ~inner & (order.t + 0 * b > 0)
     tau = xp.where(mixed | ~safe, beta - alpha * f, excess - curved)
     if not order.static or order.alpha == 0:
-        # at α = 0 the logarithm of how many outcomes M has for each of P_k's, by the number that P_k lacks
-        missing = _over(xp.where(mix.dead, 1.0 + 0 * r, 0.0), -1, xp)
-        own = _over(xp.where(live, 1.0 + 0 * r, 0.0), -1, xp)
-        counted = xp.log1p(missing / xp.where(own > 0, own, 1.0))
+        counted = _counted(mix, live, xp)
         tau = counted if order.static else xp.where(order.alpha == 0, counted, tau)
     return Parts(p, escort, v, tilted / size, f, beta, tau)
+
+
+def _counted(mix: Mixture, live: Array, xp: Any) -> Array:
+    """Return the logarithm of how many outcomes M has for each of P_k's, by the number that P_k lacks."""
+    missing = _over(xp.where(mix.dead, 1.0, xp.zeros_like(mix.r)), -1, xp)
+    own = _over(xp.where(live, 1.0, xp.zeros_like(mix.r)), -1, xp)
+    return xp.log1p(missing / xp.where(own > 0, own, 1.0))
 
 
 def _at_infinity(mix: Mixture, xp: Any) -> Parts:

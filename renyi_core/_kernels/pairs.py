@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from renyi_core._dispatch import dispatch
 
 from .doors import distributions
-from .special import expm1_ratio
+from .special import expm1_ratio, power_curvature
 from .state import Door, Order, log_ratio, nonzero
 
 Array = Any
@@ -29,6 +29,7 @@ __all__ = [
     "log_tilt",
     "or_one",
     "power_excess",
+    "power_excess_slope",
     "total",
 ]
 
@@ -235,6 +236,47 @@ def power_excess(r: Array, order: Order, *, xp: Any) -> Array:
     between = xp.exp(some) * some * expm1_ratio(xp.where(middle, u, 0.0), eps=eps, xp=xp) - xp.expm1(some)
     far = _far_excess(xp.where(near | middle, 0.0, r), order, xp)
     return xp.where(near, series, xp.where(middle, between, far))
+
+
+def power_excess_slope(r: Array, order: Order, *, xp: Any) -> Array:
+    """Return ∂(K(r)/α)/∂α for α >= 1/2 and r whose exponentials do not overflow; it has the sign of r.
+
+    It is the divided difference f[0, 1, α, α] of f(a) = exp(a r): that of f[1, α, α] and f[0, α, α], or of f[0, α, α]
+    and f[0, 1, α] = K(r)/α.
+    """
+    alpha, t, eps = order.alpha, order.t, float(xp.finfo(r.dtype).eps)
+    u = alpha * r
+    near = (xp.abs(r) <= 1) & (xp.abs(u) <= 1)
+    # Σ r³ (α r)^(k−3)/k! (1 + … + (k − 2) α^(3−k)) from k = 3 on
+    some, scaled = xp.where(near, r, 0.0), xp.where(near, u, 0.0)
+    term, power, geometric, weight = some * (some * some) / 6, 1.0, 1.0, 1.0
+    series = term
+    for k in range(4, _terms(eps) + 8):
+        power = power / alpha
+        geometric = geometric + power
+        weight = weight + geometric
+        term = term * scaled / k
+        series = series + term * weight
+    r = xp.where(near, 1.0, r)
+    low = _curvature(r, alpha, eps, xp)
+    if order.static:
+        close = abs(t) <= NEAR
+        high = (
+            xp.exp(r) * _curvature(r, t, eps, xp) - low if close else (low - power_excess(r, order, xp=xp) / alpha) / t
+        )
+        return xp.where(near, series, high)
+    high = xp.exp(r) * _curvature(r, t, eps, xp) - low
+    rest = (low - power_excess(r, order, xp=xp) / alpha) / nonzero(order, xp=xp)
+    return xp.where(near, series, xp.where(xp.abs(t) <= NEAR, high, rest))
+
+
+def _curvature(r: Array, a: Any, eps: float, xp: Any) -> Array:
+    """Return r² ψ(a r) = (a r exp(a r) − expm1(a r))/a²."""
+    u = a * r
+    inner = xp.abs(u) <= 1
+    near = r * r * power_curvature(xp.where(inner, u, 0.0), eps=eps, xp=xp)
+    u, a = xp.where(inner, 1.0, u), xp.where(inner, 1.0, a + 0 * u)
+    return xp.where(inner, near, (u * xp.exp(u) - xp.expm1(u)) / a / a)
 
 
 def _far_excess(r: Array, order: Order, xp: Any) -> Array:

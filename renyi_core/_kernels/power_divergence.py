@@ -1,13 +1,13 @@
 """The Tsallis divergence T and the α-divergence of Amari as functions of the Rényi divergence D.
 
-In the terms of :mod:`.divergence`, with every term of one sign but the second of ∂A/∂α::
+In the terms of :mod:`.divergence`, with every term of one sign but those of ∂A/∂α::
 
     T     = expm1(t D)/t = D φ(t D)                       A = T/α
-    ∂T/∂D = exp(t D)                                      ∂A/∂α = (∂T/∂α − A)/α
-    ∂T/∂α = D² ψ(t D) + exp(t D) ∂D/∂α
+    ∂T/∂D = exp(t D)                                      ∂A/∂α = Σ q f[0, 1, α, α],  f(a) = exp(a r)
+    ∂T/∂α = D² ψ(t D) + exp(t D) ∂D/∂α                          = (∂T/∂α − A)/α
 
-A of α < 1/2 is that of 1 − α with P and Q in each other's place, so that α = 0 is no limit of quotients. Where P and Q
-share no outcome, D = +inf, and T = −1/t for α < 1.
+The divided difference has the sign of r, and is of the order of r³. A of α < 1/2 is that of 1 − α with P and Q in each
+other's place, so that α = 0 is no limit of quotients. Where P and Q share no outcome, D = +inf, and T = −1/t for α < 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, NamedTuple
 
+from renyi_core._dispatch import dispatch
+
+from .divergence import divergence, divergence_and_alpha_gradient, divergence_and_gradient, divergence_and_slopes
 from .doors import accumulate
+from .guards import scaled
 from .pairs import Axis, bounded_exp
 from .special import expm1_ratio, power_curvature
 from .state import Door, Order, nonzero
@@ -23,10 +27,15 @@ from .state import Door, Order, nonzero
 Array = Any
 Family = Literal["tsallis", "alpha"]
 
-__all__ = ["Arranged", "Family", "alpha_slope", "arrange", "product", "rounded", "slope", "value"]
+__all__ = [
+    "Family",
+    "power_divergence",
+    "power_divergence_and_alpha_gradient",
+    "power_divergence_and_gradient",
+]
 
 
-class Arranged(NamedTuple):
+class _Arranged(NamedTuple):
     """What D is taken of: x and y of an order, where they are ``swapped``, and where they share no outcome (``apart``).
 
     The value asked for is T over ``divisor``. Rows that are apart have x in the place of y.
@@ -41,9 +50,9 @@ class Arranged(NamedTuple):
     apart: Array | None
 
 
-def arrange(
+def _arrange(
     x: Array, y: Array, order: Order, *, family: Family, door: Door, where: Array | None, axis: Axis, xp: Any
-) -> Arranged:
+) -> _Arranged:
     """Return what D is taken of."""
     x, y = accumulate(x, xp=xp), accumulate(y, xp=xp)
     swapped: Any = False
@@ -61,7 +70,7 @@ def arrange(
     if not order.static or order.t < 0:
         apart = _apart(x, y, door, where, axis, xp)
         y = xp.where(apart, x, y)
-    return Arranged(x, y, order, family, divisor, swapped, apart)
+    return _Arranged(x, y, order, family, divisor, swapped, apart)
 
 
 def _apart(x: Array, y: Array, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:
@@ -87,7 +96,7 @@ def _exponent(d: Array, order: Order, xp: Any) -> tuple[Array, Array, Array]:
     return u, ~(xp.abs(u) > 1), d
 
 
-def value(d: Array, pair: Arranged, *, xp: Any) -> Array:
+def _value(d: Array, pair: _Arranged, *, xp: Any) -> Array:
     """Return T or A, given D."""
     order = pair.order
     beyond = xp.where(d > 0, math.inf, xp.where(d == math.inf, 0.0, d))
@@ -115,10 +124,10 @@ def value(d: Array, pair: Arranged, *, xp: Any) -> Array:
     return xp.where(xp.isnan(d), math.nan, result)
 
 
-def slope(d: Array, pair: Arranged, *, xp: Any) -> Array:
+def _slope(d: Array, pair: _Arranged, *, xp: Any) -> Array:
     """Return ∂/∂D; NaN where the value is not finite."""
     order = pair.order
-    known = value(d, pair, xp=xp)
+    known = _value(d, pair, xp=xp)
     finite = xp.isfinite(known)
     if order.static and order.alpha == math.inf:
         return xp.where(finite, 0.0 * xp.where(finite, d, 0.0), math.nan)
@@ -126,7 +135,7 @@ def slope(d: Array, pair: Arranged, *, xp: Any) -> Array:
     # 1 + t T, which may be finite where exp(t D) is not, over the divisor
     steep = finite & (u > 1)
     result = xp.exp(xp.where(finite & ~steep, u, 0.0)) / pair.divisor
-    growth = product(xp.where(steep, known, 0.0), xp.where(steep, order.t + xp.zeros_like(u), 0.0), xp)
+    growth = _product(xp.where(steep, known, 0.0), xp.where(steep, order.t + xp.zeros_like(u), 0.0), xp)
     result = xp.where(steep, growth + 1 / pair.divisor, result)
     if not order.static:
         # at α = ∞ finite where P = Q alone, and 0 there for every order
@@ -134,10 +143,10 @@ def slope(d: Array, pair: Arranged, *, xp: Any) -> Array:
     return xp.where(finite, result, math.nan)
 
 
-def alpha_slope(d: Array, along: Array, pair: Arranged, *, xp: Any) -> Array:
-    """Return ∂/∂α, given D and ∂D/∂α; NaN where the value is not finite."""
+def _alpha_slope(d: Array, along: Array, skew: Array | None, pair: _Arranged, *, xp: Any) -> Array:
+    """Return ∂/∂α, given D, ∂D/∂α and, of A, what its sum gives, NaN where that is not known; NaN where not finite."""
     order = pair.order
-    result = value(d, pair, xp=xp)
+    result = _value(d, pair, xp=xp)
     finite = xp.isfinite(result)
     if order.static and order.alpha == math.inf:
         return xp.where(finite, 0.0 * xp.where(finite, d, 0.0), math.nan)
@@ -152,26 +161,27 @@ def alpha_slope(d: Array, along: Array, pair: Arranged, *, xp: Any) -> Array:
     growth = xp.where(near, some * some * curvature, ((u - 1) * power + 1) / apart / apart)
     growth = (growth + power * along) / pair.divisor
     steep_known = xp.where(steep, known, 0.0)
-    large = product(steep_known, some, xp) + product(steep_known, xp.where(steep, t * along, 0.0), xp)
+    large = _product(steep_known, some, xp) + _product(steep_known, xp.where(steep, t * along, 0.0), xp)
     large = large + ((some / pair.divisor - steep_known) / t + along / pair.divisor)
     growth = xp.where(steep, large, growth)
+    apart = d == math.inf if pair.apart is None else pair.apart | (d == math.inf)
     if pair.apart is not None:
-        growth = xp.where(pair.apart | (d == math.inf), 1 / t / t / pair.divisor, growth)
-    if pair.family == "alpha":
+        growth = xp.where(apart, 1 / t / t / pair.divisor, growth)
+    if skew is not None:
         growth = growth - known / pair.divisor
-        growth = growth * _sign(pair, xp)
+        growth = xp.where(apart | xp.isnan(skew), growth, skew) * _sign(pair, xp)
     if not order.static:
         growth = xp.where(order.infinite, 0.0, growth)
     return xp.where(finite, growth, math.nan)
 
 
-def _sign(pair: Arranged, xp: Any) -> Any:
+def _sign(pair: _Arranged, xp: Any) -> Any:
     if pair.order.static:
         return -1.0 if pair.swapped else 1.0
     return xp.where(pair.swapped, -1.0, xp.zeros_like(pair.order.t) + 1.0)
 
 
-def product(gradient: Array, factor: Array, xp: Any) -> Array:
+def _product(gradient: Array, factor: Array, xp: Any) -> Array:
     """Return gradient·factor for a factor >= 0, infinite without a warning."""
     largest = float(xp.finfo(gradient.dtype).max)
     large = xp.abs(gradient) > largest / xp.where(factor > 1, factor, 1.0)
@@ -183,10 +193,62 @@ def _infinite(large: Array, sign: Array, values: Array, xp: Any) -> Array:
     return xp.where(large & (sign > 0), math.inf, xp.where(large, -math.inf, values))
 
 
-def rounded(values: Array, dtype: Any, xp: Any) -> Array:
+def _rounded(values: Array, dtype: Any, xp: Any) -> Array:
     """Return values in a dtype that may be narrower, infinite without a warning."""
     if values.dtype == dtype:
         return values
     info = xp.finfo(dtype)
     bound = float(info.max) * (1 + float(info.eps) / 4)
     return xp.astype(_infinite(xp.abs(values) >= bound, values, values, xp), dtype)
+
+
+def power_divergence(
+    x: Array, y: Array, order: Order, *, family: Family, door: Door, where: Array | None, axis: Axis, xp: Any
+) -> Array:
+    """Return T or A of each pair of distributions; the reduced axes keep length 1."""
+    kwargs: dict[str, Any] = {"door": door, "where": where, "axis": axis, "xp": xp}
+    pair = _arrange(x, y, order, family=family, **kwargs)
+    return _rounded(_value(dispatch(divergence, xp)(pair.x, pair.y, pair.order, **kwargs), pair, xp=xp), x.dtype, xp)
+
+
+def power_divergence_and_gradient(
+    x: Array,
+    y: Array,
+    order: Order,
+    *,
+    family: Family,
+    wrt: int,
+    door: Door,
+    where: Array | None,
+    axis: Axis,
+    xp: Any,
+    scale: Any = None,
+) -> tuple[Array, Array]:
+    """Return the divergence and its gradient with respect to the entries of P (0) or of Q (1), times ``scale``."""
+    kwargs: dict[str, Any] = {"door": door, "where": where, "axis": axis, "xp": xp}
+    pair = _arrange(x, y, order, family=family, **kwargs)
+    kernel = dispatch(divergence_and_gradient, xp)
+    if order.static or family == "tsallis":
+        d, gradient = kernel(pair.x, pair.y, pair.order, wrt=1 - wrt if pair.swapped else wrt, **kwargs)
+    else:
+        d, here = kernel(pair.x, pair.y, pair.order, wrt=wrt, **kwargs)
+        _, there = kernel(pair.x, pair.y, pair.order, wrt=1 - wrt, **kwargs)
+        gradient = xp.where(pair.swapped, there, here)
+    gradient = _product(gradient, _slope(d, pair, xp=xp), xp)
+    gradient = scaled(gradient, scale, xp)
+    gradient = gradient if where is None else xp.where(where, gradient, 0.0)
+    return _rounded(_value(d, pair, xp=xp), x.dtype, xp), _rounded(gradient, x.dtype, xp)
+
+
+def power_divergence_and_alpha_gradient(
+    x: Array, y: Array, order: Order, *, family: Family, door: Door, where: Array | None, axis: Axis, xp: Any
+) -> tuple[Array, Array]:
+    """Return the divergence of each pair of distributions and its derivative with respect to α."""
+    kwargs: dict[str, Any] = {"door": door, "where": where, "axis": axis, "xp": xp}
+    pair = _arrange(x, y, order, family=family, **kwargs)
+    if family == "alpha":
+        d, along, skew = dispatch(divergence_and_slopes, xp)(pair.x, pair.y, pair.order, **kwargs)
+    else:
+        (d, along), skew = dispatch(divergence_and_alpha_gradient, xp)(pair.x, pair.y, pair.order, **kwargs), None
+    gradient = _alpha_slope(d, along, skew, pair, xp=xp)
+    return _rounded(_value(d, pair, xp=xp), x.dtype, xp), _rounded(gradient, x.dtype, xp)

@@ -1,7 +1,6 @@
 """torch: derivatives by ``torch.autograd.Function``, on the CPU NumPy's blocks, on CUDA Triton's kernels."""
 
 from ._choice import argsort_cells, center_csiszar, search_choice, sort_gaps, take_cells
-from ._divergence import divergence, divergence_and_alpha_gradient, divergence_and_gradient
 from ._entropy import (
     entropy,
     entropy_and_alpha_gradient,
@@ -12,6 +11,14 @@ from ._entropy import (
 from ._linear import linear_entropy
 from ._modules import EntropyRegularizer, TargetEntropyWeight
 from ._neighbors import kth_neighbor, neighbor_sum
+from ._pairs import (
+    cross_entropy,
+    divergence,
+    divergence_and_alpha_gradient,
+    divergence_and_gradient,
+    divergence_and_slopes,
+    power_divergence,
+)
 from ._parallel import parallel_entropy
 from ._results import EntropyAndLogProb
 from ._samples import order_two_entropy
@@ -23,9 +30,11 @@ __all__ = [
     "TargetEntropyWeight",
     "argsort_cells",
     "center_csiszar",
+    "cross_entropy",
     "divergence",
     "divergence_and_alpha_gradient",
     "divergence_and_gradient",
+    "divergence_and_slopes",
     "entropy",
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",
@@ -37,6 +46,7 @@ __all__ = [
     "neighbor_sum",
     "order_two_entropy",
     "parallel_entropy",
+    "power_divergence",
     "search_choice",
     "sort_gaps",
     "take_cells",

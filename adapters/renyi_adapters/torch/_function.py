@@ -77,11 +77,34 @@ def differentiable(
                 tangent = push(ctx.static, tensors, tangents)
             return (tangent, *(None,) * ctx.kept) if ctx.kept else tangent
 
+    traced = pure if pull_back is None else _traced(pure, pull_back)
+
     def apply(static: Any, *tensors: Any) -> Tensor:
+        if torch.compiler.is_compiling():
+            return traced(static, *tensors)
         output = Function.apply(static, *tensors)
         return output[0] if isinstance(output, tuple) else output
 
     return apply
+
+
+def _traced(pure: Callable[..., Tensor], pull_back: Callable[..., tuple[Any, ...]]) -> Callable[..., Tensor]:
+    """Return what torch.compile traces: a Function without a forward mode, which keeps its arguments itself."""
+
+    class Traced(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, static: Any, *tensors: Any) -> Any:
+            ctx.static = static
+            ctx.save_for_backward(*tensors)
+            return pure(static, *tensors)
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: Tensor) -> tuple[Any, ...]:
+            wanted = ctx.needs_input_grad[1:]
+            return (None, *pull_back(ctx.static, ctx.saved_tensors, wanted, cotangent))
+
+    traced: Callable[..., Tensor] = Traced.apply
+    return traced
 
 
 def _partial(

@@ -1,15 +1,18 @@
-"""The divergence of torch tensors: backward keeps the two of them alone, and computes the analytic derivatives."""
+"""Functions of two torch tensors: backward keeps these alone, and computes the analytic derivatives."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from array_api_compat import torch as torch_namespace
 
+from renyi_core._kernels import cross_entropy as cross
 from renyi_core._kernels import divergence as agnostic
+from renyi_core._kernels import power_divergence as power
 from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.state import Door, Order
 
@@ -19,16 +22,40 @@ from ._function import differentiable, is_plain, sum_to
 Tensor = Any
 Axis = tuple[int, ...]
 
-__all__ = ["divergence", "divergence_and_alpha_gradient", "divergence_and_gradient"]
+__all__ = [
+    "cross_entropy",
+    "divergence",
+    "divergence_and_alpha_gradient",
+    "divergence_and_gradient",
+    "divergence_and_slopes",
+    "power_divergence",
+]
+
+
+class _Kernels(NamedTuple):
+    """The array-API code of a function of two distributions, with the gradient and with the derivative along α."""
+
+    value: Callable[..., Any]
+    with_gradient: Callable[..., Any]
+    with_slope: Callable[..., Any]
+
+
+_DIVERGENCE = _Kernels(agnostic.divergence, agnostic.divergence_and_gradient, agnostic.divergence_and_alpha_gradient)
+_CROSS_ENTROPY = _Kernels(cross.cross_entropy, cross.cross_entropy_and_gradient, cross.cross_entropy_and_alpha_gradient)
+_POWER = _Kernels(
+    power.power_divergence, power.power_divergence_and_gradient, power.power_divergence_and_alpha_gradient
+)
 
 
 @dataclass(frozen=True)
 class _Static:
     """What of a call is not a tensor; ``order`` is None where α is a tensor, ``wrt`` is for the gradient."""
 
+    kernels: _Kernels
     order: Order | None
     door: Door
     axis: Axis
+    family: str | None = None
     wrt: int = 0
 
     def arguments(self, alpha: Tensor, t: Tensor, infinite: Tensor, where: Tensor) -> tuple[Order, dict[str, Any]]:
@@ -38,12 +65,15 @@ class _Static:
             # the value of t was formed before α was rounded; its derivative is α's
             t = t.detach() + (alpha - alpha.detach()) if isinstance(alpha, torch.Tensor) else t
             order = Order(alpha, t, infinite)
-        return order, {"door": self.door, "where": where, "axis": self.axis, "xp": torch_namespace}
+        family = {} if self.family is None else {"family": self.family}
+        return order, {"door": self.door, "where": where, "axis": self.axis, "xp": torch_namespace, **family}
 
 
 def _in_blocks(kernel: str, static: _Static, x: Tensor, y: Tensor, *rest: Tensor, **options: Any) -> Any:
     """Return what a kernel of NumPy's adapter does, as tensors, or None if NumPy can't see these, or in their dtype."""
-    if numpy_blocks.blocks is None or x.dtype not in {torch.float32, torch.float64} or y.dtype != x.dtype:
+    if static.kernels is not _DIVERGENCE or numpy_blocks.blocks is None:
+        return None
+    if x.dtype not in {torch.float32, torch.float64} or y.dtype != x.dtype:
         return None
     try:
         one, other, *mine = (numpy_blocks.array(tensor) for tensor in (x, y, *rest))
@@ -76,18 +106,21 @@ def _fast_alpha_slope(static: _Static, *tensors: Tensor) -> Tensor:
 
 def _value(static: _Static, x: Tensor, y: Tensor, *rest: Tensor) -> Tensor:
     order, kwargs = static.arguments(*rest)
-    return agnostic.divergence(x, y, order, **kwargs)
+    value: Tensor = static.kernels.value(x, y, order, **kwargs)
+    return value
 
 
 def _gradient(static: _Static, x: Tensor, y: Tensor, *rest: Tensor) -> Tensor:
     *order_and_mask, scale = rest
     order, kwargs = static.arguments(*order_and_mask)
-    return agnostic.divergence_and_gradient(x, y, order, wrt=static.wrt, scale=scale, **kwargs)[1]
+    gradient: Tensor = static.kernels.with_gradient(x, y, order, wrt=static.wrt, scale=scale, **kwargs)[1]
+    return gradient
 
 
 def _alpha_slope(static: _Static, x: Tensor, y: Tensor, *rest: Tensor) -> Tensor:
     order, kwargs = static.arguments(*rest)
-    return agnostic.divergence_and_alpha_gradient(x, y, order, **kwargs)[1]
+    slope: Tensor = static.kernels.with_slope(x, y, order, **kwargs)[1]
+    return slope
 
 
 _apply_gradient = differentiable(_fast_gradient, _gradient)
@@ -127,12 +160,38 @@ def _push_forward(static: _Static, tensors: Any, tangents: Any) -> Tensor:
 _apply_value = differentiable(_fast_value, _value, pull_back=_pull_back, push_forward=_push_forward)
 
 
-def divergence(x: Tensor, y: Tensor, order: Order, *, door: Door, where: Tensor | None, axis: Axis, xp: Any) -> Tensor:
+def divergence(x: Tensor, y: Tensor, order: Order, *, door: Door, where: Tensor | None, axis: Axis, xp: Any) -> Tensor:  # noqa: ARG001
     """Overlay renyi_core._kernels.divergence.divergence."""
-    if torch.compiler.is_compiling():
-        return agnostic.divergence(x, y, order, door=door, where=where, axis=axis, xp=xp)
-    static, *tensors, t, infinite, where = _plain(x, y, order, where, door, axis)
-    return _apply_value(static, *tensors, None if t is None else t.detach(), infinite, where)
+    return _apply_value(*_plain(_DIVERGENCE, x, y, order, where, door, axis))
+
+
+def cross_entropy(
+    x: Tensor,
+    y: Tensor,
+    order: Order,
+    *,
+    door: Door,
+    where: Tensor | None,
+    axis: Axis,
+    xp: Any,  # noqa: ARG001
+) -> Tensor:
+    """Overlay renyi_core._kernels.cross_entropy.cross_entropy."""
+    return _apply_value(*_plain(_CROSS_ENTROPY, x, y, order, where, door, axis))
+
+
+def power_divergence(
+    x: Tensor,
+    y: Tensor,
+    order: Order,
+    *,
+    family: str,
+    door: Door,
+    where: Tensor | None,
+    axis: Axis,
+    xp: Any,  # noqa: ARG001
+) -> Tensor:
+    """Overlay renyi_core._kernels.power_divergence.power_divergence."""
+    return _apply_value(*_plain(_POWER, x, y, order, where, door, axis, family))
 
 
 def divergence_and_gradient(
@@ -149,7 +208,8 @@ def divergence_and_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Overlay renyi_core._kernels.divergence.divergence_and_gradient; differentiable by torch's own means."""
     if is_plain(x, y, order.alpha, scale):
-        found = _in_blocks("divergence_and_gradient", *_plain(x, y, order, where, door, axis), wrt=wrt, scale=scale)
+        plain = _plain(_DIVERGENCE, x, y, order, where, door, axis)
+        found = _in_blocks("divergence_and_gradient", *plain, wrt=wrt, scale=scale)
         if found is not None:
             return found[0], found[1]
     return agnostic.divergence_and_gradient(x, y, order, wrt=wrt, door=door, where=where, axis=axis, xp=xp, scale=scale)
@@ -159,14 +219,39 @@ def divergence_and_alpha_gradient(
     x: Tensor, y: Tensor, order: Order, *, door: Door, where: Tensor | None, axis: Axis, xp: Any
 ) -> tuple[Tensor, Tensor]:
     """Overlay renyi_core._kernels.divergence.divergence_and_alpha_gradient; differentiable by torch's own means."""
+    value, slope = _along_alpha(agnostic.divergence_and_alpha_gradient, x, y, order, door, where, axis, xp)
+    return value, slope
+
+
+def divergence_and_slopes(
+    x: Tensor, y: Tensor, order: Order, *, door: Door, where: Tensor | None, axis: Axis, xp: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Overlay renyi_core._kernels.divergence.divergence_and_slopes; differentiable by torch's own means."""
+    value, slope, skew = _along_alpha(agnostic.divergence_and_slopes, x, y, order, door, where, axis, xp)
+    return value, slope, skew
+
+
+def _along_alpha(
+    kernel: Any, x: Tensor, y: Tensor, order: Order, door: Door, where: Tensor | None, axis: Axis, xp: Any
+) -> Any:
     if is_plain(x, y, order.alpha):
-        found = _in_blocks("divergence_and_alpha_gradient", *_plain(x, y, order, where, door, axis))
+        found = _in_blocks(kernel.__name__, *_plain(_DIVERGENCE, x, y, order, where, door, axis))
         if found is not None:
-            return found[0], found[1]
-    return agnostic.divergence_and_alpha_gradient(x, y, order, door=door, where=where, axis=axis, xp=xp)
+            return found
+    return kernel(x, y, order, door=door, where=where, axis=axis, xp=xp)
 
 
-def _plain(x: Tensor, y: Tensor, order: Order, where: Tensor | None, door: Door, axis: Axis) -> tuple[Any, ...]:
+def _plain(
+    kernels: _Kernels,
+    x: Tensor,
+    y: Tensor,
+    order: Order,
+    where: Tensor | None,
+    door: Door,
+    axis: Axis,
+    family: str | None = None,
+) -> tuple[Any, ...]:
+    """Return the arguments of a function of :func:`differentiable`; t has no derivative of its own."""
     if order.static:
-        return _Static(order, door, axis), x, y, None, None, None, where
-    return _Static(None, door, axis), x, y, *order, where
+        return _Static(kernels, order, door, axis, family), x, y, None, None, None, where
+    return _Static(kernels, None, door, axis, family), x, y, order.alpha, order.t.detach(), order.infinite, where
