@@ -69,6 +69,23 @@ class Problem(NamedTuple):
             values = self.xp.squeeze(values, axis=self.axis)
         return values if values.dtype == self.x.dtype else self.xp.astype(values, self.x.dtype)
 
+    def pulled(self, rows: Array, shape: Any) -> Array:
+        """Return the gradient with respect to a number or an array of this shape: rows added up, then rounded."""
+        rows = rows if self.keepdims else self.xp.squeeze(rows, axis=self.axis)
+        return self.summed(rows, shape)
+
+    def summed(self, gradient: Array, shape: Any) -> Array:
+        """Return a gradient added up to the shape of an argument, then rounded."""
+        return cast(sum_to_shape(gradient, tuple(shape), self.xp), self.x.dtype, self.xp)
+
+    def summable(self, *arrays: Array) -> tuple[Array, ...]:
+        """Return arrays in the dtype of sums if the gradient of one is a sum over rows that it was broadcast to."""
+        if sum_dtype(self.x, self.xp) == self.x.dtype:
+            return arrays
+        if all(_reduced(tuple(x.shape), self.axis, self.keepdims) == self.shape for x in arrays):
+            return arrays
+        return tuple(cast(x, sum_dtype(x, self.xp), self.xp) for x in arrays)
+
 
 class Floats(NamedTuple):
     """What is known of a real floating-point dtype: the dtype of its sums, and where α counts as 0 and as ∞."""

@@ -14,7 +14,6 @@ from ._arrays import (
     prepare,
     put_back,
     same_namespace,
-    sum_to_shape,
 )
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows
@@ -227,12 +226,13 @@ def _of_max(
     xp = problem.xp
     scale = cotangent_rows(cotangent, problem)
     kernel = dispatch(kernels.regularized_max_and_gradient, xp)
-    value, gradient = kernel(scores, problem.order, rows, wrt=wrt, where=where, axis=problem.axis, xp=xp)
-    if scale is not None:
-        gradient = gradient * scale
-    gradient = cast(gradient, scores.dtype, xp) if wrt == 0 else problem.rows(gradient)
-    if cotangent is not None:
-        gradient = sum_to_shape(gradient, _shape(wrt, scores, alpha, temperature), xp)
+    (entries,) = problem.summable(scores) if cotangent is not None else (scores,)
+    value, gradient = kernel(entries, problem.order, rows, wrt=wrt, where=where, axis=problem.axis, xp=xp)
+    if scale is None:
+        gradient = cast(gradient, scores.dtype, xp) if wrt == 0 else problem.rows(gradient)
+    else:
+        take = problem.summed if wrt == 0 else problem.pulled
+        gradient = take(gradient * scale, _shape(wrt, scores, alpha, temperature))
     return problem.rows(value), gradient
 
 
@@ -259,10 +259,10 @@ def _of_argmax(
     shape = tuple(scores.shape[i] if i in problem.axis else next(lengths) for i in numbers)
     check_fits(cotangent, shape, "cotangent", "the value")
     kernel = dispatch(kernels.regularized_argmax_and_product, xp)
-    p, product = kernel(scores, cotangent, problem.order, rows, wrt=wrt, where=where, axis=problem.axis, xp=xp)
-    if wrt != 0:
-        product = problem.rows(product)
-    return p, sum_to_shape(product, _shape(wrt, scores, alpha, temperature), xp)
+    (entries,) = problem.summable(scores)
+    p, product = kernel(entries, cotangent, problem.order, rows, wrt=wrt, where=where, axis=problem.axis, xp=xp)
+    take = problem.summed if wrt == 0 else problem.pulled
+    return cast(p, scores.dtype, xp), take(product, _shape(wrt, scores, alpha, temperature))
 
 
 def _shape(wrt: int | str, scores: Array, alpha: Any, temperature: Any) -> tuple[int, ...]:

@@ -279,19 +279,18 @@ def _rule(family: Family, door: Door) -> Rule:
             d, along = kernel(pair.x, pair.y, pair.order, **kwargs)
             gradient = kernels.alpha_slope(d, along, pair, xp=xp)
             gradient = gradient if scale is None else gradient * scale
-            gradient = problem.rows(kernels.rounded(gradient, x.dtype, xp))
+            gradient = gradient if problem.keepdims else xp.squeeze(gradient, axis=problem.axis)
             shape = tuple(getattr(alpha, "shape", ()))
         else:
             d, gradient = _along_entries(pair, int(wrt), kwargs)
             gradient = kernels.product(gradient, kernels.slope(d, pair, xp=xp), xp)
             gradient = gradient if scale is None else gradient * scale
             gradient = gradient if where is None else xp.where(where, gradient, 0.0)
-            gradient = kernels.rounded(gradient, x.dtype, xp)
             shape = tuple((x, y)[int(wrt)].shape)
         if cotangent is not None:
             gradient = sum_to_shape(gradient, shape, xp)
         value = problem.rows(kernels.rounded(kernels.value(d, pair, xp=xp), x.dtype, xp))
-        return value, gradient
+        return value, kernels.rounded(gradient, x.dtype, xp)
 
     return Rule((0, 1, "alpha"), value_and_gradient)
 
