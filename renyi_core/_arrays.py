@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 from array_api_compat import array_namespace, device, is_array_api_obj, is_dask_array
 
 from ._advice import conversion, instead_of_array
+from ._dispatch import namespace_of
 from ._kernels.dtypes import cast
 from ._kernels.state import Order
 from ._numbers import flag
@@ -34,6 +35,7 @@ __all__ = [
     "finite_sets",
     "floating",
     "identity",
+    "log_base",
     "namespace",
     "prepare",
     "prepare_pair",
@@ -109,7 +111,7 @@ def namespace(x: Any) -> Any:
 
             _namespaces[kind] = torch
         else:
-            _namespaces[kind] = array_namespace(x) if is_array_api_obj(x) else None
+            _namespaces[kind] = namespace_of(array_namespace(x)) if is_array_api_obj(x) else None
     return _namespaces[kind]
 
 
@@ -208,7 +210,8 @@ def _number(value: Any, name: str) -> float | None:
     return float(value) if isinstance(value, Real) else None
 
 
-def _log_base(base: Any) -> float:
+def log_base(base: Any) -> float:
+    """Return the logarithm of a base, 1 for None."""
     if base is None:
         return 1.0
     number = _number(base, "base")
@@ -249,9 +252,7 @@ def put_back(values: Array, axes: tuple[int, ...], xp: Any) -> Array:
     """Return an array that broadcasts against the result with length 1 along the axes that the result lacks."""
     for i in reversed(axes):
         if -i <= values.ndim + 1:
-            # Dask's expand_dims needs lengths that are known
-            known = _known(*values.shape)
-            values = xp.expand_dims(values, axis=i) if known else values[(..., None, *[slice(None)] * (-i - 1))]
+            values = xp.expand_dims(values, axis=i)
     return values
 
 
@@ -367,7 +368,7 @@ def prepare(x: Any, alpha: Any, *, name: str, axis: Any, where: Any, base: Any, 
     floats = _floats(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked
     order, shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, name, xp)
-    return Problem(x, order, where, axes, keepdims, _log_base(base), shape, xp, name)
+    return Problem(x, order, where, axes, keepdims, log_base(base), shape, xp, name)
 
 
 class PairProblem(NamedTuple):
@@ -404,7 +405,7 @@ def prepare_pair(
     floats = _floats(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked
     order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
-    problem = Problem(x, order, where, axes, keepdims, _log_base(base), result_shape, xp, names[0])
+    problem = Problem(x, order, where, axes, keepdims, log_base(base), result_shape, xp, names[0])
     check_mask(where, xp, names[0], shape)
     return PairProblem(problem, y)
 
@@ -446,7 +447,7 @@ def prepare_parameters(
     assert floats is not None  # noqa: S101  floating() has looked
     rows_shape = _reduced(shape, axes, keepdims)
     order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
-    problem = Problem(arrays[0], order, None, axes, keepdims, _log_base(base), result_shape, xp, names[0])
+    problem = Problem(arrays[0], order, None, axes, keepdims, log_base(base), result_shape, xp, names[0])
     return problem, tuple(cast(x, floats.accumulator, xp) for x in arrays)
 
 

@@ -46,7 +46,7 @@ SUMS = {
 def both(backend, call, args):
     """Return what a call gives for float16, and for the same numbers in float32, rounded."""
     given = [[backend.asarray(x, dtype) if isinstance(x, np.ndarray) else x for x in args] for dtype in KINDS]
-    low, high = ([part for part in _parts(backend.compiled(call)(*some))] for some in given)
+    low, high = (_parts(backend.compiled(call)(*some)) for some in given)
     return [(backend.numpy(x), backend.numpy(y).astype(np.float16)) for x, y in zip(low, high, strict=True)]
 
 
