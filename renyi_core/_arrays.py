@@ -463,7 +463,7 @@ def readable(x: Array) -> bool:
     return True
 
 
-def constants(values: list[float], like: Array, xp: Any) -> Array:
+def constants(values: Any, like: Array, xp: Any) -> Array:
     """Return numbers as an array of the dtype and on the device of another."""
     return xp.asarray(values, dtype=like.dtype, device=device(like))
 
