@@ -29,7 +29,7 @@ BACKENDS = {
 INTEGRATIONS = {
     "sb3": [
         ["sb3", "examples"],
-        [],
+        ["sb3-contrib"],
         [
             "tests/test_stable_baselines3.py",
             "tests/test_stable_baselines3_entropies.py",

@@ -34,6 +34,7 @@ __all__ = [
     "finite_sets",
     "floating",
     "identity",
+    "log_base",
     "namespace",
     "on_rows",
     "prepare",
@@ -72,6 +73,23 @@ class Problem(NamedTuple):
         if not self.keepdims:
             values = self.xp.squeeze(values, axis=self.axis)
         return values if values.dtype == self.x.dtype else self.xp.astype(values, self.x.dtype)
+
+    def pulled(self, rows: Array, shape: Any) -> Array:
+        """Return the gradient with respect to a number or an array of this shape: rows added up, then rounded."""
+        rows = rows if self.keepdims else self.xp.squeeze(rows, axis=self.axis)
+        return self.summed(rows, shape)
+
+    def summed(self, gradient: Array, shape: Any) -> Array:
+        """Return a gradient added up to the shape of an argument, then rounded."""
+        return cast(sum_to_shape(gradient, tuple(shape), self.xp, self.axis), self.x.dtype, self.xp)
+
+    def summable(self, *arrays: Array) -> tuple[Array, ...]:
+        """Return arrays in the dtype of sums if the gradient of one is a sum over rows that it was broadcast to."""
+        if sum_dtype(self.x, self.xp) == self.x.dtype:
+            return arrays
+        if all(_reduced(tuple(x.shape), self.axis, self.keepdims) == self.shape for x in arrays):
+            return arrays
+        return tuple(cast(x, sum_dtype(x, self.xp), self.xp) for x in arrays)
 
 
 def broadcast_shapes(*shapes: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -131,7 +149,8 @@ def _number(value: Any, name: str) -> float | None:
     return as_float(value, name) if isinstance(value, Real) else None
 
 
-def _log_base(base: Any) -> float:
+def log_base(base: Any) -> float:
+    """Return the logarithm of a base, 1 for None."""
     if base is None:
         return 1.0
     number = _number(base, "base")
@@ -172,9 +191,7 @@ def put_back(values: Array, axes: tuple[int, ...], xp: Any) -> Array:
     """Return an array that broadcasts against the result with length 1 along the axes that the result lacks."""
     for i in reversed(axes):
         if -i <= values.ndim + 1:
-            # Dask's expand_dims needs lengths that are known
-            known = _known(*values.shape)
-            values = xp.expand_dims(values, axis=i) if known else values[(..., None, *[slice(None)] * (-i - 1))]
+            values = xp.expand_dims(values, axis=i)
     return values
 
 
@@ -331,7 +348,7 @@ def prepare(
     if tail:
         floats = floats._replace(largest_alpha=floats.largest_tail)
     order, shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, name, xp)
-    return Problem(x, order, where, axes, keepdims, _log_base(base), shape, xp, name)
+    return Problem(x, order, where, axes, keepdims, log_base(base), shape, xp, name)
 
 
 class PairProblem(NamedTuple):
@@ -368,7 +385,7 @@ def prepare_pair(
     floats = floats_of(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked
     order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
-    problem = Problem(x, order, where, axes, keepdims, _log_base(base), result_shape, xp, names[0])
+    problem = Problem(x, order, where, axes, keepdims, log_base(base), result_shape, xp, names[0])
     check_mask(where, xp, names[0], shape)
     return PairProblem(problem, y)
 
@@ -411,7 +428,7 @@ def prepare_parameters(
     rows_shape = _reduced(shape, axes, keepdims)
     entries = not axes and not any(trailing or ())
     order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp, entries=entries)
-    problem = Problem(arrays[0], order, None, axes, keepdims, _log_base(base), result_shape, xp, names[0])
+    problem = Problem(arrays[0], order, None, axes, keepdims, log_base(base), result_shape, xp, names[0])
     return problem, tuple(cast(x, floats.accumulator, xp) for x in arrays)
 
 
@@ -427,7 +444,7 @@ def readable(x: Array) -> bool:
     return True
 
 
-def constants(values: list[float], like: Array, xp: Any) -> Array:
+def constants(values: Any, like: Array, xp: Any) -> Array:
     """Return numbers as an array of the dtype and on the device of another."""
     return xp.asarray(values, dtype=like.dtype, device=device(like))
 

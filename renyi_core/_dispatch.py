@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-__all__ = ["agnostic_only", "dispatch", "register_adapter"]
+__all__ = ["agnostic_only", "dispatch", "namespace_of", "register_adapter"]
 
 _UNKNOWN = object()
 _adapters: dict[str, Any] = {}
@@ -115,11 +115,20 @@ def dispatch(kernel: Kernel, xp: Any) -> Kernel:
     """Return the adapter's function of the kernel's name, or the kernel itself."""
     if _blocks and _here.depth:
         return kernel
+    found: Kernel = getattr(_adapter(xp), kernel.__name__, kernel)
+    return found
+
+
+def namespace_of(xp: Any) -> Any:
+    """Return the adapter's own form of a namespace, or the namespace itself."""
+    return getattr(_adapter(xp), "namespace", xp)
+
+
+def _adapter(xp: Any) -> Any:
     name = xp.__name__.removeprefix("array_api_compat.")
     adapter = _adapters.get(name, _UNKNOWN)
     if adapter is _UNKNOWN:
         built_in = _built_in(name)
         # another thread may have registered its own meanwhile
         adapter = _adapters.setdefault(name, built_in)
-    found: Kernel = getattr(adapter, kernel.__name__, kernel)
-    return found
+    return adapter

@@ -16,7 +16,7 @@ from ._rules import Rule
 
 Array = Any
 
-__all__ = ["cotangent_rows", "differentiate", "evaluate", "in_base", "rule_for"]
+__all__ = ["cotangent_rows", "differentiate", "evaluate", "finished", "in_base", "rule_for"]
 
 
 def evaluate(
@@ -58,28 +58,43 @@ def differentiate(
     problem: Problem,
     wrt: int | str,
     cotangent: Any,
-    *,
+    *arrays: Array,
     along_alpha: Callable[[], tuple[Array, Array]],
-    along_entries: Callable[[Any], tuple[Array, Array]],
+    along_entries: Callable[..., tuple[Array, Array]],
     shape: Any,
 ) -> tuple[Array, Array]:
     """Return the value and its derivative, as the caller asked for them, from kernels that know no base.
 
-    ``along_entries`` takes the scale of its gradient, None for 1. ``shape`` is that of what a product with a cotangent
-    belongs to.
+    ``along_entries`` takes the scale of its gradient, None for 1, and the arrays. ``shape`` is that of what a product
+    with a cotangent belongs to.
     """
     scale = cotangent_rows(cotangent, problem)
     if wrt == "alpha":
         value, gradient = along_alpha()
         gradient = in_base(gradient, problem)
-        gradient = problem.rows(scaled(gradient, scale, problem.xp))
+        gradient = scaled(gradient, scale, problem.xp)
+        gradient = problem.rows(gradient) if scale is None else problem.pulled(gradient, shape)
     else:
         if problem.log_base != 1:
             scale = (1 if scale is None else scale) / problem.log_base
-        value, gradient = along_entries(scale)
-    if cotangent is not None:
-        gradient = sum_to_shape(gradient, tuple(shape), problem.xp, problem.axis)
+        if cotangent is None:
+            value, gradient = along_entries(scale, *arrays)
+        else:
+            value, gradient = along_entries(scale, *problem.summable(*arrays))
+            gradient = problem.summed(gradient, shape)
     return problem.rows(in_base(value, problem)), gradient
+
+
+def finished(
+    problem: Problem, value: Array, gradient: Array, cotangent: Any, shape: Any, trailing: int
+) -> tuple[Array, Array]:
+    """Return a value, and its derivative with so many axes of an argument's own, as the caller asked for them."""
+    rows = cotangent_rows(cotangent, problem)
+    if rows is not None:
+        rows = rows if isinstance(rows, (int, float)) else rows[(..., *(None,) * trailing)]
+        gradient = scaled(gradient, rows, problem.xp)
+        gradient = sum_to_shape(gradient, tuple(shape), problem.xp)
+    return problem.rows(in_base(value, problem)), problem.rows(in_base(gradient, problem))
 
 
 def rule_for(door: Door, measure: Measure, *, has_base: bool = False) -> Rule:
@@ -105,11 +120,18 @@ def rule_for(door: Door, measure: Measure, *, has_base: bool = False) -> Rule:
     ) -> tuple[Array, Array]:
         check_base(base)
         problem = prepare(x, alpha, name=door, axis=axis, where=where, base=base, keepdims=keepdims, tail=tail)
-        if wrt == "alpha":
-            value, gradient = _along_alpha(problem, door, measure, cotangent, tuple(getattr(alpha, "shape", ())))
-        else:
-            value, gradient = _along_entries(problem, door, measure, cotangent)
-        return problem.rows(in_base(value, problem)), gradient
+        kernel: Any = entropy_and_alpha_gradient if wrt == "alpha" else entropy_and_gradient
+        kernel = dispatch(kernel, problem.xp)
+        options: dict[str, Any] = {"door": door, "measure": measure, "where": where, "axis": problem.axis}
+        return differentiate(
+            problem,
+            wrt,
+            cotangent,
+            x,
+            along_alpha=lambda: kernel(x, problem.order, xp=problem.xp, **options),
+            along_entries=lambda scale, x: kernel(x, problem.order, scale=scale, xp=problem.xp, **options),
+            shape=getattr(alpha, "shape", ()) if wrt == "alpha" else x.shape,
+        )
 
     def product(
         vector: Any,
@@ -132,32 +154,3 @@ def rule_for(door: Door, measure: Measure, *, has_base: bool = False) -> Rule:
         return kernel(x, vector, problem.order, measure=measure, where=where, axis=problem.axis, xp=xp, scale=scale)
 
     return Rule((0, "alpha"), value_and_gradient, product if door == "logits" else None)
-
-
-def _along_entries(problem: Problem, door: Door, measure: Measure, cotangent: Any) -> tuple[Array, Array]:
-    x, xp = problem.x, problem.xp
-    scale = cotangent_rows(cotangent, problem)
-    if problem.log_base != 1:
-        scale = (1 if scale is None else scale) / problem.log_base
-    kernel = dispatch(entropy_and_gradient, xp)
-    value, gradient = kernel(
-        x, problem.order, door=door, measure=measure, where=problem.where, axis=problem.axis, xp=xp, scale=scale
-    )
-    if cotangent is not None:
-        gradient = sum_to_shape(gradient, tuple(x.shape), xp)
-    return value, gradient
-
-
-def _along_alpha(
-    problem: Problem, door: Door, measure: Measure, cotangent: Any, shape: tuple[int, ...]
-) -> tuple[Array, Array]:
-    x, xp = problem.x, problem.xp
-    kernel = dispatch(entropy_and_alpha_gradient, xp)
-    value, gradient = kernel(
-        x, problem.order, door=door, measure=measure, where=problem.where, axis=problem.axis, xp=xp
-    )
-    gradient = in_base(gradient, problem)
-    if cotangent is None:
-        return value, problem.rows(gradient)
-    gradient = problem.rows(scaled(gradient, cotangent_rows(cotangent, problem), xp))
-    return value, sum_to_shape(gradient, shape, xp, problem.axis)

@@ -65,8 +65,12 @@ def pair_rule(with_gradient: Kernel, with_slope: Kernel, door: Door, **family: A
             problem,
             wrt,
             cotangent,
+            x,
+            y,
             along_alpha=lambda: dispatch(with_slope, xp)(x, y, order, **options),
-            along_entries=lambda scale: dispatch(with_gradient, xp)(x, y, order, wrt=int(wrt), scale=scale, **options),
+            along_entries=lambda scale, x, y: dispatch(with_gradient, xp)(
+                x, y, order, wrt=int(wrt), scale=scale, **options
+            ),
             shape=getattr(alpha, "shape", ()) if wrt == "alpha" else (x, y)[int(wrt)].shape,
         )
 

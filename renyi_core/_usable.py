@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from array_api_compat import array_namespace, is_array_api_obj
 
 from ._advice import conversion, instead_of_array
+from ._dispatch import namespace_of
 
 __all__ = [
     "Floats",
@@ -64,7 +65,7 @@ def namespace(x: Any) -> Any:
             _namespaces[kind], _differ[kind] = torch, True
         else:
             sound = is_array_api_obj(x) and _objection(kind) is None
-            _namespaces[kind] = array_namespace(x) if sound else None
+            _namespaces[kind] = namespace_of(array_namespace(x)) if sound else None
             _differ[kind] = hasattr(x, "is_nested") or hasattr(x, "_meta")
     return _namespaces[kind]
 

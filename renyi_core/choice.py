@@ -15,7 +15,6 @@ from ._arrays import (
     rectangular,
     same_namespace,
     sum_dtype,
-    sum_to_shape,
 )
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows
@@ -223,11 +222,13 @@ def _of_max(
     xp = problem.xp
     scale = cotangent_rows(cotangent, problem)
     kernel = dispatch(kernels.regularized_max_and_gradient, xp)
-    value, gradient = kernel(scores, problem.order, rows, wrt=wrt, where=where, axis=problem.axis, xp=xp)
-    gradient = scaled(gradient, scale, xp)
-    gradient = cast(gradient, scores.dtype, xp) if wrt == 0 else problem.rows(gradient)
-    if cotangent is not None:
-        gradient = sum_to_shape(gradient, _shape(wrt, scores, alpha, temperature), xp, problem.axis)
+    (entries,) = problem.summable(scores) if cotangent is not None else (scores,)
+    value, gradient = kernel(entries, problem.order, rows, wrt=wrt, where=where, axis=problem.axis, xp=xp)
+    if scale is None:
+        gradient = cast(gradient, scores.dtype, xp) if wrt == 0 else problem.rows(gradient)
+    else:
+        take = problem.summed if wrt == 0 else problem.pulled
+        gradient = take(scaled(gradient, scale, xp), _shape(wrt, scores, alpha, temperature))
     return problem.rows(value), gradient
 
 
@@ -254,10 +255,10 @@ def _of_argmax(
     shape = tuple(scores.shape[i] if i in problem.axis else next(lengths) for i in numbers)
     check_fits(cotangent, shape, "cotangent", "the value")
     kernel = dispatch(kernels.regularized_argmax_and_product, xp)
-    p, product = kernel(scores, cotangent, problem.order, rows, wrt=wrt, where=where, axis=problem.axis, xp=xp)
-    if wrt != 0:
-        product = problem.rows(product)
-    return p, sum_to_shape(product, _shape(wrt, scores, alpha, temperature), xp, problem.axis)
+    (entries,) = problem.summable(scores)
+    p, product = kernel(entries, cotangent, problem.order, rows, wrt=wrt, where=where, axis=problem.axis, xp=xp)
+    take = problem.summed if wrt == 0 else problem.pulled
+    return cast(p, scores.dtype, xp), take(product, _shape(wrt, scores, alpha, temperature))
 
 
 def _shape(wrt: int | str, scores: Array, alpha: Any, temperature: Any) -> tuple[int, ...]:

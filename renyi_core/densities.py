@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import Problem, prepare_parameters, sum_to_shape
+from ._arrays import Problem, prepare_parameters
 from ._dispatch import dispatch
-from ._evaluate import cotangent_rows, in_base
+from ._evaluate import finished, in_base
 from ._kernels import densities as kernels
-from ._kernels.guards import scaled
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
@@ -165,12 +164,8 @@ def _rule(name: str, options: dict[str, float]) -> Rule:
         both = kernels.scale_entropy_and_alpha_gradient if wrt == "alpha" else kernels.scale_entropy_and_gradient
         kernel: Any = dispatch(both, problem.xp)
         value, gradient = kernel(values, problem.order, xp=problem.xp, **options)
-        rows = cotangent_rows(cotangent, problem)
-        gradient = problem.rows(in_base(scaled(gradient, rows, problem.xp), problem))
-        if cotangent is not None:
-            shape = getattr(alpha, "shape", ()) if wrt == "alpha" else scale.shape
-            gradient = sum_to_shape(gradient, tuple(shape), problem.xp)
-        return problem.rows(in_base(value, problem)), gradient
+        shape = getattr(alpha, "shape", ()) if wrt == "alpha" else scale.shape
+        return finished(problem, value, gradient, cotangent, shape, 0)
 
     return Rule((0, "alpha"), value_and_gradient)
 

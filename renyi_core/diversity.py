@@ -7,11 +7,10 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ._arrays import Problem, floating, identity, prepare_parameters, sum_to_shape
+from ._arrays import Problem, floating, identity, prepare_parameters
 from ._dispatch import dispatch
-from ._evaluate import cotangent_rows, in_base
+from ._evaluate import finished, in_base
 from ._kernels import diversity as kernels
-from ._kernels.guards import scaled
 from ._kernels.measures import ENTROPY, HILL, Measure
 from ._kernels.row_blocks import by_rows
 from ._quiet import quiet
@@ -296,18 +295,6 @@ def _evaluate(prepared: Prepared, measure: Measure) -> Array:
     problem = prepared.problem
     value = by_pairs(kernels.gram_entropy, problem.xp)(prepared.product(), problem.order, measure=measure)
     return problem.rows(in_base(value, problem))
-
-
-def finished(
-    problem: Problem, value: Array, gradient: Array, cotangent: Any, shape: tuple[int, ...], trailing: int
-) -> tuple[Array, Array]:
-    """Return a value, and its derivative with so many axes of an argument's own, as the caller asked for them."""
-    rows = cotangent_rows(cotangent, problem)
-    if rows is not None:
-        rows = rows if isinstance(rows, (int, float)) else rows[(..., *(None,) * trailing)]
-        gradient = scaled(gradient, rows, problem.xp)
-        gradient = sum_to_shape(gradient, shape, problem.xp)
-    return problem.rows(in_base(value, problem)), problem.rows(in_base(gradient, problem))
 
 
 def gram_gradient(problem: Problem, gram: Array, measure: Measure) -> tuple[Array, Array]:

@@ -9,6 +9,7 @@ from ._arrays import counted, prepare
 from ._dispatch import dispatch
 from ._evaluate import differentiate, in_base
 from ._kernels import estimators as kernels
+from ._kernels.doors import accumulate
 from ._numbers import check_choice
 from ._quiet import quiet
 from ._rules import Rule, register_rule
@@ -118,6 +119,7 @@ def entropy_from_counts(
         msg = f"`axis` must be one axis, got {axis!r}"
         raise ValueError(msg)
     along = problem.axis[0]
+    counts = accumulate(counts, xp=xp)
     draws = xp.sum(counts, axis=along, keepdims=True)
     value, slope = value_and_grad(entropy)(counts, alpha, axis=along, keepdims=True)
     # ∂H/∂p of a draw, whose mean is 0
@@ -131,8 +133,8 @@ def entropy_from_counts(
         seen = ~(total <= 0)
         unbiased = xp.where(seen, 0.0 - xp.log(xp.where(seen, total, 1.0)) / order.t, math.inf)
         value = xp.where(xp.isnan(value), math.nan, unbiased)
-    rows = (xp.squeeze(in_base(part, problem), axis=along) for part in (value, xp.sqrt(variance)))
-    return EntropyEstimate(*rows)
+    problem = problem._replace(keepdims=False)
+    return EntropyEstimate(*(problem.rows(in_base(part, problem)) for part in (value, xp.sqrt(variance))))
 
 
 @quiet
@@ -217,8 +219,9 @@ def _value_and_gradient(
         problem,
         wrt,
         cotangent,
+        log_prob,
         along_alpha=lambda: along(log_prob, order, **options),
-        along_entries=lambda scale: both(log_prob, order, scale=scale, **options),
+        along_entries=lambda scale, values: both(values, order, scale=scale, **options),
         shape=getattr(alpha, "shape", ()) if wrt == "alpha" else log_prob.shape,
     )
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import Problem, floating, identity, prepare_parameters, sum_to_shape
+from ._arrays import Problem, floating, identity, prepare_parameters
 from ._dispatch import dispatch
-from ._evaluate import cotangent_rows, in_base
+from ._evaluate import finished, in_base
 from ._kernels import gaussian as kernels
-from ._kernels.guards import scaled
 from ._numbers import check_choice
 from ._quiet import quiet
 from ._rules import Rule, register_rule
@@ -254,25 +253,6 @@ def _prepare_pair(
     return problem, arrays, {"kind": kind, "unit": unit, "xp": xp}
 
 
-def _differentiated(
-    both: tuple[Any, Any],
-    problem: Problem,
-    arrays: tuple[Array, ...],
-    options: dict[str, Any],
-    cotangent: Any,
-    trailing: int | None,
-) -> tuple[Array, Array]:
-    """Return the value and its derivative with respect to an argument of so many trailing axes, or to α (None)."""
-    kernel = dispatch(both[0] if trailing is not None else both[1], problem.xp)
-    value, gradient = _run(kernel, arrays, problem, options)
-    rows = cotangent_rows(cotangent, problem)
-    if rows is not None and not isinstance(rows, (int, float)):
-        for _ in range(trailing or 0):
-            rows = rows[..., None]
-    gradient = scaled(gradient, rows, problem.xp)
-    return problem.rows(in_base(value, problem)), problem.rows(in_base(gradient, problem))
-
-
 def _entropy_and_gradient(
     wrt: int | str,
     cotangent: Any,
@@ -285,13 +265,13 @@ def _entropy_and_gradient(
     base: Any = None,
 ) -> tuple[Array, Array]:
     problem, arrays, options = _prepare_one(covariance, alpha, kind, dimension, base)
-    both = kernels.gaussian_entropy_and_gradient, kernels.gaussian_entropy_and_alpha_gradient
-    trailing = None if wrt == "alpha" else {"full": 2, "diagonal": 1, "isotropic": 0}[kind]
-    value, gradient = _differentiated(both, problem, arrays, options, cotangent, trailing)
-    if cotangent is not None:
-        shape = getattr(alpha, "shape", ()) if wrt == "alpha" else covariance.shape
-        gradient = sum_to_shape(gradient, tuple(shape), problem.xp)
-    return value, gradient
+    kernel: Any = kernels.gaussian_entropy_and_alpha_gradient
+    trailing, variable = 0, alpha
+    if wrt != "alpha":
+        kernel = kernels.gaussian_entropy_and_gradient
+        trailing, variable = {"full": 2, "diagonal": 1, "isotropic": 0}[kind], covariance
+    value, gradient = _run(dispatch(kernel, problem.xp), arrays, problem, options)
+    return finished(problem, value, gradient, cotangent, getattr(variable, "shape", ()), trailing)
 
 
 def _divergence_and_gradient(
@@ -311,13 +291,13 @@ def _divergence_and_gradient(
     problem, arrays, options = _prepare_pair(*given, alpha, kind, base)
     if wrt != "alpha":
         options["wrt"] = wrt
-    both = kernels.gaussian_divergence_and_gradient, kernels.gaussian_divergence_and_alpha_gradient
-    trailing = None if wrt == "alpha" else 2 if kind == "full" and wrt in {1, 3} else 1
-    value, gradient = _differentiated(both, problem, arrays, options, cotangent, trailing)
-    if cotangent is not None:
-        shape = getattr(alpha, "shape", ()) if wrt == "alpha" else given[int(wrt)].shape
-        gradient = sum_to_shape(gradient, tuple(shape), problem.xp)
-    return value, gradient
+    kernel: Any = kernels.gaussian_divergence_and_alpha_gradient
+    trailing, variable = 0, alpha
+    if wrt != "alpha":
+        kernel = kernels.gaussian_divergence_and_gradient
+        trailing, variable = 2 if kind == "full" and wrt in {1, 3} else 1, given[int(wrt)]
+    value, gradient = _run(dispatch(kernel, problem.xp), arrays, problem, options)
+    return finished(problem, value, gradient, cotangent, getattr(variable, "shape", ()), trailing)
 
 
 register_rule(gaussian_entropy, Rule((0, "alpha"), _entropy_and_gradient))

@@ -246,8 +246,9 @@ def _differentiate(
         problem,
         wrt,
         cotangent,
+        x,
         along_alpha=lambda: slope(x, problem.order, xp=xp),
-        along_entries=lambda scale: both(x, problem.order, scale=scale, xp=xp),
+        along_entries=lambda scale, x: both(x, problem.order, scale=scale, xp=xp),
         shape=shape if wrt == "alpha" else x.shape,
     )
 

@@ -8,6 +8,7 @@ from ._arrays import Problem, check_fits, floating, prepare, rectangular, same_n
 from ._dispatch import dispatch
 from ._evaluate import differentiate, in_base
 from ._kernels import jensen as kernels
+from ._kernels.doors import accumulate
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
@@ -142,6 +143,9 @@ def _value_and_gradient(
     xp, order = problem.xp, problem.order
     both = dispatch(kernels.jensen_divergence_and_gradient, xp)
     along = dispatch(kernels.jensen_divergence_and_alpha_gradient, xp)
+    given = probs, weights
+    if wrt == "weights":
+        given = accumulate(probs, xp=xp), None if weights is None else accumulate(weights, xp=xp)
     shapes: dict[int | str, Any] = {
         0: probs.shape,
         "alpha": getattr(alpha, "shape", ()),
@@ -151,8 +155,9 @@ def _value_and_gradient(
         problem,
         wrt,
         cotangent,
+        given[0],
         along_alpha=lambda: along(probs, weights, order, xp=xp),
-        along_entries=lambda scale: both(probs, weights, order, wrt=wrt, scale=scale, xp=xp),
+        along_entries=lambda scale, probs: both(probs, given[1], order, wrt=wrt, scale=scale, xp=xp),
         shape=shapes[wrt],
     )
 

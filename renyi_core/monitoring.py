@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ._arrays import floating
+from ._arrays import floating, log_base, namespace
 from ._numbers import integer, is_number
 from ._quiet import quiet
 from ._typing import ArrayOf
@@ -18,6 +18,7 @@ Array = Any
 
 __all__ = ["Summary", "plot_spectrum", "spectrum_orders", "summary"]
 
+UNITS = {2.0: "bits", 10.0: "hartleys"}
 TICKS = {0.0: "0", 0.5: "1/2", 1.0: "1", 2.0: "2", 4.0: "4", math.inf: "∞"}
 
 
@@ -145,8 +146,9 @@ def spectrum_orders(count: int = 65) -> list[float]:
 
 def plot_spectrum(
     spectrum: Array,
-    alphas: Sequence[float],
+    alphas: Sequence[float] | Array,
     *,
+    base: float | None = None,
     outcomes: int | None = None,
     labels: Sequence[str] | None = None,
     ax: Any = None,
@@ -158,9 +160,11 @@ def plot_spectrum(
     Parameters
     ----------
     spectrum : array of shape (k,) or (curves, k)
-        Entropies in nats, as of :func:`renyi_core.entropy_spectrum`. They are read one by one.
-    alphas : sequence of k floats
+        Entropies, as of :func:`renyi_core.entropy_spectrum`. They are read one by one.
+    alphas : sequence of k floats, or array of shape (k,)
         Their orders, increasing; :func:`spectrum_orders` gives those of a smooth curve.
+    base : float, optional
+        The base of the logarithm that the entropies were taken with; natural (nats) by default.
     outcomes : int, optional
         The number n of outcomes: the line of log n, which no entropy exceeds, is drawn with it.
     labels : sequence of str, optional
@@ -180,7 +184,8 @@ def plot_spectrum(
     TypeError
         If ``spectrum`` is not an array of a real floating-point dtype, an order or ``outcomes`` not a number.
     ValueError
-        If the shape, the orders or the labels do not fit each other, or ``outcomes`` is below 1.
+        If the shape, the orders or the labels do not fit each other, ``outcomes`` is below 1, or an entropy is above
+        the logarithm of ``outcomes``, as one in another base is.
 
     Examples
     --------
@@ -193,7 +198,7 @@ def plot_spectrum(
     >>> ax = plot_spectrum(spectrum, orders, outcomes=4, labels=["sure", "unsure"])  # doctest: +SKIP
     >>> ax.figure.savefig("spectrum.png")  # doctest: +SKIP
     """
-    curves = _curves(spectrum)
+    unit, curves = log_base(base), _curves(spectrum)
     orders = _checked_orders(alphas)
     if any(len(curve) != len(orders) for curve in curves):
         msg = f"`spectrum` of shape {tuple(spectrum.shape)} does not end in the {len(orders)} `alphas`"
@@ -201,30 +206,52 @@ def plot_spectrum(
     if labels is not None and (isinstance(labels, str) or len(labels) != len(curves)):
         msg = f"`labels` must be one for each of {len(curves)} curves, got {labels!r}"
         raise ValueError(msg)
-    if outcomes is not None and not is_number(outcomes):
-        msg = f"`outcomes` must be a number, got {outcomes!r}"
-        raise TypeError(msg)
-    if outcomes is not None and not outcomes >= 1:
-        msg = f"`outcomes` must be at least 1, got {outcomes!r}"
-        raise ValueError(msg)
+    most = _most(outcomes, curves, base)
     if ax is None:
         ax = _new_axes()
     places = [_place(order) for order in orders]
     for k, curve in enumerate(curves):
         ax.plot(places, curve, label=None if labels is None else labels[k])
-    if outcomes is not None:
-        ax.axhline(math.log(outcomes), color="0.6", linestyle="--", linewidth=1, zorder=1)
-        ax.text(0.99, math.log(outcomes), f"log {outcomes:,}", ha="right", va="bottom", color="0.4")
+    if most is not None:
+        ax.axhline(most, color="0.6", linestyle="--", linewidth=1, zorder=1)
+        ax.text(0.99, most, f"log {outcomes:,}", ha="right", va="bottom", color="0.4")
     ax.margins(y=0.1)
     ax.set_xticks([_place(order) for order in TICKS], TICKS.values())
     ax.set_xlim(0, 1)
     ax.set_ylim(bottom=0)
     ax.set_xlabel("order α")
-    ax.set_ylabel("Rényi entropy [nats]")
-    _effective_number_axis(ax)
+    name = "nats" if base is None else UNITS.get(base, f"log base {base:g}")
+    ax.set_ylabel(f"Rényi entropy [{name}]")
+    _effective_number_axis(ax, unit)
     if labels is not None:
         ax.legend()
     return ax
+
+
+def _most(outcomes: Any, curves: list[list[float]], base: Any) -> float | None:
+    """Return the largest entropy of so many outcomes; raise where one is above it, or has another sign."""
+    unit = log_base(base)
+    if unit < 0:
+        msg = f"`base` must be > 1 for a figure, got {base!r}"
+        raise ValueError(msg)
+    if outcomes is None:
+        return None
+    if not is_number(outcomes):
+        msg = f"`outcomes` must be a number, got {outcomes!r}"
+        raise TypeError(msg)
+    if not outcomes >= 1:
+        msg = f"`outcomes` must be at least 1, got {outcomes!r}"
+        raise ValueError(msg)
+    most, largest = math.log(outcomes) / unit, max(map(max, curves), default=0.0)
+    # a rounding in float16 is no other base
+    if largest > most * 1.01 + 0.01:
+        given = "nats" if base is None else f"base {base:g}"
+        msg = (
+            f"`spectrum` reaches {largest:.6g}, above log n = {most:.6g} of {outcomes} `outcomes` in {given}: "
+            "give the base that it was taken with as `base`"
+        )
+        raise ValueError(msg)
+    return most
 
 
 def _new_axes() -> Any:
@@ -241,9 +268,9 @@ def _place(order: float) -> float:
     return 1.0 if order == math.inf else order / (1 + order)
 
 
-def _effective_number_axis(ax: Any) -> None:
-    """Put exp(H) on the right, with ticks at round numbers as far apart as there is room for."""
-    highest = ax.get_ylim()[1]
+def _effective_number_axis(ax: Any, unit: float) -> None:
+    """Put exp(H) on the right, with ticks at round numbers as far apart as there is room for; H is in so many nats."""
+    highest = ax.get_ylim()[1] * unit
     if highest < math.log(20):
         numbers = list(range(1, 20))
     else:
@@ -253,7 +280,7 @@ def _effective_number_axis(ax: Any) -> None:
         if math.log(number) <= highest and (not ticks or math.log(number / ticks[-1]) >= highest / 16):
             ticks.append(number)
     right = ax.secondary_yaxis("right")
-    right.set_yticks([math.log(number) for number in ticks], [f"{number:,}" for number in ticks])
+    right.set_yticks([math.log(number) / unit for number in ticks], [f"{number:,}" for number in ticks])
     right.set_ylabel("effective number of outcomes")
 
 
@@ -269,8 +296,12 @@ def _curves(spectrum: Any) -> list[list[float]]:
 
 
 def _checked_orders(alphas: Any) -> list[float]:
+    given, xp = alphas, namespace(alphas)
+    if xp is not None and alphas.ndim == 1 and xp.isdtype(alphas.dtype, ("integral", "real floating")):
+        alphas = alphas.detach() if hasattr(alphas, "detach") else alphas
+        alphas = [float(alphas[k]) for k in range(alphas.shape[0])]
     if isinstance(alphas, str) or not isinstance(alphas, Sequence) or not all(map(is_number, alphas)):
-        msg = f"`alphas` must be a sequence of numbers, got {alphas!r}"
+        msg = f"`alphas` must be a sequence of numbers or an array of one dimension, got {given!r}"
         raise TypeError(msg)
     orders = [float(alpha) for alpha in alphas]
     if not orders or not all(low < high for low, high in itertools.pairwise(orders)) or not orders[0] >= 0:

@@ -5,10 +5,22 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ._arrays import Problem, finite_sets, floating, prepare_parameters, sum_to_shape
+from ._arrays import (
+    Problem,
+    check_fits,
+    coefficient,
+    constants,
+    finite_sets,
+    floating,
+    namespace,
+    prepare_parameters,
+    same_namespace,
+    sum_to_shape,
+)
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import neighbors, particles
+from ._kernels.dtypes import cast
 from ._kernels.guards import scaled
 from ._numbers import integer
 from ._quiet import quiet
@@ -21,7 +33,16 @@ __all__ = ["particle_entropy", "particle_reward"]
 
 
 @quiet
-def particle_entropy(samples: ArrayOf[ArrayT], /, alpha: Alpha, *, k: int = 3, base: float | None = None) -> ArrayT:
+def particle_entropy(
+    samples: ArrayOf[ArrayT],
+    /,
+    alpha: Alpha,
+    *,
+    k: int = 3,
+    base: float | None = None,
+    jitter: float | ArrayOf[Any] | None = None,
+    rng: Any = None,
+) -> ArrayT:
     r"""Return the Rényi entropy of order α of a density, estimated by nearest neighbours from samples of it alone.
 
     .. math:: \hat H_\alpha = \frac{1}{1 - \alpha} \log \frac{1}{N} \sum_{i=1}^{N} \zeta_i^{1 - \alpha}, \qquad
@@ -43,6 +64,13 @@ def particle_entropy(samples: ArrayOf[ArrayT], /, alpha: Alpha, *, k: int = 3, b
         Which neighbour, 1 ≤ k ≤ N − 1. A larger one has less variance and more bias.
     base : float, optional
         The base of the logarithm; natural (nats) by default.
+    jitter : float or array, optional
+        For samples that were rounded, the step that they were rounded to: uniform noise of this width is added to them,
+        between −jitter/2 and jitter/2. An array broadcasts against ``samples``, as one of shape (d,) does.
+    rng : optional
+        The source of the noise, needed with ``jitter``: what has a method ``random`` of a shape, such as
+        ``np.random.default_rng(0)`` for any library, or a function of a shape that returns uniform numbers in [0, 1),
+        such as ``functools.partial(jax.random.uniform, key)``.
 
     Returns
     -------
@@ -53,16 +81,18 @@ def particle_entropy(samples: ArrayOf[ArrayT], /, alpha: Alpha, *, k: int = 3, b
     Raises
     ------
     TypeError
-        If ``samples`` is not an array of a real floating-point dtype, ``alpha`` is complex, or ``k`` not an integer.
+        If ``samples`` is not an array of a real floating-point dtype, ``alpha`` is complex, ``k`` not an integer, or
+        ``jitter`` or ``rng`` is given without the other.
     ValueError
         If ``alpha`` is a number that is negative, NaN or ≥ k + 1, ``k`` is out of range, ``samples`` has not the shape
-        (..., N, d), or ``base`` is not positive or is 1.
+        (..., N, d), ``jitter`` is negative, or ``base`` is not positive or is 1.
 
     Notes
     -----
     Samples that coincide with k others have ρ = 0. For α ≥ 1 the estimate is then −inf and its derivatives 0; for
-    α < 1 they add nothing to the sum, and have no derivative. States that repeat, or were rounded, want a little noise
-    before (dithering of the size of the rounding).
+    α < 1 they add nothing to the sum, and have no derivative: the estimate is then finite, and far too low where many
+    do, as rounded samples do. They are those whose :func:`particle_reward` is 0. ``jitter`` spreads rounded samples
+    over the steps that they were rounded to: the estimate is then that of the density, where it is flat over a step.
 
     The terms have finite variance for α < 1 + k/2; nearer to k + 1 the estimate scatters widely. For α < 1 it needs
     light tails. The bias falls slowly in many dimensions: benchmarks/results has measured biases and deviations.
@@ -97,15 +127,33 @@ def particle_entropy(samples: ArrayOf[ArrayT], /, alpha: Alpha, *, k: int = 3, b
     0.5 3.17 3.22
     1 2.82 2.84
     2 2.53 2.53
+
+    Rounded samples: how many coincide with three others, the estimate, and that with jitter; 3.22 is right.
+
+    >>> rounded = np.round(samples, 1)
+    >>> print((renyi.particle_reward(rounded, 0.5) == 0).mean())
+    0.8044
+    >>> for options in ({}, {"jitter": 0.1, "rng": np.random.default_rng(1)}):
+    ...     print(round(float(renyi.particle_entropy(rounded, 0.5, **options)), 2))
+    1.93
+    3.2
     """
-    found = _search(samples, alpha, k, base, trailing=2)
+    found = _search(samples, alpha, k, base, jitter, rng, trailing=2)
     problem, xp = found.problem, found.problem.xp
     values = dispatch(particles.particle_entropy, xp)(found.gap, problem.order, k=found.k, xp=xp)
     return problem.rows(in_base(xp.where(found.sound, values, math.nan), problem))
 
 
 @quiet
-def particle_reward(samples: ArrayOf[ArrayT], /, alpha: Alpha, *, k: int = 3) -> ArrayT:
+def particle_reward(
+    samples: ArrayOf[ArrayT],
+    /,
+    alpha: Alpha,
+    *,
+    k: int = 3,
+    jitter: float | ArrayOf[Any] | None = None,
+    rng: Any = None,
+) -> ArrayT:
     r"""Return the intrinsic reward ρ^{1−α} of each sample, ρ its distance to its k-th nearest neighbour.
 
     This is the reward of RISE: states far from the others earn more, the more so the smaller α is. In the sum of
@@ -121,6 +169,8 @@ def particle_reward(samples: ArrayOf[ArrayT], /, alpha: Alpha, *, k: int = 3) ->
         orders out of that range give NaN. The method has no α = 1, whose reward would be a logarithm.
     k : int, default 3
         Which neighbour, 1 ≤ k ≤ N − 1, not counting the sample itself.
+    jitter, rng
+        As in :func:`particle_entropy`, for states that were rounded.
 
     Returns
     -------
@@ -152,7 +202,7 @@ def particle_reward(samples: ArrayOf[ArrayT], /, alpha: Alpha, *, k: int = 3) ->
     >>> print(renyi.particle_reward(states, 0.5, k=1))
     [1. 1. 1. 3.]
     """
-    found = _search(samples, alpha, k, None, trailing=1)
+    found = _search(samples, alpha, k, None, jitter, rng, trailing=1)
     problem, xp = found.problem, found.problem.xp
     if problem.order.static and not 0 < problem.order.alpha < 1:
         msg = f"`alpha` must be between 0 and 1, got {alpha!r}"
@@ -171,7 +221,7 @@ class _Search(NamedTuple):
     sound: Array
 
 
-def _search(samples: Array, alpha: Any, k: Any, base: Any, *, trailing: int) -> _Search:
+def _search(samples: Array, alpha: Any, k: Any, base: Any, jitter: Any, rng: Any, *, trailing: int) -> _Search:
     """Check the arguments and find the neighbours; so many last axes of the samples have one value."""
     floating(samples, "samples")
     shape = tuple(samples.shape)
@@ -190,16 +240,52 @@ def _search(samples: Array, alpha: Any, k: Any, base: Any, *, trailing: int) -> 
     if trailing == 2 and problem.order.static and not problem.order.alpha < k + 1:
         msg = f"`alpha` must be less than `k` + 1 = {k + 1}, got {alpha!r}"
         raise ValueError(msg)
+    if jitter is not None or rng is not None:
+        x = x + _noise(x, jitter, rng, xp)
     x, sound = finite_sets(x, xp)
     index = dispatch(neighbors.kth_neighbor, xp)(x, k=k, xp=xp)
     gap = dispatch(neighbors.neighbor_gap, xp)(x, index, xp=xp)
     return _Search(problem, k, gap, index, sound)
 
 
+def _noise(x: Array, jitter: Any, rng: Any, xp: Any) -> Array:
+    """Return uniform noise of the width ``jitter`` and mean 0 for each sample."""
+    if jitter is None or rng is None:
+        msg = f"`jitter` and `rng` belong together, got jitter={jitter!r} and rng={rng!r}"
+        raise TypeError(msg)
+    shape = tuple(x.shape)
+    width = coefficient(jitter, "jitter")
+    if width is None:
+        same_namespace(jitter, xp, "jitter", "samples")
+        floating(jitter, "jitter")
+        check_fits(jitter, shape, "jitter", "`samples`")
+        width = cast(jitter, x.dtype, xp)
+    draw = getattr(rng, "random", rng)
+    if not callable(draw):
+        given = f"{type(rng).__module__}.{type(rng).__name__}"
+        msg = f"`rng` must have a method `random` or be a function of a shape, got {given}; for torch, torch.rand"
+        raise TypeError(msg)
+    drawn = draw(shape)
+    drawn = cast(drawn, x.dtype, xp) if namespace(drawn) is xp else constants(drawn, x, xp)
+    if tuple(drawn.shape) != shape:
+        msg = f"`rng` must give numbers of the shape of `samples`, {shape}; got {tuple(drawn.shape)}"
+        raise ValueError(msg)
+    return width * (drawn - 0.5)
+
+
 def _value_and_gradient(
-    wrt: int | str, cotangent: Any, samples: Array, /, alpha: Any, *, k: int = 3, base: Any = None
+    wrt: int | str,
+    cotangent: Any,
+    samples: Array,
+    /,
+    alpha: Any,
+    *,
+    k: int = 3,
+    base: Any = None,
+    jitter: Any = None,
+    rng: Any = None,
 ) -> tuple[Array, Array]:
-    found = _search(samples, alpha, k, base, trailing=2)
+    found = _search(samples, alpha, k, base, jitter, rng, trailing=2)
     problem, xp = found.problem, found.problem.xp
     rows = cotangent_rows(cotangent, problem)
     if wrt == "alpha":

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any, get_args
 
 from ._arrays import Problem, floating, prepare_parameters
-from ._evaluate import in_base
+from ._evaluate import finished, in_base
 from ._kernels import diversity
 from ._kernels import samples as kernels
 from ._kernels.measures import ENTROPY
@@ -17,7 +17,7 @@ from ._numbers import as_float
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
-from .diversity import by_pairs, check_eigenvalues, finished, gram_entropy, gram_gradient, gram_slope
+from .diversity import by_pairs, check_eigenvalues, gram_entropy, gram_gradient, gram_slope
 
 Array = Any
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from ._arrays import floating, namespace, real, same_namespace, usable
 from ._evaluate import evaluate
+from ._kernels.doors import accumulate
+from ._kernels.dtypes import cast
 from ._kernels.measures import ENTROPY
 from ._kernels.state import Door
 from ._quiet import quiet
@@ -146,8 +148,11 @@ def _spectrum_rule(door: Door) -> Rule:
     def value_and_gradient(
         wrt: int | str, cotangent: Any, x: Array, /, alphas: Any, **options: Any
     ) -> tuple[Array, Array]:
-        xp = floating(x, door)
+        xp, dtype = floating(x, door), x.dtype
         orders = _orders(alphas, x, door)
+        if cotangent is not None and wrt != "alpha":
+            # the orders' gradients are added up
+            x = accumulate(x, xp=xp)
         shared = cotangent is None or isinstance(cotangent, (Real, complex))
         if not shared:
             same_namespace(cotangent, xp, "cotangent", door)
@@ -161,13 +166,13 @@ def _spectrum_rule(door: Door) -> Rule:
             value, gradient = one(wrt, part, x, alpha, **options)
             values.append(value)
             gradients.append(gradient)
-        value = xp.stack(values, axis=-1)
+        value = cast(xp.stack(values, axis=-1), dtype, xp)
         if cotangent is None or wrt == "alpha":
             return value, xp.stack(gradients, axis=-1)
         total = gradients[0]
         for gradient in gradients[1:]:
             total = total + gradient
-        return value, total
+        return value, cast(total, dtype, xp)
 
     return Rule((0, "alpha"), value_and_gradient)
 

@@ -145,17 +145,18 @@ def _value_and_gradient(
         kernel = dispatch(kernels.tanh_gaussian_entropy_and_alpha_gradient, xp)
         value, gradient = kernel(*arrays, problem.order, **options)
         gradient = scaled(gradient, rows, xp)
-        gradient = _summed(gradient, problem)
+        if problem.axis:
+            gradient = xp.sum(gradient, axis=problem.axis, keepdims=True)
+        gradient = in_base(gradient if problem.keepdims else xp.squeeze(gradient, axis=problem.axis), problem)
         shape = tuple(getattr(alpha, "shape", ()))
     else:
         both = dispatch(kernels.tanh_gaussian_entropy_and_gradient, xp)
         value, gradient = both(*arrays, problem.order, wrt=int(wrt), **options)
         gradient = in_base(scaled(gradient, rows, xp), problem)
-        gradient = cast(gradient, mean.dtype, xp)
         shape = tuple((mean, scale)[int(wrt)].shape)
     if cotangent is not None:
         gradient = sum_to_shape(gradient, shape, xp, problem.axis)
-    return _summed(value, problem), gradient
+    return _summed(value, problem), cast(gradient, mean.dtype, xp)
 
 
 register_rule(tanh_gaussian_entropy, Rule((0, 1, "alpha"), _value_and_gradient))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import renyi_core as renyi
+from renyi_core.regularizers import BalanceTerm, ConfidencePenalty, EntropyBonus, InformationTerm
 
 da = pytest.importorskip("dask.array")
 
@@ -55,6 +57,53 @@ def test_chunks_of_unknown_length():
     got = renyi.value_and_grad(renyi.entropy_from_logits)(some, 1.7)
     for part, expected in zip(got, want, strict=True):
         np.testing.assert_allclose(values(part), expected, rtol=1e-12, atol=1e-15)
+
+
+def spectrum(x, **options):
+    return renyi.entropy_spectrum_from_logits(x, [1.0, 2.0], **options)
+
+
+CALLS = {
+    "Shannon": lambda x, **axis: renyi.value_and_grad(renyi.entropy_from_logits)(x, 1.0, **axis),
+    "collision": lambda x, **axis: renyi.value_and_grad(renyi.hill_number_from_logits)(x, 2.0, **axis),
+    "largest": lambda x, **axis: renyi.value_and_grad(renyi.entropy_from_logits)(x, math.inf, **axis),
+    "of probabilities": lambda x, **axis: renyi.value_and_grad(renyi.entropy)(x * x, 0.5, **axis),
+    "along alpha": lambda x, **axis: renyi.grad(renyi.entropy_from_logits, "alpha")(x, 2.0, **axis),
+    "Hessian": lambda x, **axis: renyi.hvp(renyi.entropy_from_logits)(x, 2.0, vector=x, **axis),
+    "spectrum": spectrum,
+    "summary": renyi.summary,
+    "divergence": lambda x, **axis: renyi.value_and_grad(renyi.divergence_from_logits, 1)(x, x * x, 2.0, **axis),
+    "cross-entropy": lambda x, **axis: renyi.cross_entropy(x * x, 1 + x * x, 2.0, **axis),
+    "of samples": lambda x, **axis: renyi.entropy_from_log_prob(x, 2.0, **axis),
+    "choice": lambda x, **axis: renyi.value_and_grad(renyi.regularized_max)(x, 2.0, **axis),
+    "penalty": renyi.value_and_grad(ConfidencePenalty()),
+    "balance": renyi.value_and_grad(BalanceTerm() + EntropyBonus()),
+    "information": renyi.value_and_grad(InformationTerm()),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("axis", [0, -1])
+def test_chunks_that_a_filter_emptied(name, axis):
+    """Of unknown lengths, one of which is 0: NumPy's results, along the axis that is cut and along the other."""
+    x = np.random.default_rng(1).normal(size=(6, 3))
+    keep = np.asarray([False, False, True, True, False, True])
+    lazy = da.from_array(x, chunks=(2, 3))[da.from_array(keep, chunks=2)]
+    want, got = CALLS[name](x[keep], axis=axis), CALLS[name](lazy, axis=axis)
+    pairs = zip(got, want, strict=True) if isinstance(want, tuple) else [(got, want)]
+    for part, expected in pairs:
+        np.testing.assert_allclose(values(part), expected, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("adapted", [True, False])
+def test_chunks_that_are_all_empty(adapted):
+    """No rows, or rows of nothing, which are no distributions."""
+    lazy = da.from_array(np.zeros((4, 3)), chunks=(2, 3))[da.from_array(np.zeros(4, bool), chunks=2)]
+    for f, x in ((renyi.entropy_from_logits, lazy), (renyi.entropy, lazy + 1)):
+        with contextlib.nullcontext() if adapted else renyi.agnostic_only():
+            none, nan = f(x, 2.0), f(x, 2.0, axis=0)
+        assert values(none).shape == (0,)
+        assert np.isnan(values(nan)).tolist() == [True, True, True]
 
 
 def test_rows_that_are_not_distributions_are_nan_alone():

@@ -139,6 +139,38 @@ def test_ticks_of_the_effective_number(axes, n, expected):
     assert labels == expected
 
 
+@pytest.mark.parametrize(("base", "label"), [(2, "bits"), (10.0, "hartleys"), (3, "log base 3"), (None, "nats")])
+def test_figure_in_a_base(axes, base, label):
+    """Both axes say what they show: 19 equally likely outcomes are 4.25 bits and 19, not 69, effective outcomes."""
+    orders = [0.0, math.inf]
+    spectrum = renyi.entropy_spectrum_from_logits(np.zeros(19), orders, base=base)
+    plot_spectrum(spectrum, orders, base=base, outcomes=19, ax=axes)
+    assert axes.get_ylabel() == f"Rényi entropy [{label}]"
+    curve, line = axes.lines
+    np.testing.assert_allclose(curve.get_ydata(), math.log(19) / math.log(base or math.e), rtol=1e-15)
+    np.testing.assert_allclose(line.get_ydata(), curve.get_ydata(), rtol=1e-15)
+    (right,) = axes.child_axes
+    numbers = [int(text.get_text()) for text in right.get_yticklabels()]
+    assert numbers == [1, 2, 5, 10, 20]
+    np.testing.assert_allclose(right.get_yticks(), np.log(numbers) / math.log(base or math.e), rtol=1e-15)
+
+
+def test_figure_over_any_orders(backend, axes):
+    """Those that entropy_spectrum takes: a list, an array of numbers or of integers."""
+    if backend.library == "dask":
+        pytest.skip("reading values computes the graph")
+    for orders in (np.linspace(0.5, 3, 4), np.arange(4)):
+        given = backend.asarray(orders)
+        if backend.library == "torch" and orders.dtype.kind == "f":
+            given.requires_grad_()
+        spectrum = renyi.entropy_spectrum_from_logits(logits(backend)[0, :], given)
+        plot_spectrum(spectrum, given, ax=axes)
+        plot_spectrum(spectrum, orders, ax=axes)
+        one, other = axes.lines[-2:]
+        np.testing.assert_array_equal(one.get_xdata(), orders / (1 + orders))
+        np.testing.assert_array_equal(other.get_xdata(), orders / (1 + orders))
+
+
 def test_figure_of_any_library(backend, axes):
     if backend.library == "dask":
         pytest.skip("reading values computes the graph")
@@ -188,7 +220,8 @@ def test_bad_figures(backend):
     for bad in ([], [1, 1, 2], [2, 1, 0.5], [-1, 1, 2], [math.nan, 1, 2], [1, math.nan, 2]):
         with pytest.raises(ValueError, match="`alphas`"):
             plot_spectrum(x, bad)
-    for bad in (2.0, None, ["a", "b", "c"], [None, 1, 2], [True, 2, 3]):
+    flags = backend.asarray(np.asarray([False, True, True]))
+    for bad in (2.0, None, ["a", "b", "c"], [None, 1, 2], [True, 2, 3], flags, backend.asarray(np.ones((3, 1)))):
         with pytest.raises(TypeError, match="`alphas`"):
             plot_spectrum(x, bad)
     for bad in (["one"], "ab", ["a", "b", "c"]):
@@ -197,6 +230,13 @@ def test_bad_figures(backend):
     for bad in (0, -1, math.nan):
         with pytest.raises(ValueError, match="`outcomes`"):
             plot_spectrum(x, orders, outcomes=bad)
+    with pytest.raises(
+        ValueError, match=r"reaches 1, above log n = 0.693147 of 2 `outcomes` in nats: give .* as `base`"
+    ):
+        plot_spectrum(x, orders, outcomes=2)
+    for bad in (0, 1, 0.5, math.inf):
+        with pytest.raises(ValueError, match="`base`"):
+            plot_spectrum(x, orders, base=bad)
     for bad in ("4", [4], True):
         with pytest.raises(TypeError, match="`outcomes`"):
             plot_spectrum(x, orders, outcomes=bad)

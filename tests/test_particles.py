@@ -84,6 +84,51 @@ def test_half_precision(backend):
     assert backend.numpy(got) == np.float16(want)
 
 
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
+def test_jitter_of_rounded_samples(backend, alpha):
+    """N(0, 1) rounded to 0.01: −1.752 without, at α = 1/2, and the closed form within what the samples scatter by."""
+    if backend.name not in {"numpy", "torch"}:
+        pytest.skip("the noise is added in the same code, and 5,000 samples take long")
+    x = np.round(np.random.default_rng(0).normal(size=(5000, 1)), 2)
+    got = renyi.particle_entropy(backend.asarray(x), alpha, jitter=0.01, rng=np.random.default_rng(9))
+    exact = float(renyi.gaussian_entropy(np.eye(1), alpha))
+    assert abs(float(got) - exact) < 0.04
+    assert float(renyi.particle_entropy(backend.asarray(x), alpha)) < exact - 3
+
+
+def test_jitter_is_what_is_added(backend):
+    """From any source of uniform numbers, in any width for each dimension, to samples that then have a gradient."""
+    x, noise = np.round(sample(12, 2), 0), np.random.default_rng(3).random((12, 2))
+    width = backend.asarray(np.asarray([1.0, 2.0]))
+    want = backend.asarray(x + np.asarray([1.0, 2.0]) * (noise - 0.5))
+    sources = [np.random.default_rng(3), lambda shape: backend.asarray(np.random.default_rng(3).random(shape))]
+    for rng in sources[: 1 if backend.slow else 2]:
+        got = renyi.particle_reward(backend.asarray(x), 0.5, jitter=width, rng=rng)
+        np.testing.assert_allclose(backend.numpy(got), backend.numpy(renyi.particle_reward(want, 0.5)), rtol=1e-12)
+    f = renyi.value_and_grad(renyi.particle_entropy)
+    got = f(backend.asarray(x), 0.5, jitter=width, rng=np.random.default_rng(3))
+    for part, expected in zip(got, f(want, 0.5), strict=True):
+        np.testing.assert_allclose(backend.numpy(part), backend.numpy(expected), rtol=1e-10)
+
+
+def test_bad_jitter(backend):
+    x = backend.asarray(sample(5, 2))
+    rng = np.random.default_rng(0)
+    cases = [
+        (TypeError, "`jitter` and `rng` belong together", {"jitter": 0.1}),
+        (TypeError, "`jitter` and `rng` belong together", {"rng": rng}),
+        (ValueError, "`jitter` must be >= 0", {"jitter": -0.1, "rng": rng}),
+        (TypeError, "`jitter` must be a number or an array", {"jitter": "1", "rng": rng}),
+        (ValueError, "`jitter` of shape .* does not broadcast", {"jitter": backend.asarray(np.ones(3)), "rng": rng}),
+        (TypeError, "`rng` must have a method `random`", {"jitter": 0.1, "rng": 0}),
+        (ValueError, "`rng` must give numbers of the shape", {"jitter": 0.1, "rng": lambda shape: rng.random(3)}),
+    ]
+    for f in (renyi.particle_entropy, renyi.particle_reward):
+        for error, message, options in cases:
+            with pytest.raises(error, match=message):
+                f(x, 0.5, **options)
+
+
 @functools.cache
 def compiled_once(backend):
     return backend.compiled(renyi.particle_entropy)

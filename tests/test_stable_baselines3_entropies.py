@@ -52,6 +52,57 @@ def test_products_of_discrete_distributions_add_up(alpha):
     torch.testing.assert_close(found, renyi.entropy(torch.stack(pairs, dim=1), alpha), rtol=1e-13, atol=0)
 
 
+@pytest.mark.parametrize("logit", [-40.0, 12.0, 17.0, 40.0])
+def test_the_bonus_of_binary_actions_that_are_nearly_certain(logit):
+    """p log 1/p to first order, at α = 1 too, where torch's Bernoulli is 18 times too small beyond a logit of 16."""
+    logits = torch.tensor([[logit, 0.0]], requires_grad=True)
+    policy = adapter._replaced(sb3.BernoulliDistribution(2), adapter._Entropy)
+    entropy = policy.proba_distribution(logits).entropy()
+    rare = 1 / (1 + math.exp(abs(logit)))
+    want = rare * abs(logit) + math.log1p(math.exp(-abs(logit)))
+    assert entropy.item() == pytest.approx(want + math.log(2), rel=1e-6)
+    (gradient,) = torch.autograd.grad(entropy.sum(), logits)
+    # −z p(1 − p)
+    assert float(gradient[0, 0]) == pytest.approx(-logit * rare * (1 - rare), rel=1e-6)
+    alone = policy.proba_distribution(logits[:, :1]).entropy()
+    assert alone.item() == pytest.approx(want, rel=1e-6)
+
+
+MASKS = [[1, 0, 1, 0, 1, 0], [0, 0, 0, 0, 0, 1], [1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("alpha", [0, *ORDERS])
+@pytest.mark.parametrize("kind", ["discrete", "multidiscrete", "multibinary"])
+def test_actions_that_are_masked_do_not_count(kind, alpha):
+    """Against the logits of the allowed actions alone; 0, without a gradient, where none is allowed."""
+    maskable = pytest.importorskip("sb3_contrib.common.maskable.distributions")
+    sizes = {"discrete": [6], "multidiscrete": [2, 4], "multibinary": [2, 2, 2]}[kind]
+    distribution = {
+        "discrete": lambda: maskable.MaskableCategoricalDistribution(6),
+        "multidiscrete": lambda: maskable.MaskableMultiCategoricalDistribution(sizes),
+        "multibinary": lambda: maskable.MaskableBernoulliDistribution(3),
+    }[kind]()
+    logits, masks = draw(4, 6).requires_grad_(), torch.tensor(MASKS, dtype=torch.bool)
+    distribution.proba_distribution(logits)
+    before = distribution_entropy(distribution, alpha)
+    distribution.apply_masking(masks)
+    found = distribution_entropy(distribution, alpha)
+    parts = [
+        [
+            renyi.entropy_from_logits(z[m], alpha)
+            for z, m in zip(x.split(sizes), where.split(sizes), strict=True)
+            if m.any()
+        ]
+        for x, where in zip(logits, masks, strict=True)
+    ]
+    want = torch.stack([sum(part, torch.zeros(())) for part in parts])
+    torch.testing.assert_close(found, want, rtol=1e-13, atol=1e-15)
+    torch.testing.assert_close(found[2], before[2], rtol=1e-13, atol=0)
+    gradients = [torch.autograd.grad(x.sum(), logits, retain_graph=True)[0] for x in (found, want)]
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-15)
+    assert not gradients[0][3].any()
+
+
 @pytest.mark.parametrize("alpha", ORDERS)
 def test_gaussian(alpha):
     log_std = draw(3, seed=1)

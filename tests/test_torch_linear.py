@@ -161,13 +161,31 @@ def test_states_without_gradients(monkeypatch):
     assert asked == [True, False]
 
 
-def test_token_outside_of_the_vocabulary():
+@pytest.mark.parametrize("ignored", [-100, 3])
+@pytest.mark.parametrize("chunk", [1, None])
+def test_positions_without_a_token(ignored, chunk):
+    """Log-probability 0 and no gradient of it; the other positions, and the other results, as they were."""
+    hidden, weight, _ = layer((4,))
+    tokens, options = torch.tensor([ignored, 4, ignored, 0]), {"ignore_index": ignored, "chunk": chunk}
+    found = linear_entropy(hidden, weight, 2.0, tokens=tokens, **options)
+    whole = linear_entropy(hidden, weight, 2.0, tokens=torch.tensor([1, 4, 1, 0]), chunk=chunk)
+    keep = tokens != ignored
+    assert found.log_prob[~keep].tolist() == [0.0, 0.0]
+    torch.testing.assert_close(found.log_prob[keep], whole.log_prob[keep])
+    torch.testing.assert_close(found.entropy, whole.entropy)
+    torch.testing.assert_close(found.log_sum_exp, whole.log_sum_exp)
+    gradient = torch.autograd.grad(found.log_prob.sum(), hidden, create_graph=True)[0]
+    torch.testing.assert_close(gradient, torch.autograd.grad(whole.log_prob[keep].sum(), hidden)[0])
+    assert not gradient[~keep].any()
+    assert gradient.square().sum().backward() is None
+
+
+@pytest.mark.parametrize("token", [-1, VOCABULARY, -101])
+def test_token_outside_of_the_vocabulary(token):
     hidden, weight, _ = layer((3,))
-    entropy, log_prob, total = linear_entropy(hidden, weight, 2.0, tokens=torch.tensor([-100, VOCABULARY, 4]))
-    assert log_prob.isnan().tolist() == [True, True, False]
-    kept = torch.where(torch.tensor([False, False, True]), log_prob, 0.0)
-    (entropy + kept + total).sum().backward()
-    assert hidden.grad.isfinite().all()
+    message = f"`tokens` must be from 0 to {VOCABULARY - 1} or `ignore_index`, -100; got {token}"
+    with pytest.raises(IndexError, match=message):
+        linear_entropy(hidden, weight, 2.0, tokens=torch.tensor([-100, token, 4]))
 
 
 def test_token_that_is_masked():
@@ -385,7 +403,7 @@ HIDDEN, WEIGHT = torch.randn(2, 3, FEATURES), torch.randn(VOCABULARY, FEATURES)
         (ValueError, "`weight` must have shape", HIDDEN, WEIGHT[0], {}),
         (ValueError, "`weight` must have shape", HIDDEN, WEIGHT[:0], {}),
         (ValueError, "`bias` must have the shape of the vocabulary", HIDDEN, WEIGHT, {"bias": WEIGHT[:3, 0]}),
-        (ValueError, "`tokens` must have the shape of `hidden`", HIDDEN, WEIGHT, {"tokens": torch.zeros(3).long()}),
+        (ValueError, "`tokens` of shape .3,. must have the shape", HIDDEN, WEIGHT, {"tokens": torch.zeros(3).long()}),
         (ValueError, "`where` must have the shape", HIDDEN, WEIGHT, {"where": torch.ones(3, VOCABULARY) > 0}),
         (ValueError, "`where` must have the shape", HIDDEN, WEIGHT, {"where": torch.ones(1) > 0}),
         (ValueError, "`chunk` must be at least 1", HIDDEN, WEIGHT, {"chunk": 0}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
@@ -65,18 +66,43 @@ def test_one_order_and_no_tokens():
     assert found.entropy.shape == found.log_sum_exp.shape == (3, 4)
 
 
-def test_tokens_that_are_not_there():
-    """As in language models' labels, −100: NaN there, and the other rows' gradient as it was."""
+@pytest.mark.parametrize(("ignored", "compiled"), [(-100, False), (2, False), (-100, True)])
+def test_positions_without_a_token(ignored, compiled):
+    """As in language models' labels, −100: log-probability 0 without a gradient, and the other rows as they were."""
     logits, tokens = make()
-    tokens[1, 2] = -100
-    leaf = logits.clone().requires_grad_()
-    found = statistics(leaf, 2.0, tokens)
-    assert torch.isnan(found.log_prob).nonzero().tolist() == [[1, 2]]
-    keep = tokens >= 0
-    torch.where(keep, found.log_prob, 0.0).sum().backward()
-    again = logits.clone().requires_grad_()
-    directly(again, (2.0,), tokens.clamp(min=0))[1][keep].sum().backward()
+    tokens[1, 2] = ignored
+    leaf, again = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    call = functools.partial(statistics, ignore_index=ignored)
+    call = torch.compile(call, fullgraph=True, backend="aot_eager") if compiled else call
+    log_prob = call(leaf, 2.0, tokens).log_prob
+    keep = tokens != ignored
+    assert log_prob[~keep].count_nonzero() == 0
+    want = directly(again, (2.0,), torch.where(keep, tokens, 0))[1]
+    torch.testing.assert_close(log_prob[keep], want[keep])
+    log_prob.sum().backward()
+    want[keep].sum().backward()
     torch.testing.assert_close(leaf.grad, again.grad)
+    assert not leaf.grad[~keep].any()
+
+
+def test_tokens_that_are_not_there():
+    """An error where they can be read; NaN where they cannot, and 8 bits are wide enough for −100."""
+    logits, tokens = make()
+    for token in (-1, logits.shape[-1], -99):
+        wrong = tokens.clone()
+        wrong[1, 2] = token
+        with pytest.raises(IndexError, match=f"`tokens` must be from 0 to {logits.shape[-1] - 1} .*; got {token}"):
+            statistics(logits, 2.0, wrong)
+        compiled = torch.compile(statistics, fullgraph=True, backend="aot_eager")
+        assert compiled(logits, 2.0, wrong).log_prob.isnan().nonzero().tolist() == [[1, 2]]
+    few = torch.full(tokens.shape, 1, dtype=torch.uint8)
+    torch.testing.assert_close(statistics(logits, 2.0, few), statistics(logits, 2.0, few.long()))
+    many = torch.zeros(3, 200)
+    found = statistics(many, 2.0, torch.full((3,), 156, dtype=torch.uint8)).log_prob
+    torch.testing.assert_close(found, many[:, 0] - math.log(200))
+    assert statistics(many[:0], 2.0, few.new_zeros(0)).log_prob.shape == (0,)
+    one = torch.func.vmap(lambda z, token: statistics(z, 2.0, token).log_prob)(logits[0], tokens[0])
+    torch.testing.assert_close(one, statistics(logits[0], 2.0, tokens[0]).log_prob)
 
 
 def test_derivatives():
@@ -117,6 +143,7 @@ def test_bad_input():
         (ValueError, "`alpha`", (logits, (2.0, -1.0))),
         (TypeError, "`tokens`", (logits, 2.0, tokens.double())),
         (TypeError, "`tokens`", (logits, 2.0, 3)),
+        (TypeError, "`tokens`", (logits, 2.0, tokens == 0)),
         (ValueError, "`tokens`", (logits, 2.0, tokens[0])),
     ]
     for error, message, args in cases:

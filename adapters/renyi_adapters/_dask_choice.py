@@ -12,6 +12,8 @@ from array_api_compat import array_namespace
 from renyi_core._kernels import choice
 from renyi_core._kernels.state import Order
 
+from ._dask_namespace import whole
+
 da: Any = dask.array
 Array = Any
 Axis = tuple[int, ...]
@@ -51,11 +53,7 @@ def _run(kernel: Callable[..., Any], pair: tuple[bool, ...], *, axis: Axis, **ar
     if scores.ndim < ndim:
         arrays["scores"] = scores[(None,) * (ndim - scores.ndim)]
     labels = range(ndim)
-    indexed = [
-        part
-        for x in arrays.values()
-        for part in (x.rechunk({x.ndim + i: -1 for i in axis if -i <= x.ndim}), tuple(labels[ndim - x.ndim :]))
-    ]
+    indexed = [part for x in arrays.values() for part in (whole(x, axis), tuple(labels[ndim - x.ndim :]))]
     reduced = [ndim + i for i in axis]
     sums = np.dtype(np.float32) if scores.dtype == np.float16 else scores.dtype
 

@@ -32,6 +32,7 @@ from ._dask_joints import (
     mutual_information_and_alpha_gradient,
     mutual_information_and_gradient,
 )
+from ._dask_namespace import namespace
 from ._dask_neighbors import kth_neighbor, neighbor_gap, neighbor_sum
 from ._dask_pairs import divergence, divergence_and_alpha_gradient, divergence_and_gradient, divergence_and_slopes
 from ._dask_rows import by_rows
@@ -55,6 +56,7 @@ __all__ = [
     "mutual_information",
     "mutual_information_and_alpha_gradient",
     "mutual_information_and_gradient",
+    "namespace",
     "neighbor_gap",
     "neighbor_sum",
     "regularized_argmax",
@@ -86,9 +88,18 @@ def _unpack(packed: Array, order: Order, *, full: bool) -> State:
     return State(packed["peak"], packed["r0"], packed["s"] if with_s else None, packed["ra"] if with_ra else None)
 
 
+def _at_least_one(x: Array, axis: Axis, door: Door) -> Array:
+    """Return a chunk, or where it has no outcomes one of weight 0."""
+    if all(x.shape[k] for k in axis):
+        return x
+    shape = [max(1, n) if k in axis else n for k, n in enumerate(x.shape, -x.ndim)]
+    return np.full_like(x, -np.inf if door == "logits" else 0, shape=shape)
+
+
 def renyi_state(x: Array, axis: Axis, keepdims: bool, *, order: Order, door: Door, full: bool) -> Array:  # noqa: ARG001
     """Return the packed states of a chunk."""
     axis = tuple(k - x.ndim for k in axis)
+    x = _at_least_one(x, axis, door)
     return _pack(blocks.entropy_partial_state(x, order, door=door, axis=axis, xp=numpy_namespace, full=full))
 
 
@@ -112,6 +123,7 @@ def renyi_value(packed: Array, *, order: Order, measure: Measure, full: bool) ->
 
 def renyi_whole_rows(x: Array, *, order: Order, door: Door, measure: Measure, axis: Axis) -> Array:
     """Return the measure of a chunk of whole distributions."""
+    x = _at_least_one(x, axis, door)
     return blocks.entropy(x, order, door=door, measure=measure, where=None, axis=axis, xp=numpy_namespace)
 
 
@@ -120,9 +132,11 @@ def renyi_value_and_gradient(
 ) -> tuple[Array, Array]:
     """Return the measure of a chunk of whole distributions and its gradient: one task, whose result serves both."""
     scale = number if scale is None else scale
-    return blocks.entropy_and_gradient(
-        x, order, door=door, measure=measure, where=None, axis=axis, xp=numpy_namespace, scale=scale
+    some = _at_least_one(x, axis, door)
+    value, gradient = blocks.entropy_and_gradient(
+        some, order, door=door, measure=measure, where=None, axis=axis, xp=numpy_namespace, scale=scale
     )
+    return value, gradient if some is x else x
 
 
 def renyi_part(both: tuple[Array, Array], *, which: int) -> Array:
@@ -134,6 +148,8 @@ def renyi_gradient(
     x: Array, packed: Array, scale: Array = None, *, order: Order, door: Door, measure: Measure, axis: Axis, number: Any
 ) -> Array:
     """Return the gradient with respect to a chunk of the entries."""
+    if x.size == 0:
+        return x
     state = _unpack(packed, order, full=True)
     scale = number if scale is None else scale
     with np.errstate(all="ignore"):

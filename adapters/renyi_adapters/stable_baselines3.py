@@ -37,7 +37,9 @@ def distribution_entropy(distribution: Any, alpha: float) -> Tensor:
     ----------
     distribution : stable_baselines3.common.distributions.Distribution
         With its parameters set, as ``policy.get_distribution(obs)`` returns it: categorical, multi-categorical,
-        Bernoulli, diagonal Gaussian, squashed diagonal Gaussian, or of state-dependent noise (gSDE), squashed or not.
+        Bernoulli, diagonal Gaussian, squashed diagonal Gaussian, or of state-dependent noise (gSDE), squashed or not;
+        or a maskable one of sb3-contrib. Actions that its masks forbid have probability 0; a state without any, such
+        as padding, has the entropy 0.
     alpha : float
         The order, ≥ 0, ``math.inf`` included.
 
@@ -69,19 +71,36 @@ def distribution_entropy(distribution: Any, alpha: float) -> Tensor:
     >>> [round(distribution_entropy(distribution, alpha).item(), 4) for alpha in (0, 1, 2, float("inf"))]
     [1.0986, 0.8324, 0.6723, 0.4076]
     """
-    _check_kind(distribution)
-    inner = distribution.distribution
-    if isinstance(distribution, sb3.MultiCategoricalDistribution):
-        entropies = [renyi.entropy_from_logits(part.logits, alpha) for part in inner]
-        return torch.stack(entropies, dim=1).sum(dim=1)
-    if isinstance(distribution, sb3.CategoricalDistribution):
-        return renyi.entropy_from_logits(inner.logits, alpha)
+    if _is_maskable(distribution):
+        inner = getattr(distribution, "distributions", None) or distribution.distribution
+    else:
+        _check_kind(distribution)
+        inner = distribution.distribution
+    if isinstance(inner, (list, tuple)):
+        return torch.stack([_categorical_entropy(part, alpha) for part in inner], dim=1).sum(dim=1)
+    if isinstance(inner, torch.distributions.Categorical):
+        return _categorical_entropy(inner, alpha)
     if isinstance(distribution, sb3.BernoulliDistribution):
         logits = torch.stack([inner.logits, torch.zeros_like(inner.logits)], dim=-1)
         return renyi.entropy_from_logits(logits, alpha).sum(dim=1)
     if _squashes(distribution):
         return renyi.tanh_gaussian_entropy(inner.loc, inner.scale, alpha, axis=-1)
     return renyi.gaussian_entropy(inner.scale.square(), alpha, kind="diagonal")
+
+
+def _is_maskable(distribution: Any) -> bool:
+    """Return whether this is a distribution of sb3-contrib, which need not be installed."""
+    return isinstance(distribution, sb3.Distribution) and hasattr(distribution, "apply_masking")
+
+
+def _categorical_entropy(inner: Any, alpha: float) -> Tensor:
+    """Return the entropies of torch's Categorical, or of sb3-contrib's, which gives what is masked a logit of −1e8."""
+    allowed = getattr(inner, "masks", None)
+    if allowed is None:
+        return renyi.entropy_from_logits(inner.logits, alpha)
+    none = ~allowed.any(-1, keepdim=True)
+    entropies = renyi.entropy_from_logits(inner.logits, alpha, where=allowed | none)
+    return torch.where(none[..., 0], 0.0, entropies)
 
 
 def _check_kind(distribution: Any) -> None:
@@ -109,8 +128,12 @@ class _Entropy:
     alpha = 1.0
 
     def entropy(self) -> Tensor:
-        """Return the entropy of order α; for α = 1 SB3's own tensor, where it has one, to the last bit."""
-        shannon = super().entropy() if self.alpha == 1 else None  # type: ignore[misc]
+        """Return the entropy of order α; for α = 1 SB3's own tensor, where it has one, to the last bit.
+
+        But that of MultiBinary: torch's Bernoulli clamps probabilities next to 0 and 1 to its eps, and has no gradient.
+        """
+        own = self.alpha == 1 and not isinstance(self, sb3.BernoulliDistribution)
+        shannon = super().entropy() if own else None  # type: ignore[misc]
         return distribution_entropy(self, self.alpha) if shannon is None else shannon
 
 
@@ -249,9 +272,11 @@ class RenyiPPO(_OnPolicy, PPO):
 
     Notes
     -----
-    With α = 1, and with ``ent_coef=0``, training is that of ``stable_baselines3.PPO`` bit for bit. The one exception is
-    α = 1 with squashed gSDE: SB3 has no entropy there and takes the mean of −log π of the actions taken, whose gradient
-    has mean 0 for the policy that took them; here it is the entropy.
+    With α = 1, and with ``ent_coef=0``, training is that of ``stable_baselines3.PPO`` bit for bit, but for α = 1 with
+    two action distributions. Of squashed gSDE SB3 has no entropy and takes the mean of −log π of the actions taken,
+    whose gradient has mean 0 for the policy that took them; here it is the entropy. Of MultiBinary it has torch's
+    Bernoulli, whose entropy is many times too small where an action is nearly certain (in float32 beyond a logit of
+    about 16), and has no gradient there, so that a bonus cannot call the policy back; here it is exact.
 
     The entropy of a Gaussian, which a Box has by default, depends on α by a constant alone. So for it the bonus does
     the same at every order; it is for discrete actions, and squashed ones, that α matters.

@@ -60,6 +60,13 @@ class Batch(NamedTuple):
             where = where | dead
         return self._replace(problem=with_arrays(problem, arrays[0], where), arrays=arrays, weights=weights)
 
+    def summable(self) -> Batch:
+        """Return the batch in the dtype of sums if the gradient of an array is a sum over rows."""
+        arrays = self.problem.summable(*self.arrays)
+        if arrays is self.arrays:
+            return self
+        return self._replace(problem=with_arrays(self.problem, arrays[0], self.problem.where), arrays=arrays)
+
     def shares(self) -> Any:
         """Return the shares of the rows in a mean; all of them 0 if no row counts."""
         xp = self.problem.xp

@@ -281,6 +281,8 @@ class RowTerm(Term, OfOrder):
             dtype = getattr(given.alpha, "dtype", gradient.dtype)
             dtype = dtype if xp.isdtype(dtype, "real floating") else gradient.dtype
         else:
+            if summed:
+                batch = batch.summable()
             values, gradient = self._along(batch, int(wrt), factor, summed=summed)
             x = given.arrays[int(wrt)]
             shape, dtype = tuple(x.shape), x.dtype

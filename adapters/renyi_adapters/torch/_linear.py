@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from array_api_compat import torch as torch_namespace
 
-from renyi_core._arrays import floating, prepare, same_namespace
+from renyi_core._arrays import floating, prepare
 from renyi_core._kernels.state import Order
 from renyi_core._quiet import quiet
 
 from ._head import Head, head_entropy
 from ._results import EntropyAndLogProb
+from ._tokens import checked_tokens, without_ignored
 
 Tensor = Any
 
@@ -34,6 +34,7 @@ def linear_entropy(
     bias: Tensor | None = None,
     tokens: Tensor | None = None,
     where: Tensor | None = None,
+    ignore_index: int = -100,
     chunk: int | None = None,
 ) -> Any:
     r"""Rényi entropy of softmax(hidden · weightᵀ + bias), without ever storing its logits.
@@ -55,11 +56,14 @@ def linear_entropy(
     bias : tensor of shape (vocabulary,), optional
         The bias of the layer.
     tokens : integer tensor of shape (...), optional
-        A token for each position, of which the log-probability is given too. One that is not in the vocabulary, such
-        as −100, has NaN.
+        A token for each position, of which the log-probability is given too. One that is not in the vocabulary is an
+        error on the CPU, and has NaN on a GPU, which is not waited for.
     where : boolean tensor of shape (vocabulary,), optional
         A mask of the real entries of a padded vocabulary; padding has probability 0 and a gradient of 0. Its weights
         must be finite all the same.
+    ignore_index : int, default -100
+        The token of positions that have none, as in ``torch.nn.functional.cross_entropy``: their log-probability is 0,
+        and so is its gradient.
     chunk : int, optional
         The room for logits, in tokens: ``chunk`` · vocabulary of them exist at a time. By default what fits 32 MB, or
         256 MB on a GPU. It is a matter of speed and memory, not of the result beyond its last digits.
@@ -76,6 +80,8 @@ def linear_entropy(
         If a dtype is not what is said above, or ``weight`` or ``bias`` has another than ``hidden`` has.
     ValueError
         If a shape does not fit, or ``alpha`` is negative or NaN.
+    IndexError
+        If a token on the CPU is not in the vocabulary.
 
     Notes
     -----
@@ -108,7 +114,7 @@ def linear_entropy(
     if torch.compiler.is_compiling() and not is_exporting():
         # it could follow neither NumPy's blocks nor the buffers
         compute = torch.compiler.disable(_linear_entropy)
-    return compute(hidden, weight, alpha, bias, tokens, where, chunk)
+    return compute(hidden, weight, alpha, bias, tokens, where, ignore_index, chunk)
 
 
 def _linear_entropy(
@@ -118,11 +124,12 @@ def _linear_entropy(
     bias: Tensor | None,
     tokens: Tensor | None,
     where: Tensor | None,
+    ignore_index: int,
     chunk: int | None,
 ) -> Any:
     _check_layer(hidden, weight, bias)
     lead, vocabulary = tuple(hidden.shape[:-1]), weight.shape[0]
-    _check_tokens(tokens, lead)
+    tokens, ignored = checked_tokens(tokens, lead, vocabulary, ignore_index)
     dtype = _dtype_of_logits(hidden)
     # in the place of the logits that there are not: their shape, dtype and device, and one number
     logits = hidden.new_empty((), dtype=dtype).expand(*lead, vocabulary)
@@ -147,7 +154,8 @@ def _linear_entropy(
     )
     if tokens is None:
         return results.reshape(lead)
-    return EntropyAndLogProb(*(result.reshape(lead) for result in results))
+    entropy, log_prob, log_sum_exp = (result.reshape(lead) for result in results)
+    return EntropyAndLogProb(entropy, without_ignored(log_prob, ignored), log_sum_exp)
 
 
 def _columns(order: Order, lead: tuple[int, ...]) -> list[Tensor]:
@@ -191,22 +199,6 @@ def _check_layer(hidden: Any, weight: Any, bias: Any) -> None:
         raise ValueError(msg)
     if bias is not None and tuple(bias.shape) != (weight.shape[0],):
         msg = f"`bias` must have the shape of the vocabulary, {(weight.shape[0],)}, got {tuple(bias.shape)}"
-        raise ValueError(msg)
-
-
-def _check_tokens(tokens: Any, lead: tuple[int, ...]) -> None:
-    if tokens is None:
-        return
-    if not isinstance(tokens, torch.Tensor) or tokens.is_floating_point() or tokens.is_complex():
-        given = tokens.dtype if isinstance(tokens, torch.Tensor) else type(tokens).__name__
-        msg = f"`tokens` must be a tensor of integers, got {given}"
-        raise TypeError(msg)
-    if tokens.dtype == torch.bool:
-        msg = "`tokens` must be a tensor of integers, got torch.bool"
-        raise TypeError(msg)
-    same_namespace(tokens, torch_namespace, "tokens", "hidden")
-    if tuple(tokens.shape) != lead:
-        msg = f"`tokens` must have the shape of `hidden` without its last dimension, {lead}, got {tuple(tokens.shape)}"
         raise ValueError(msg)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from array_api_compat import torch as torch_namespace
 
-from renyi_core._arrays import prepare, rectangular, same_namespace
+from renyi_core._arrays import prepare, rectangular
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.doors import distributions
 from renyi_core._kernels.guards import scaled
@@ -21,6 +21,7 @@ from . import _gpu as gpu
 from . import _triton as triton
 from ._function import differentiable, pull
 from ._results import EntropyAndLogProb
+from ._tokens import checked_tokens, without_ignored
 
 Tensor = Any
 
@@ -50,6 +51,7 @@ def entropy_and_log_prob(
     tokens: Tensor | None = None,
     *,
     where: Tensor | None = None,
+    ignore_index: int = -100,
 ) -> EntropyAndLogProb:
     """Return the Rényi entropy, the log-probability of given tokens and log-sum-exp, which share what they need.
 
@@ -64,9 +66,13 @@ def entropy_and_log_prob(
     alpha : float or tuple of floats
         The order, or orders, >= 0; ``math.inf`` included.
     tokens : integer tensor of shape (...), optional
-        The entry of each distribution whose log-probability is wanted. One that is not there, such as −100, has NaN.
+        The entry of each distribution whose log-probability is wanted. One that is not there is an error on the CPU;
+        it has NaN on a GPU, which is not waited for, and where values cannot be read, as under ``torch.compile``.
     where : boolean tensor, optional
         A mask of valid entries that broadcasts to the logits; the others have probability 0.
+    ignore_index : int, default -100
+        The token of positions that have none, as in ``torch.nn.functional.cross_entropy``: their log-probability is 0,
+        and so is its gradient.
 
     Returns
     -------
@@ -81,6 +87,8 @@ def entropy_and_log_prob(
         If the logits are not real floating-point, an order is not a number, or the tokens are not integers.
     ValueError
         If an order is negative or NaN, or a shape does not fit.
+    IndexError
+        If a token on the CPU is not there.
 
     Examples
     --------
@@ -105,27 +113,15 @@ def entropy_and_log_prob(
         msg = f"`alpha` must be a number or a tuple of numbers, got {alpha!r}"
         raise TypeError(msg)
     rectangular(logits, "logits")
-    _check_tokens(tokens, tuple(logits.shape[:-1]))
+    tokens, ignored = checked_tokens(tokens, tuple(logits.shape[:-1]), logits.shape[-1], ignore_index)
     orders = tuple(problem.order for problem in problems)
     full = torch.is_grad_enabled() and logits.requires_grad and gpu.keeps_digits(logits)
     function = _pure if torch.compiler.is_compiling() else _apply
     packed = function(_Static(orders, full), logits, tokens, where)
     count = len(orders)
     entropies = packed[:count].movedim(0, -1) if many else packed[0]
-    return EntropyAndLogProb(entropies, None if tokens is None else packed[count + 1], packed[count])
-
-
-def _check_tokens(tokens: Any, shape: tuple[int, ...]) -> None:
-    if tokens is None:
-        return
-    if not isinstance(tokens, torch.Tensor) or tokens.dtype not in (torch.int64, torch.int32, torch.int16, torch.uint8):
-        kind = tokens.dtype if isinstance(tokens, torch.Tensor) else type(tokens).__name__
-        msg = f"`tokens` must be a tensor of integers, got {kind}"
-        raise TypeError(msg)
-    same_namespace(tokens, torch_namespace, "tokens", "logits")
-    if tuple(tokens.shape) != shape:
-        msg = f"`tokens` of shape {tuple(tokens.shape)} must have the shape of the distributions, {shape}"
-        raise ValueError(msg)
+    log_prob = None if tokens is None else without_ignored(packed[count + 1], ignored)
+    return EntropyAndLogProb(entropies, log_prob, packed[count])
 
 
 def _clean(x: Tensor, where: Tensor | None) -> Tensor:
