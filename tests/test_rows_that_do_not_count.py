@@ -156,3 +156,30 @@ def test_automatic(backend, name, engine):
             for k, got in enumerate(own_derivatives(backend, name, alpha)):
                 arrays = len(CASES[name][0])
                 check(got, name, k if k < arrays else "alpha", float(alpha))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_rows_without_outcomes(backend, compiled):
+    """Of logits behind a mask, and of a linear layer before them, whose weights all rows share; double backward."""
+    if backend.library != "torch":
+        pytest.skip("torch's")
+    import torch
+
+    mask = torch.tensor([[True] * 5, [False] * 5])
+    weight = torch.eye(5, dtype=torch.float64, requires_grad=True)
+
+    def loss(x, alpha):
+        values = [renyi.entropy_from_logits(x @ weight, alpha, where=mask)]
+        values.append(renyi.divergence_from_logits(x @ weight, x, alpha, where=mask))
+        return sum(torch.where(mask.any(-1), value, 0.0).sum() for value in values)
+
+    run = torch.compile(loss, backend="aot_eager", fullgraph=True) if compiled else loss
+    for alpha in (1.0,) if compiled else ORDERS[1:-1]:
+        x = torch.tensor(LOGITS, requires_grad=True)
+        gradients = torch.autograd.grad(run(x, alpha), (x, weight), create_graph=not compiled)
+        assert all(gradient.isfinite().all() for gradient in gradients)
+        assert not gradients[0][1].any()
+        if not compiled:
+            second = torch.autograd.grad(sum((g * g).sum() for g in gradients), (x, weight))
+            assert all(gradient.isfinite().all() for gradient in second)
+            assert not second[0][1].any()

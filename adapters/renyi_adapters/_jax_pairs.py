@@ -69,34 +69,48 @@ def _jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -
     x, y, traced, where = primals
     value = _value(static, x, y, traced, where)
     total = jnp.zeros_like(value)
-    # elsewhere the derivative is NaN, and its product with 0
     finite = jnp.isfinite(value)
     for wrt, tangent in enumerate(tangents[:2]):
         if not isinstance(tangent, SymbolicZero):
-            total += _along(static, wrt, x, y, traced, where, jnp.where(finite, tangent, 0))
+            total += _along(static, wrt, x, y, traced, where, finite, tangent)
     # of t = α − 1, too, but the derivative in α counts both
     slope = None if static.order is not None else tangents[2].alpha
     if slope is not None and not isinstance(slope, SymbolicZero):
-        total += _along_alpha(static, x, y, traced, where, jnp.where(finite, slope, 0))
+        total += _along_alpha(static, x, y, traced, where, finite, slope)
     return value, jnp.where(finite, total, 0)
 
 
 @functools.partial(jax.checkpoint, static_argnums=(0, 1))
 def _along(
-    static: _Static, wrt: int, x: Array, y: Array, traced: Order | None, where: Array | None, tangent: Array
+    static: _Static,
+    wrt: int,
+    x: Array,
+    y: Array,
+    traced: Order | None,
+    where: Array | None,
+    finite: Array,
+    tangent: Array,
 ) -> Array:
     order, kwargs = static.arguments(traced, where)
     _, gradient = static.kernels.with_gradient(x, y, order, wrt=wrt, **kwargs)
-    return jnp.sum(accumulate(gradient, xp=jnp) * accumulate(tangent, xp=jnp), axis=static.axis, keepdims=True)
+    # elsewhere the gradient is NaN, and its product with 0
+    tangent = accumulate(jnp.where(finite, tangent, 0), xp=jnp)
+    return jnp.sum(accumulate(gradient, xp=jnp) * tangent, axis=static.axis, keepdims=True)
 
 
 @functools.partial(jax.checkpoint, static_argnums=(0,))
 def _along_alpha(
-    static: _Static, x: Array, y: Array, traced: Order | None, where: Array | None, tangent: Array
+    static: _Static,
+    x: Array,
+    y: Array,
+    traced: Order | None,
+    where: Array | None,
+    finite: Array,
+    tangent: Array,
 ) -> Array:
     order, kwargs = static.arguments(traced, where)
     slope: Array = static.kernels.with_slope(x, y, order, **kwargs)[1]
-    return slope * tangent
+    return slope * jnp.where(finite, tangent, 0)
 
 
 def divergence(x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:  # noqa: ARG001

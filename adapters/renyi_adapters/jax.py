@@ -108,13 +108,11 @@ def _jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -
     # of t = α − 1, too, but the derivative in α counts both
     dalpha = None if static.order is not None else dorder.alpha
     total = jnp.zeros_like(value)
-    # elsewhere the derivative is NaN, and its product with 0
-    sound = ~jnp.isnan(rows.h)
     if not isinstance(dx, SymbolicZero):
-        total += _along_entries(static, x, traced, where, peak, rows, jnp.where(sound, dx, 0))
+        total += _along_entries(static, x, traced, where, peak, rows, dx)
     if dalpha is not None and not isinstance(dalpha, SymbolicZero):
-        total += _along_alpha(static, x, traced, where, peak, rows, jnp.where(sound, dalpha, 0))
-    return value, jnp.where(sound, total, 0)
+        total += _along_alpha(static, x, traced, where, peak, rows, dalpha)
+    return value, jnp.where(jnp.isnan(rows.h), 0, total)
 
 
 @functools.partial(jax.checkpoint, static_argnums=(0,))
@@ -127,7 +125,9 @@ def _along_entries(
     else:
         entries = centre(x, order, door=static.door, where=where, axis=axis, xp=jnp, peak=peak)
         gradient = agnostic.gradient_entries(entries, rows, order, door=static.door, where=where, axis=axis, xp=jnp)
-    product = jnp.sum(gradient * accumulate(dx, xp=jnp), axis=axis, keepdims=True)
+    # without a value the gradient is NaN, and its product with 0
+    dx = accumulate(jnp.where(jnp.isnan(rows.h), 0, dx), xp=jnp)
+    product = jnp.sum(gradient * dx, axis=axis, keepdims=True)
     factor = agnostic.factor_of(rows, order, static.measure, None, jnp)
     return product if factor is None else product * factor
 
@@ -139,6 +139,7 @@ def _along_alpha(
     order, axis = static.of(traced), static.axis
     entries = centre(x, order, door=static.door, where=where, axis=axis, xp=jnp, peak=peak)
     slope = agnostic.alpha_gradient(entries, rows, order, axis=axis, xp=jnp)
+    dalpha = jnp.where(jnp.isnan(rows.h), 0, dalpha)
     return agnostic.alpha_slope_of(slope, rows, order, static.measure, jnp) * dalpha
 
 

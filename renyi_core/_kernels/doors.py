@@ -35,8 +35,8 @@ def distributions(*arrays: Array, door: Door, where: Array | None, axis: tuple[i
         parts = [xp.where(where, x, nothing) for x in parts]
     sound: Any = True
     for x in parts:
-        numbers = xp.all((x >= nothing) & (x < math.inf), axis=axis, keepdims=True)
-        sound = sound & numbers & xp.any(x > nothing, axis=axis, keepdims=True)
+        peak = peak_of(x, door=door, axis=axis, xp=xp)
+        sound = sound & (peak > nothing) & (peak < math.inf)
     return tuple(xp.where(sound, x, one) for x in parts), sound
 
 
