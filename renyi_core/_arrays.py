@@ -52,7 +52,7 @@ __all__ = [
 class Problem(NamedTuple):
     """The checked arguments of one call; ``axis`` is negative, ``log_base`` is 1 for nats, ``shape`` the result's.
 
-    ``name`` is what the caller knows ``x`` by.
+    ``name`` is what the caller knows ``x`` by, ``sums`` the dtype that sums of it have.
     """
 
     x: Array
@@ -64,6 +64,7 @@ class Problem(NamedTuple):
     shape: tuple[Any, ...]
     xp: Any
     name: str
+    sums: Any
 
     def rows(self, values: Array) -> Array:
         """Return rows, whose reduced axes have length 1, as the caller asked for them."""
@@ -82,11 +83,11 @@ class Problem(NamedTuple):
 
     def summable(self, *arrays: Array) -> tuple[Array, ...]:
         """Return arrays in the dtype of sums if the gradient of one is a sum over rows that it was broadcast to."""
-        if sum_dtype(self.x, self.xp) == self.x.dtype:
+        if self.sums == self.x.dtype:
             return arrays
         if all(_reduced(tuple(x.shape), self.axis, self.keepdims) == self.shape for x in arrays):
             return arrays
-        return tuple(cast(x, sum_dtype(x, self.xp), self.xp) for x in arrays)
+        return tuple(cast(x, self.sums, self.xp) for x in arrays)
 
 
 class Floats(NamedTuple):
@@ -368,7 +369,7 @@ def prepare(x: Any, alpha: Any, *, name: str, axis: Any, where: Any, base: Any, 
     floats = _floats(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked
     order, shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, name, xp)
-    return Problem(x, order, where, axes, keepdims, log_base(base), shape, xp, name)
+    return Problem(x, order, where, axes, keepdims, log_base(base), shape, xp, name, floats.accumulator)
 
 
 class PairProblem(NamedTuple):
@@ -405,7 +406,8 @@ def prepare_pair(
     floats = _floats(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked
     order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
-    problem = Problem(x, order, where, axes, keepdims, log_base(base), result_shape, xp, names[0])
+    base = log_base(base)
+    problem = Problem(x, order, where, axes, keepdims, base, result_shape, xp, names[0], floats.accumulator)
     check_mask(where, xp, names[0], shape)
     return PairProblem(problem, y)
 
@@ -447,8 +449,9 @@ def prepare_parameters(
     assert floats is not None  # noqa: S101  floating() has looked
     rows_shape = _reduced(shape, axes, keepdims)
     order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
-    problem = Problem(arrays[0], order, None, axes, keepdims, log_base(base), result_shape, xp, names[0])
-    return problem, tuple(cast(x, floats.accumulator, xp) for x in arrays)
+    base, sums = log_base(base), floats.accumulator
+    problem = Problem(arrays[0], order, None, axes, keepdims, base, result_shape, xp, names[0], sums)
+    return problem, tuple(cast(x, sums, xp) for x in arrays)
 
 
 def readable(x: Array) -> bool:
@@ -512,6 +515,8 @@ def _reduced(shape: tuple[Any, ...], axes: tuple[int, ...], keepdims: bool) -> t
 
 def sum_to_shape(values: Array, shape: tuple[int, ...], xp: Any) -> Array:
     """Return the sum over the axes along which an array of ``shape`` was broadcast to ``values``."""
+    if tuple(values.shape) == shape:
+        return values
     extra = values.ndim - len(shape)
     axes = tuple(i for i in range(values.ndim) if i < extra or (shape[i - extra] == 1 and values.shape[i] != 1))
     if not axes:
