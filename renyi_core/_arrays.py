@@ -55,7 +55,7 @@ __all__ = [
 class Problem(NamedTuple):
     """The checked arguments of one call; ``axis`` is negative, ``log_base`` is 1 for nats, ``shape`` the result's.
 
-    ``name`` is what the caller knows ``x`` by.
+    ``name`` is what the caller knows ``x`` by, ``sums`` the dtype that sums of it have.
     """
 
     x: Array
@@ -67,6 +67,7 @@ class Problem(NamedTuple):
     shape: tuple[Any, ...]
     xp: Any
     name: str
+    sums: Any
 
     def rows(self, values: Array) -> Array:
         """Return rows, whose reduced axes have length 1, as the caller asked for them."""
@@ -85,11 +86,11 @@ class Problem(NamedTuple):
 
     def summable(self, *arrays: Array) -> tuple[Array, ...]:
         """Return arrays in the dtype of sums if the gradient of one is a sum over rows that it was broadcast to."""
-        if sum_dtype(self.x, self.xp) == self.x.dtype:
+        if self.sums == self.x.dtype:
             return arrays
         if all(_reduced(tuple(x.shape), self.axis, self.keepdims) == self.shape for x in arrays):
             return arrays
-        return tuple(cast(x, sum_dtype(x, self.xp), self.xp) for x in arrays)
+        return tuple(cast(x, self.sums, self.xp) for x in arrays)
 
 
 def broadcast_shapes(*shapes: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -348,7 +349,7 @@ def prepare(
     if tail:
         floats = floats._replace(largest_alpha=floats.largest_tail)
     order, shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, name, xp)
-    return Problem(x, order, where, axes, keepdims, log_base(base), shape, xp, name)
+    return Problem(x, order, where, axes, keepdims, log_base(base), shape, xp, name, floats.accumulator)
 
 
 class PairProblem(NamedTuple):
@@ -385,7 +386,8 @@ def prepare_pair(
     floats = floats_of(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked
     order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
-    problem = Problem(x, order, where, axes, keepdims, log_base(base), result_shape, xp, names[0])
+    base = log_base(base)
+    problem = Problem(x, order, where, axes, keepdims, base, result_shape, xp, names[0], floats.accumulator)
     check_mask(where, xp, names[0], shape)
     return PairProblem(problem, y)
 
@@ -428,8 +430,9 @@ def prepare_parameters(
     rows_shape = _reduced(shape, axes, keepdims)
     entries = not axes and not any(trailing or ())
     order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp, entries=entries)
-    problem = Problem(arrays[0], order, None, axes, keepdims, log_base(base), result_shape, xp, names[0])
-    return problem, tuple(cast(x, floats.accumulator, xp) for x in arrays)
+    base, sums = log_base(base), floats.accumulator
+    problem = Problem(arrays[0], order, None, axes, keepdims, base, result_shape, xp, names[0], sums)
+    return problem, tuple(cast(x, sums, xp) for x in arrays)
 
 
 def readable(x: Array) -> bool:
@@ -497,6 +500,8 @@ def sum_to_shape(values: Array, shape: tuple[int, ...], xp: Any, axes: tuple[int
 
     The array may have length 1 along ``axes`` that the values lack.
     """
+    if tuple(values.shape) == shape:
+        return values
     if len(shape) > values.ndim:
         values = put_back(values, axes, xp)
     extra = values.ndim - len(shape)

@@ -49,9 +49,8 @@ def cotangent_rows(cotangent: Any, problem: Problem) -> Any:
     cotangent = check_cotangent(cotangent, problem, problem.shape)
     if cotangent is None or isinstance(cotangent, float):
         return cotangent
-    xp, dtype = problem.xp, problem.x.dtype
-    cotangent = cast(cotangent, xp.float32 if xp.finfo(dtype).bits == 16 else dtype, xp)
-    return cotangent if problem.keepdims else put_back(cotangent, problem.axis, xp)
+    cotangent = cast(cotangent, problem.sums, problem.xp)
+    return cotangent if problem.keepdims else put_back(cotangent, problem.axis, problem.xp)
 
 
 def differentiate(
@@ -120,18 +119,11 @@ def rule_for(door: Door, measure: Measure, *, has_base: bool = False) -> Rule:
     ) -> tuple[Array, Array]:
         check_base(base)
         problem = prepare(x, alpha, name=door, axis=axis, where=where, base=base, keepdims=keepdims, tail=tail)
-        kernel: Any = entropy_and_alpha_gradient if wrt == "alpha" else entropy_and_gradient
-        kernel = dispatch(kernel, problem.xp)
-        options: dict[str, Any] = {"door": door, "measure": measure, "where": where, "axis": problem.axis}
-        return differentiate(
-            problem,
-            wrt,
-            cotangent,
-            x,
-            along_alpha=lambda: kernel(x, problem.order, xp=problem.xp, **options),
-            along_entries=lambda scale, x: kernel(x, problem.order, scale=scale, xp=problem.xp, **options),
-            shape=getattr(alpha, "shape", ()) if wrt == "alpha" else x.shape,
-        )
+        if wrt == "alpha":
+            value, gradient = _along_alpha(problem, door, measure, cotangent, getattr(alpha, "shape", ()))
+        else:
+            value, gradient = _along_entries(problem, door, measure, cotangent)
+        return problem.rows(in_base(value, problem)), gradient
 
     def product(
         vector: Any,
@@ -154,3 +146,29 @@ def rule_for(door: Door, measure: Measure, *, has_base: bool = False) -> Rule:
         return kernel(x, vector, problem.order, measure=measure, where=where, axis=problem.axis, xp=xp, scale=scale)
 
     return Rule((0, "alpha"), value_and_gradient, product if door == "logits" else None)
+
+
+def _along_entries(problem: Problem, door: Door, measure: Measure, cotangent: Any) -> tuple[Array, Array]:
+    x, xp = problem.x, problem.xp
+    scale = cotangent_rows(cotangent, problem)
+    if problem.log_base != 1:
+        scale = (1 if scale is None else scale) / problem.log_base
+    if cotangent is not None:
+        (x,) = problem.summable(x)
+    kernel = dispatch(entropy_and_gradient, xp)
+    value, gradient = kernel(
+        x, problem.order, door=door, measure=measure, where=problem.where, axis=problem.axis, xp=xp, scale=scale
+    )
+    return value, gradient if cotangent is None else problem.summed(gradient, x.shape)
+
+
+def _along_alpha(problem: Problem, door: Door, measure: Measure, cotangent: Any, shape: Any) -> tuple[Array, Array]:
+    x, xp = problem.x, problem.xp
+    kernel = dispatch(entropy_and_alpha_gradient, xp)
+    value, gradient = kernel(
+        x, problem.order, door=door, measure=measure, where=problem.where, axis=problem.axis, xp=xp
+    )
+    gradient = in_base(gradient, problem)
+    if cotangent is None:
+        return value, problem.rows(gradient)
+    return value, problem.pulled(scaled(gradient, cotangent_rows(cotangent, problem), xp), shape)

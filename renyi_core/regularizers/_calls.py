@@ -7,7 +7,7 @@ import math
 import operator
 from typing import Any, NamedTuple
 
-from renyi_core._arrays import Problem, put_back, sum_dtype, zeros
+from renyi_core._arrays import Problem, put_back, zeros
 from renyi_core._kernels.dtypes import cast
 
 Array = Any
@@ -40,7 +40,7 @@ class Batch(NamedTuple):
         weights, where = self.weights, problem.where
         if weights is None and where is None:
             return self
-        dtype = sum_dtype(problem.x, xp)
+        dtype = problem.sums
         if weights is not None:
             weights = cast(weights, dtype, xp)
             weights = xp.where(weights < 0, math.nan, weights)
@@ -62,9 +62,9 @@ class Batch(NamedTuple):
 
     def summable(self) -> Batch:
         """Return the batch in the dtype of sums if the gradient of an array is a sum over rows."""
-        arrays = self.problem.summable(*self.arrays)
-        if arrays is self.arrays:
+        if self.problem.sums == self.problem.x.dtype:
             return self
+        arrays = self.problem.summable(*self.arrays)
         return self._replace(problem=with_arrays(self.problem, arrays[0], self.problem.where), arrays=arrays)
 
     def shares(self) -> Any:
@@ -83,7 +83,7 @@ class Batch(NamedTuple):
         xp = self.problem.xp
         entries = functools.reduce(operator.add, map(xp.zeros_like, self.arrays))
         ones = xp.max(entries, axis=self.problem.axis) + 1.0
-        return cast(ones, sum_dtype(self.problem.x, xp), xp)
+        return cast(ones, self.problem.sums, xp)
 
     def scaled(self, values: Array, factor: Any) -> Array:
         """Return values times a number or a scalar array, in their own dtype."""
@@ -116,7 +116,7 @@ def per_row(values: Array, problem: Problem) -> Array:
 def product(factor: Any, other: Any, batch: Batch) -> Any:
     """Return the product of two factors, each None for 1, a number or an array, in the dtype of sums."""
     xp = batch.problem.xp
-    dtype = sum_dtype(batch.problem.x, xp)
+    dtype = batch.problem.sums
     result = None
     for each in (factor, other):
         if each is None:

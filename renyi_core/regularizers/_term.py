@@ -16,7 +16,6 @@ from renyi_core._arrays import (
     check_cotangent,
     check_real,
     coefficient,
-    sum_dtype,
     sum_to_shape,
     zeros,
 )
@@ -138,7 +137,7 @@ class Term(Summand):
         weight = scalar_weight(self.weight if weight is None else weight)
         if not isinstance(weight, float):
             check_real(weight, xp, "weight", problem.name, (), "a scalar")
-            weight = xp.where(weight < 0, math.nan, cast(weight, sum_dtype(problem.x, xp), xp))
+            weight = xp.where(weight < 0, math.nan, cast(weight, problem.sums, xp))
         if sample_weight is not None:
             check_real(sample_weight, xp, "sample_weight", problem.name, rows, "the rows")
         return weight
