@@ -49,7 +49,7 @@ def test_gradcheck(f, alpha):
 @pytest.mark.parametrize("shape", [(), (3,), (2, 1)])
 def test_gradcheck_of_orders(f, shape):
     """One α for all rows, one for each, and more α than rows."""
-    x = make(f=f).requires_grad_()
+    x = make(f=f)[(None,) * max(len(shape) - 1, 0)].clone().requires_grad_()
     alpha = torch.linspace(0.4, 2.5, math.prod(shape), dtype=torch.float64).reshape(shape).requires_grad_()
     where = torch.ones(3, 5, dtype=torch.bool)
     where[0, 1] = where[2, 4] = False
@@ -190,6 +190,12 @@ def test_what_reads_the_input_beside_a_gradient_in_its_place():
             want = 2 * leaf.detach() + 2 * (p - p**2 / (p**2).sum())
             torch.testing.assert_close(leaf.grad, want)
     assert refused == 1
+    # rows that share their memory have a gradient each
+    leaf = torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64, requires_grad=True)
+    with gradient_in_place_of_the_input():
+        values = renyi.entropy_from_logits((leaf * 1).expand(2, 3), 2.0)
+    (values * torch.tensor([1.0, 3.0], dtype=torch.float64)).sum().backward()
+    torch.testing.assert_close(leaf.grad, 4 * renyi.grad(renyi.entropy_from_logits)(leaf.detach(), 2.0))
     # derivatives of higher order, forward mode and that of the order read the input too
     x = make((2, 5))
     alpha = torch.tensor(2.0, dtype=x.dtype, requires_grad=True)

@@ -101,6 +101,16 @@ def gradient_in_place_of_the_input() -> Iterator[None]:
         _mode.in_place = before
 
 
+def _is_dense(x: Tensor) -> bool:
+    """Return whether each entry has a place in memory of its own, as those of ``expand`` and ``unfold`` do not."""
+    length = 1
+    for stride, n in sorted(zip(x.stride(), x.shape, strict=True)):
+        if n > 1 and stride != length:
+            return False
+        length *= n
+    return True
+
+
 def _value(static: _Static, x: Tensor, *rest: Tensor) -> Any:
     both = gpu.value(x, *static.plain(*rest), full=static.full)
     if both is not None:
@@ -200,7 +210,7 @@ def entropy(
     if torch.compiler.is_compiling():
         return agnostic.entropy(x, order, door=door, measure=measure, where=where, axis=axis, xp=xp)
     full = torch.is_grad_enabled() and x.requires_grad and gpu.keeps_digits(x)
-    static = _Static(order if order.static else None, door, measure, axis, _mode.in_place, full)
+    static = _Static(order if order.static else None, door, measure, axis, _mode.in_place and _is_dense(x), full)
     return _apply_value(static, *_tensors(x, order, where))
 
 
