@@ -272,7 +272,7 @@ def coefficient(value: Any, name: str, *, infinite: bool = False, cure: str = ""
     if number is None:
         if namespace(value) is None:
             _neither(value, name)
-        real(value, name)
+        real(value, name, boolean=True)
     elif not number >= 0 or (number == math.inf and not infinite):
         msg = f"`{name}` must be >= 0{'' if infinite else ' and finite'}, got {value!r}{cure}"
         raise ValueError(msg)

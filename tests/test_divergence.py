@@ -76,7 +76,7 @@ def test_orders_in_an_array(backend, door):
     orders = backend.asarray(np.asarray(SLOW_ORDERS)[:, None])
     eps = float(np.finfo(backend.dtypes[-1]).eps)
     for wrt in (0, 1, "alpha"):
-        value, gradient = renyi.value_and_grad(f, wrt)(x, y, orders)
+        value, gradient = renyi.value_and_grad(f, wrt)(x[None, ...], y[None, ...], orders)
         value, gradient = backend.numpy(value), backend.numpy(gradient)
         for k, alpha in enumerate(SLOW_ORDERS):
             if eps > 1e-10 and 0 < abs(alpha - 1) < eps:

@@ -92,7 +92,7 @@ def test_orders_in_an_array(backend, name):
     def both(x, a):
         return *renyi.value_and_grad(f)(x, a, **options), renyi.grad(f, "alpha")(x, a, **options)
 
-    got = list(map(backend.numpy, backend.compiled(both)(joint, array)))
+    got = list(map(backend.numpy, backend.compiled(both)(joint[None, ...], array)))
     eager = backend.numpy(joint)
     for k, alpha in enumerate(orders):
         want = both(eager, alpha)

@@ -95,7 +95,7 @@ def test_orders_in_an_array(backend, door, measure):
         value, first = renyi.value_and_grad(f)(x, y, a)
         return value, first, renyi.grad(f, 1)(x, y, a), renyi.grad(f, "alpha")(x, y, a)
 
-    got = [backend.numpy(part) for part in backend.compiled(everything)(x, y, orders)]
+    got = [backend.numpy(part) for part in backend.compiled(everything)(x[None, ...], y[None, ...], orders)]
     for k, alpha in enumerate(SOME_ORDERS):
         want = everything(backend.numpy(x), backend.numpy(y), alpha)
         # at q's entries of next to no weight a derivative of 1e30 follows exp(20 r)
@@ -124,8 +124,9 @@ def test_automatic_differentiation(backend, door, measure):
                 _agree(own.grad, renyi.grad(f, wrt)(x, y, alpha), value.isfinite())
         finite = [name not in {"q is zero", "disjoint"} for name in names]
         orders = backend.asarray(np.asarray([0.3, 1.0, 1.1, 2.0, 5.0])[:, None]).requires_grad_()
-        f(x[finite], y[finite], orders).sum().backward()
-        want = renyi.grad(f, "alpha")(x[finite], y[finite], orders.detach())
+        x, y = x[finite][None], y[finite][None]
+        f(x, y, orders).sum().backward()
+        want = renyi.grad(f, "alpha")(x, y, orders.detach())
         _agree(orders.grad, want.sum(1, keepdim=True), np.full(5, True))
     elif backend.library == "jax" and measure != "tsallis" and (door == "probs") == (measure == "cross"):
         import jax

@@ -241,15 +241,15 @@ def test_orders_along_another_axis(backend):
     weights = backend.asarray(oracle.WEIGHTS)
     for term in (EntropyBonus(weight=0.5), EntropyFloor(target=1.2, weight=0.5)):
         each = term.replace(alpha=backend.asarray(orders), reduction="none")
-        value, gradient = renyi.value_and_grad(each)(x, sample_weight=weights)
+        value, gradient = renyi.value_and_grad(each)(x[None, ...], sample_weight=weights)
         assert tuple(value.shape) == (2, 5)
         assert tuple(gradient.shape) == (2, 5, 4)
         for k, alpha in enumerate((0.5, 2.0)):
             want, slope = renyi.value_and_grad(each.replace(alpha=alpha))(x, sample_weight=weights)
             close(backend, value[k, :], backend.numpy(want))
             close(backend, gradient[k, :, :], backend.numpy(slope))
-        _, summed = renyi.value_and_grad(each.replace(reduction="sum"))(x, sample_weight=weights)
-        close(backend, summed, backend.numpy(gradient).sum(0))
+        _, summed = renyi.value_and_grad(each.replace(reduction="sum"))(x[None, ...], sample_weight=weights)
+        close(backend, summed[0, ...], backend.numpy(gradient).sum(0))
 
 
 def test_diversity(backend):
