@@ -250,11 +250,11 @@ def _search(samples: Array, alpha: Any, k: Any, base: Any, jitter: Any, rng: Any
 
 def _noise(x: Array, jitter: Any, rng: Any, xp: Any) -> Array:
     """Return uniform noise of the width ``jitter`` and mean 0 for each sample."""
+    width = None if jitter is None else coefficient(jitter, "jitter")
     if jitter is None or rng is None:
         msg = f"`jitter` and `rng` belong together, got jitter={jitter!r} and rng={rng!r}"
         raise TypeError(msg)
     shape = tuple(x.shape)
-    width = coefficient(jitter, "jitter")
     if width is None:
         same_namespace(jitter, xp, "jitter", "samples")
         floating(jitter, "jitter")

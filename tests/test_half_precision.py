@@ -28,15 +28,15 @@ def mean(f, wrt=0, **options):
 
 
 SUMS = {
-    "entropy of many orders": (mean(renyi.entropy_from_logits), (ONE, ORDERS)),
-    "bonus of many orders": (lambda x, alpha: renyi.grad(EntropyBonus())(x, alpha=alpha), (ONE, ORDERS)),
+    "entropy of many orders": (mean(renyi.entropy_from_logits), (ONE[None], ORDERS)),
+    "bonus of many orders": (lambda x, alpha: renyi.grad(EntropyBonus())(x, alpha=alpha), (ONE[None], ORDERS)),
     "spectrum": (lambda x: renyi.grad(renyi.entropy_spectrum)(x, [k / 9 for k in range(30)], cotangent=1.0), (PAIRS,)),
     "divergence": (mean(renyi.divergence_from_logits, 1), (ROWS, ONE, 2.0)),
     "cross-entropy": (mean(renyi.cross_entropy_from_logits, 1), (ROWS, ONE, 2.0)),
     "Tsallis' divergence": (mean(renyi.tsallis_divergence_from_logits, 1), (ROWS, ONE, 2.0)),
     "term": (renyi.grad(DivergenceTerm(), 1), (ROWS, ONE)),
     "weights": (lambda p, w: mean(renyi.jensen_divergence, "weights", weights=w)(p, 2.0), (PAIRS, PAIRS[0, :, 0])),
-    "largest": (mean(renyi.regularized_max), (ONE, ORDERS)),
+    "largest": (mean(renyi.regularized_max), (ONE[None], ORDERS)),
     "Laplace": (mean(renyi.laplace_entropy), (PAIRS[0, 0, :1], ORDERS)),
     "Gaussian": (mean(renyi.gaussian_divergence, 2), (MEANS, COVARIANCES, ONE[:2], COVARIANCES[0], 1.0)),
     "squashed": (mean(renyi.tanh_gaussian_entropy), (ONE[:1], PAIRS[:64, 0, 0], 2.0)),

@@ -134,9 +134,10 @@ def log_ratio(x: Array, peak: Array, *, door: Door, xp: Any) -> tuple[Array, Arr
     if door == "logits":
         # +inf − inf is NaN all the same, but with a warning in some libraries; a peak of −inf has no entries at all
         peak = xp.where(peak == math.inf, math.nan, xp.where(peak == -math.inf, 0.0, peak))
-        # a difference that would overflow is the largest there is
-        least, dead = xp.where(peak > 0, peak, 0.0) - float(info.max), x == -math.inf
-        d = xp.where(dead, -1.0, xp.where(x < least, least, x) - peak)
+        # in halves: a difference that would overflow is the largest there is
+        half, dead = x / 2 - peak / 2, x == -math.inf
+        least = -float(info.max) / 2
+        d = xp.where(dead, -1.0, 2 * xp.where(half < least, least, half))
         return d, xp.where(dead, 0.0, xp.exp(d)), dead
     peak = xp.where(peak == 0, 1.0, xp.where(peak == math.inf, math.nan, peak))
     e = x / peak

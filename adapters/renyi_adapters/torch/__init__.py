@@ -2,6 +2,7 @@
 
 from ._choice import argsort_cells, center_csiszar, search_choice, sort_gaps, take_cells
 from ._entropy import (
+    distributions,
     entropy,
     entropy_and_alpha_gradient,
     entropy_and_gradient,
@@ -31,6 +32,7 @@ __all__ = [
     "argsort_cells",
     "center_csiszar",
     "cross_entropy",
+    "distributions",
     "divergence",
     "divergence_and_alpha_gradient",
     "divergence_and_gradient",

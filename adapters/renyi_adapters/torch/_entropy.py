@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from array_api_compat import torch as torch_namespace
 
+from renyi_core._kernels import doors
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import Measure
@@ -29,12 +30,20 @@ Tensor = Any
 Axis = tuple[int, ...]
 
 __all__ = [
+    "distributions",
     "entropy",
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",
     "entropy_hvp",
     "gradient_in_place_of_the_input",
 ]
+
+
+def distributions(*arrays: Tensor, door: Door, where: Tensor | None, axis: Axis, xp: Any) -> tuple[Any, Any]:
+    """Overlay renyi_core._kernels.doors.distributions; of jagged rows, which torch can choose none of, all count."""
+    if any(x.is_nested for x in arrays):
+        return tuple(doors.accumulate(x, xp=xp) for x in arrays), True
+    return doors.distributions(*arrays, door=door, where=where, axis=axis, xp=xp)
 
 
 @dataclass(frozen=True)

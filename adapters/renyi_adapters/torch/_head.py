@@ -197,7 +197,9 @@ def _without_idle(hidden: Tensor, given: _Cotangents) -> Tensor:
     for cotangent in given:
         if cotangent is not None:
             idle = cotangent == 0 if idle is None else idle & (cotangent == 0)
-    return torch.where(idle, 0.0, hidden) if bool(idle.any()) else hidden
+    # what is fake or on the meta device has no values to be read
+    known = type(hidden) is torch.Tensor and hidden.device.type != "meta"
+    return hidden if known and not bool(idle.any()) else torch.where(idle, 0.0, hidden)
 
 
 def _gradient_over(
