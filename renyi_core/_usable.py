@@ -89,17 +89,15 @@ def _objection_to(x: Any, xp: Any) -> str | None:
 
 def _namespace_of(x: Any, name: str) -> Any:
     """Return the namespace of an array; raise TypeError for what is none, or cannot be used, with the cure."""
-    xp = namespace(x)
-    kind = type(x)
-    if xp is None:
-        objection = _objection(kind)
-        if objection is None:
-            msg = f"`{name}` must be an array of an array-API library, got {kind.__name__}{instead_of_array(x, name)}"
-            raise TypeError(msg)
-    else:
-        objection = _objection_to(x, xp) if _differ[kind] else None
+    xp, kind = namespace(x), type(x)
+    if xp is not None and not _differ[kind]:
+        return xp
+    objection = _objection(kind) if xp is None else _objection_to(x, xp)
     if objection is not None:
         msg = f"`{name}` is a {kind.__module__}.{kind.__name__}: {objection}"
+        raise TypeError(msg)
+    if xp is None:
+        msg = f"`{name}` must be an array of an array-API library, got {kind.__name__}{instead_of_array(x, name)}"
         raise TypeError(msg)
     return xp
 
@@ -144,7 +142,7 @@ def floats_of(xp: Any, dtype: Any) -> Floats | None:
 def floating(x: Any, name: str) -> Any:
     """Return the namespace of a real floating-point array; raise TypeError for anything else."""
     xp = _namespace_of(x, name)
-    if not floats_of(xp, x.dtype):
+    if not _dtype(xp, x.dtype)[1]:
         wide = "float64" if kind_of(xp, x.dtype) else "float32"
         msg = f"`{name}` must have a real floating-point dtype of its library, of 16 bits or more, got {x.dtype}; "
         msg += f"convert it, e.g. by .{'astype' if hasattr(x, 'astype') else 'to'}({xp.__name__.split('.')[-1]}.{wide})"
