@@ -8,6 +8,7 @@ from ._entropy import (
     entropy_and_gradient,
     entropy_hvp,
     gradient_in_place_of_the_input,
+    unless,
 )
 from ._linear import linear_entropy
 from ._modules import EntropyRegularizer, TargetEntropyWeight
@@ -52,4 +53,5 @@ __all__ = [
     "search_choice",
     "sort_gaps",
     "take_cells",
+    "unless",
 ]

@@ -8,7 +8,7 @@ which Inductor fuses.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from array_api_compat import torch as torch_namespace
 
-from renyi_core._kernels import doors
+from renyi_core._kernels import doors, guards
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import Measure
@@ -36,6 +36,7 @@ __all__ = [
     "entropy_and_gradient",
     "entropy_hvp",
     "gradient_in_place_of_the_input",
+    "unless",
 ]
 
 
@@ -44,6 +45,11 @@ def distributions(*arrays: Tensor, door: Door, where: Tensor | None, axis: Axis,
     if any(x.is_nested for x in arrays):
         return tuple(doors.accumulate(x, xp=xp) for x in arrays), True
     return doors.distributions(*arrays, door=door, where=where, axis=axis, xp=xp)
+
+
+def unless(known: Tensor, values: Tensor, others: Callable[[], Tensor], xp: Any) -> Tensor:
+    """Overlay renyi_core._kernels.guards.unless; of jagged rows, which torch can choose none of, all are known."""
+    return values if values.is_nested else guards.unless(known, values, others, xp)
 
 
 @dataclass(frozen=True)
