@@ -271,12 +271,13 @@ def power_excess_slope(r: Array, order: Order, *, xp: Any) -> Array:
 
 
 def _curvature(r: Array, a: Any, eps: float, xp: Any) -> Array:
-    """Return r² ψ(a r) = (a r exp(a r) − expm1(a r))/a²."""
+    """Return r² ψ(a r) = (a r exp(a r) − expm1(a r))/a²; NaN next to overflow, where the caller has another form."""
     u = a * r
     inner = xp.abs(u) <= 1
     near = r * r * power_curvature(xp.where(inner, u, 0.0), eps=eps, xp=xp)
-    u, a = xp.where(inner, 1.0, u), xp.where(inner, 1.0, a + 0 * u)
-    return xp.where(inner, near, (u * xp.exp(u) - xp.expm1(u)) / a / a)
+    large = u > 0.93 * math.log(float(xp.finfo(u.dtype).max))
+    u, a = xp.where(inner | large, 1.0, u), xp.where(inner | large, 1.0, a + 0 * u)
+    return xp.where(inner, near, xp.where(large, math.nan, (u * xp.exp(u) - xp.expm1(u)) / a / a))
 
 
 def _far_excess(r: Array, order: Order, xp: Any) -> Array:
