@@ -257,7 +257,8 @@ def power_excess_slope(r: Array, order: Order, *, xp: Any) -> Array:
         weight = weight + geometric
         term = term * scaled / k
         series = series + term * weight
-    r = xp.where(near, 1.0, r)
+    # in the place of those that the series has, a number whose exponential does not overflow either
+    r = xp.where(near, 1 / alpha, r)
     low = _curvature(r, alpha, eps, xp)
     if order.static:
         close = abs(t) <= NEAR
@@ -271,13 +272,12 @@ def power_excess_slope(r: Array, order: Order, *, xp: Any) -> Array:
 
 
 def _curvature(r: Array, a: Any, eps: float, xp: Any) -> Array:
-    """Return r² ψ(a r) = (a r exp(a r) − expm1(a r))/a²; NaN next to overflow, where the caller has another form."""
+    """Return r² ψ(a r) = (a r exp(a r) − expm1(a r))/a²."""
     u = a * r
     inner = xp.abs(u) <= 1
     near = r * r * power_curvature(xp.where(inner, u, 0.0), eps=eps, xp=xp)
-    large = u > 0.93 * math.log(float(xp.finfo(u.dtype).max))
-    u, a = xp.where(inner | large, 1.0, u), xp.where(inner | large, 1.0, a + 0 * u)
-    return xp.where(inner, near, xp.where(large, math.nan, (u * xp.exp(u) - xp.expm1(u)) / a / a))
+    u, a = xp.where(inner, 1.0, u), xp.where(inner, 1.0, a + 0 * u)
+    return xp.where(inner, near, (u * xp.exp(u) - xp.expm1(u)) / a / a)
 
 
 def _far_excess(r: Array, order: Order, xp: Any) -> Array:
