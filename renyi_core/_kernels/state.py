@@ -139,7 +139,7 @@ def log_ratio(x: Array, peak: Array, *, door: Door, xp: Any) -> tuple[Array, Arr
         least = -float(info.max) / 2
         d = xp.where(dead, -1.0, 2 * xp.where(half < least, least, half))
         return d, xp.where(dead, 0.0, xp.exp(d)), dead
-    peak = xp.where(peak == 0, 1.0, xp.where(peak == math.inf, math.nan, peak))
+    peak = xp.where(peak == 0, 1.0, xp.where(xp.abs(peak) == math.inf, math.nan, peak))
     e = x / peak
     dead = x == 0
     near = e > 0.75
