@@ -209,6 +209,14 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def compile_orders(session: nox.Session) -> None:
+    """Compile every function of an order that changes, by torch's default compiler too: minutes."""
+    session.install(".[test,torch]", "torch>=2.10")
+    files = ["tests/test_torch_compile_orders.py", *session.posargs]
+    session.run("pytest", "--backends=torch", *files, env={"COMPILE_EVERY": "1"})
+
+
+@nox.session(default=False)
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
     session.install("ruff>=0.9")

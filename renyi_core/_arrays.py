@@ -14,7 +14,7 @@ from array_api_compat import device, is_dask_array
 
 from ._advice import instead_of_array
 from ._kernels.dtypes import cast
-from ._kernels.state import Order
+from ._kernels.state import TWO_SUMS, Order
 from ._numbers import as_float, flag, integer
 from ._usable import Floats, floating, floats_of, kind_of, namespace, real, rectangular, same_namespace, usable
 
@@ -234,6 +234,7 @@ def on_rows(
 
 def _alpha_order(
     alpha: Any,
+    x: Array,
     floats: Floats,
     rows_shape: tuple[Any, ...],
     axes: tuple[int, ...],
@@ -246,7 +247,11 @@ def _alpha_order(
     """Return the order of a number or an array, and the shape of the result."""
     number = _number(alpha, "alpha")
     if number is not None:
-        return _static_order(number, floats), rows_shape
+        # two sums of powers of logits are faster than what suits all numbers
+        fast = name == "logits" and (number <= 0.5 or number >= 1 + TWO_SUMS)
+        alpha = number if floats.tracer is None or fast else floats.tracer(number, x)
+        order = _static_order(number, floats) if alpha is number else _array_order(alpha, floats, xp)
+        return order, rows_shape
     if namespace(alpha) is None:
         _neither(alpha, "alpha")
     same_namespace(alpha, xp, "alpha", name)
@@ -348,7 +353,7 @@ def prepare(
     assert floats is not None  # noqa: S101  floating() has looked
     if tail:
         floats = floats._replace(largest_alpha=floats.largest_tail)
-    order, shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, name, xp)
+    order, shape = _alpha_order(alpha, x, floats, rows_shape, axes, keepdims, name, xp)
     return Problem(x, order, where, axes, keepdims, log_base(base), shape, xp, name, floats.accumulator)
 
 
@@ -385,7 +390,7 @@ def prepare_pair(
     rows_shape = _reduced(shape, axes, keepdims)
     floats = floats_of(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked
-    order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp)
+    order, result_shape = _alpha_order(alpha, x, floats, rows_shape, axes, keepdims, names[0], xp)
     base = log_base(base)
     problem = Problem(x, order, where, axes, keepdims, base, result_shape, xp, names[0], floats.accumulator)
     check_mask(where, xp, names[0], shape)
@@ -429,7 +434,9 @@ def prepare_parameters(
     assert floats is not None  # noqa: S101  floating() has looked
     rows_shape = _reduced(shape, axes, keepdims)
     entries = not axes and not any(trailing or ())
-    order, result_shape = _alpha_order(alpha, floats, rows_shape, axes, keepdims, names[0], xp, entries=entries)
+    order, result_shape = _alpha_order(
+        alpha, arrays[0], floats, rows_shape, axes, keepdims, names[0], xp, entries=entries
+    )
     base, sums = log_base(base), floats.accumulator
     problem = Problem(arrays[0], order, None, axes, keepdims, base, result_shape, xp, names[0], sums)
     return problem, tuple(cast(x, sums, xp) for x in arrays)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-__all__ = ["agnostic_only", "dispatch", "namespace_of", "register_adapter"]
+__all__ = ["agnostic_only", "dispatch", "namespace_of", "register_adapter", "tracer_of"]
 
 _UNKNOWN = object()
 _adapters: dict[str, Any] = {}
@@ -122,6 +122,14 @@ def dispatch(kernel: Kernel, xp: Any) -> Kernel:
 def namespace_of(xp: Any) -> Any:
     """Return the adapter's own form of a namespace, or the namespace itself."""
     return getattr(_adapter(xp), "namespace", xp)
+
+
+def tracer_of(xp: Any) -> Any:
+    """Return the adapter's ``changing_number(number, x)``, None without one.
+
+    It gives a number as an array where a compiler traces it as one that changes from call to call.
+    """
+    return getattr(_adapter(xp), "changing_number", None)
 
 
 def _adapter(xp: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from array_api_compat import array_namespace, is_array_api_obj
 
 from ._advice import conversion, instead_of_array
-from ._dispatch import namespace_of
+from ._dispatch import namespace_of, tracer_of
 
 __all__ = [
     "Floats",
@@ -28,13 +28,14 @@ __all__ = [
 class Floats(NamedTuple):
     """What is known of a real floating-point dtype: the dtype of its sums, and where α counts as 0 and as ∞.
 
-    Beyond ``largest_tail``, 1/α is no normal number either.
+    Beyond ``largest_tail``, 1/α is no normal number either. ``tracer`` is :func:`tracer_of` the library.
     """
 
     accumulator: Any
     smallest_alpha: float
     largest_alpha: float
     largest_tail: float
+    tracer: Any
 
 
 _MASKED = "its mask would be lost; pass its data, and `where=` with True where an entry counts"
@@ -124,7 +125,7 @@ def _dtype(xp: Any, dtype: Any) -> tuple[str | None, Floats | None]:
             # below the smallest float, α may be 0 where it meets −inf; up to here, products with α cannot overflow, of
             # which those with 1/α, that the Tsallis entropy is, need no room
             least, room = float(info.smallest_normal), 2.0**-16
-            floats = Floats(accumulator, least, room * float(info.max), 1 / least)
+            floats = Floats(accumulator, least, room * float(info.max), 1 / least, tracer_of(xp))
         _dtypes[key] = kind, floats
     return _dtypes[key]
 

@@ -10,7 +10,8 @@ from ._dispatch import dispatch
 from ._evaluate import differentiate, in_base
 from ._kernels import estimators as kernels
 from ._kernels.doors import accumulate
-from ._numbers import check_choice
+from ._kernels.state import Order
+from ._numbers import check_choice, is_number
 from ._quiet import quiet
 from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
@@ -106,9 +107,12 @@ def entropy_from_counts(
     counts = counted(counts, "counts")
     problem = prepare(counts, alpha, name="counts", axis=axis, where=None, base=base, keepdims=True)
     xp, order = problem.xp, problem.order
-    if not order.static:
+    if not is_number(alpha):
         msg = f"`alpha` must be a number, got {type(alpha).__name__}"
         raise TypeError(msg)
+    if not order.static:
+        # a number that torch.compile traces
+        order = Order(alpha, alpha - 1.0)
     if estimator == "unbiased" and not (order.alpha >= 2 and order.alpha == math.floor(min(order.alpha, 1e3))):
         msg = f"`estimator='unbiased'` needs an integer `alpha` from 2 to 1000, got {alpha!r}"
         raise ValueError(msg)

@@ -13,6 +13,7 @@ from ._entropy import (
 from ._linear import linear_entropy
 from ._modules import EntropyRegularizer, TargetEntropyWeight
 from ._neighbors import kth_neighbor, neighbor_sum
+from ._orders import changing_number
 from ._pairs import (
     cross_entropy,
     divergence,
@@ -32,6 +33,7 @@ __all__ = [
     "TargetEntropyWeight",
     "argsort_cells",
     "center_csiszar",
+    "changing_number",
     "cross_entropy",
     "distributions",
     "divergence",
