@@ -219,6 +219,9 @@ def test_divergence_autodiff(backend, name, kind):
                 got = (got + got.T) / 2
             want = backend.numpy(renyi.grad(renyi.gaussian_divergence, wrt)(*arrays, alpha, kind=kind))
             np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-13)
+        got = derivative(backend, f, arrays[3], backend.asarray(np.asarray(alpha)), 1)
+        want = backend.numpy(renyi.grad(renyi.gaussian_divergence, "alpha")(*arrays, alpha, kind=kind))
+        np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize("kind", ["full", "diagonal", "isotropic"])

@@ -140,6 +140,42 @@ def test_automatic_differentiation(backend, door, measure):
             _agree(got[wrt], want, finite[finite])
 
 
+@every
+@doors
+def test_automatic_differentiation_is_as_exact_as_the_rule(backend, door, measure):
+    """Of close pairs, and of T next to its bound: a sum of derivatives of either sign would leave no digits."""
+    names = ["near", "nearer", "nearest", "peaked apart"]
+    rows = [[through(oracle_pairs.pairs("float64", 12)[name][k], door) for name in names] for k in (0, 1)]
+    x, y = (backend.asarray(np.stack(row)) for row in rows)
+    f = function(measure, door)
+    if backend.library == "jax" and (measure, door) == ("cross", "logits"):
+        import jax
+
+        alpha = backend.asarray(np.asarray(1.0))
+        got = [jax.jit(jax.grad(lambda *args: f(*args).sum(), (0, 1, 2)))(x, y, alpha)]
+        orders = (1.0,)
+    elif backend.library == "torch":
+        orders = (0.5, 1.0, 1 + 1e-12, 4.0)
+        got = [derivatives(f, x, y, alpha) for alpha in orders]
+    else:
+        return
+    eps = 2.0**-52
+    for parts, alpha in zip(got, orders, strict=True):
+        for wrt, part in zip((0, 1, "alpha"), parts, strict=True):
+            want = backend.numpy(renyi.grad(f, wrt)(x, y, alpha))
+            part, want = (part, want.sum()) if wrt == "alpha" else (backend.numpy(part), want)
+            miss = np.linalg.norm(part - want, axis=-1) if wrt != "alpha" else abs(float(part) - want)
+            assert (miss <= 64 * eps * (np.linalg.norm(want, axis=-1) if wrt != "alpha" else abs(want))).all(), alpha
+
+
+def derivatives(f, x, y, alpha):
+    """Those of the sum by torch's own means, with respect to both and to an order for all of them."""
+    import torch
+
+    args = [z.clone().requires_grad_() for z in (x, y, torch.tensor(alpha, dtype=torch.float64))]
+    return torch.autograd.grad(f(*args).sum(), args)
+
+
 def _agree(got, want, finite):
     got, want, finite = (np.asarray(part) for part in (got, want, finite))
     assert finite.any()
