@@ -3,46 +3,31 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from renyi_core._kernels import cross_entropy as cross
-from renyi_core._kernels import divergence as renyi
-from renyi_core._kernels import power_divergence as power
+from renyi_core._kernels import information
+from renyi_core._kernels.channel import AXES, Kind
 from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.state import Door, Order
+
+from ._rules import CROSS_ENTROPY, DIVERGENCE, INFORMATION, POWER, Kernels
 
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["cross_entropy", "divergence", "power_divergence"]
-
-
-class _Kernels(NamedTuple):
-    """The array-API code of a function of two distributions, with the gradient and with the derivative along α."""
-
-    value: Callable[..., Any]
-    with_gradient: Callable[..., Any]
-    with_slope: Callable[..., Any]
-
-
-_DIVERGENCE = _Kernels(renyi.divergence, renyi.divergence_and_gradient, renyi.divergence_and_alpha_gradient)
-_CROSS_ENTROPY = _Kernels(cross.cross_entropy, cross.cross_entropy_and_gradient, cross.cross_entropy_and_alpha_gradient)
-_POWER = _Kernels(
-    power.power_divergence, power.power_divergence_and_gradient, power.power_divergence_and_alpha_gradient
-)
+__all__ = ["cross_entropy", "divergence", "mutual_information", "power_divergence"]
 
 
 @dataclass(frozen=True)
 class _Static:
     """What of a call is not an array; ``order`` is None where α is an array."""
 
-    kernels: _Kernels
+    kernels: Kernels
     order: Order | None
     door: Door
     axis: Axis
@@ -71,7 +56,7 @@ def _jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -
     total = jnp.zeros_like(value)
     finite = jnp.isfinite(value)
     for wrt, tangent in enumerate(tangents[:2]):
-        if not isinstance(tangent, SymbolicZero):
+        if tangent is not None and not isinstance(tangent, SymbolicZero):
             total += _along(static, wrt, x, y, traced, where, finite, tangent)
     # of t = α − 1, too, but the derivative in α counts both
     slope = None if static.order is not None else tangents[2].alpha
@@ -115,12 +100,12 @@ def _along_alpha(
 
 def divergence(x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:  # noqa: ARG001
     """Overlay renyi_core._kernels.divergence.divergence."""
-    return _of(_DIVERGENCE, x, y, order, where, door, axis)
+    return _of(DIVERGENCE, x, y, order, where, door, axis)
 
 
 def cross_entropy(x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:  # noqa: ARG001
     """Overlay renyi_core._kernels.cross_entropy.cross_entropy."""
-    return _of(_CROSS_ENTROPY, x, y, order, where, door, axis)
+    return _of(CROSS_ENTROPY, x, y, order, where, door, axis)
 
 
 def power_divergence(
@@ -135,13 +120,20 @@ def power_divergence(
     xp: Any,  # noqa: ARG001
 ) -> Array:
     """Overlay renyi_core._kernels.power_divergence.power_divergence."""
-    return _of(_POWER, x, y, order, where, door, axis, family)
+    return _of(POWER, x, y, order, where, door, axis, family)
+
+
+def mutual_information(joint: Array, order: Order, *, kind: Kind, xp: Any) -> Array:
+    """Overlay renyi_core._kernels.information.mutual_information."""
+    if kind == "csiszar":
+        return information.mutual_information(joint, order, kind=kind, xp=xp)
+    return _of(INFORMATION, joint, None, order, None, "probs", AXES, kind)
 
 
 def _of(
-    kernels: _Kernels,
+    kernels: Kernels,
     x: Array,
-    y: Array,
+    y: Array | None,
     order: Order,
     where: Array | None,
     door: Door,

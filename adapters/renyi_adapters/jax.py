@@ -23,7 +23,7 @@ from renyi_core._kernels.state import Door, Order, Rows, finish, partial_state
 from . import _jax_logits as logits
 from ._jax_choice import center_csiszar, search_choice
 from ._jax_neighbors import kth_neighbor, neighbor_sum
-from ._jax_pairs import cross_entropy, divergence, power_divergence
+from ._jax_pairs import cross_entropy, divergence, mutual_information, power_divergence
 from ._jax_rows import by_rows
 
 Array = Any
@@ -37,6 +37,7 @@ __all__ = [
     "entropy",
     "entropy_and_gradient",
     "kth_neighbor",
+    "mutual_information",
     "neighbor_sum",
     "power_divergence",
     "search_choice",

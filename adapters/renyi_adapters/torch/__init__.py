@@ -20,6 +20,7 @@ from ._pairs import (
     divergence_and_alpha_gradient,
     divergence_and_gradient,
     divergence_and_slopes,
+    mutual_information,
     power_divergence,
 )
 from ._parallel import parallel_entropy
@@ -48,6 +49,7 @@ __all__ = [
     "gradient_in_place_of_the_input",
     "kth_neighbor",
     "linear_entropy",
+    "mutual_information",
     "neighbor_sum",
     "order_two_entropy",
     "parallel_entropy",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from array_api_compat import torch as torch_namespace
 
-from renyi_core._kernels import cross_entropy as cross
+from renyi_adapters._rules import CROSS_ENTROPY, DIVERGENCE, INFORMATION, POWER, Kernels
 from renyi_core._kernels import divergence as agnostic
-from renyi_core._kernels import power_divergence as power
+from renyi_core._kernels import information
+from renyi_core._kernels.channel import AXES, Kind
 from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.state import Door, Order
 
@@ -28,30 +28,16 @@ __all__ = [
     "divergence_and_alpha_gradient",
     "divergence_and_gradient",
     "divergence_and_slopes",
+    "mutual_information",
     "power_divergence",
 ]
-
-
-class _Kernels(NamedTuple):
-    """The array-API code of a function of two distributions, with the gradient and with the derivative along α."""
-
-    value: Callable[..., Any]
-    with_gradient: Callable[..., Any]
-    with_slope: Callable[..., Any]
-
-
-_DIVERGENCE = _Kernels(agnostic.divergence, agnostic.divergence_and_gradient, agnostic.divergence_and_alpha_gradient)
-_CROSS_ENTROPY = _Kernels(cross.cross_entropy, cross.cross_entropy_and_gradient, cross.cross_entropy_and_alpha_gradient)
-_POWER = _Kernels(
-    power.power_divergence, power.power_divergence_and_gradient, power.power_divergence_and_alpha_gradient
-)
 
 
 @dataclass(frozen=True)
 class _Static:
     """What of a call is not a tensor; ``order`` is None where α is a tensor, ``wrt`` is for the gradient."""
 
-    kernels: _Kernels
+    kernels: Kernels
     order: Order | None
     door: Door
     axis: Axis
@@ -71,7 +57,7 @@ class _Static:
 
 def _in_blocks(kernel: str, static: _Static, x: Tensor, y: Tensor, *rest: Tensor, **options: Any) -> Any:
     """Return what a kernel of NumPy's adapter does, as tensors, or None if NumPy can't see these, or in their dtype."""
-    if static.kernels is not _DIVERGENCE or numpy_blocks.blocks is None:
+    if static.kernels is not DIVERGENCE or numpy_blocks.blocks is None:
         return None
     if x.dtype not in {torch.float32, torch.float64} or y.dtype != x.dtype:
         return None
@@ -162,7 +148,7 @@ _apply_value = differentiable(_fast_value, _value, pull_back=_pull_back, push_fo
 
 def divergence(x: Tensor, y: Tensor, order: Order, *, door: Door, where: Tensor | None, axis: Axis, xp: Any) -> Tensor:  # noqa: ARG001
     """Overlay renyi_core._kernels.divergence.divergence."""
-    return _apply_value(*_plain(_DIVERGENCE, x, y, order, where, door, axis))
+    return _apply_value(*_plain(DIVERGENCE, x, y, order, where, door, axis))
 
 
 def cross_entropy(
@@ -176,7 +162,7 @@ def cross_entropy(
     xp: Any,  # noqa: ARG001
 ) -> Tensor:
     """Overlay renyi_core._kernels.cross_entropy.cross_entropy."""
-    return _apply_value(*_plain(_CROSS_ENTROPY, x, y, order, where, door, axis))
+    return _apply_value(*_plain(CROSS_ENTROPY, x, y, order, where, door, axis))
 
 
 def power_divergence(
@@ -191,7 +177,14 @@ def power_divergence(
     xp: Any,  # noqa: ARG001
 ) -> Tensor:
     """Overlay renyi_core._kernels.power_divergence.power_divergence."""
-    return _apply_value(*_plain(_POWER, x, y, order, where, door, axis, family))
+    return _apply_value(*_plain(POWER, x, y, order, where, door, axis, family))
+
+
+def mutual_information(joint: Tensor, order: Order, *, kind: Kind, xp: Any) -> Tensor:
+    """Overlay renyi_core._kernels.information.mutual_information."""
+    if kind == "csiszar":
+        return information.mutual_information(joint, order, kind=kind, xp=xp)
+    return _apply_value(*_plain(INFORMATION, joint, None, order, None, "probs", AXES, kind))
 
 
 def divergence_and_gradient(
@@ -208,7 +201,7 @@ def divergence_and_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Overlay renyi_core._kernels.divergence.divergence_and_gradient; differentiable by torch's own means."""
     if is_plain(x, y, order.alpha, scale):
-        plain = _plain(_DIVERGENCE, x, y, order, where, door, axis)
+        plain = _plain(DIVERGENCE, x, y, order, where, door, axis)
         found = _in_blocks("divergence_and_gradient", *plain, wrt=wrt, scale=scale)
         if found is not None:
             return found[0], found[1]
@@ -235,16 +228,16 @@ def _along_alpha(
     kernel: Any, x: Tensor, y: Tensor, order: Order, door: Door, where: Tensor | None, axis: Axis, xp: Any
 ) -> Any:
     if is_plain(x, y, order.alpha):
-        found = _in_blocks(kernel.__name__, *_plain(_DIVERGENCE, x, y, order, where, door, axis))
+        found = _in_blocks(kernel.__name__, *_plain(DIVERGENCE, x, y, order, where, door, axis))
         if found is not None:
             return found
     return kernel(x, y, order, door=door, where=where, axis=axis, xp=xp)
 
 
 def _plain(
-    kernels: _Kernels,
+    kernels: Kernels,
     x: Tensor,
-    y: Tensor,
+    y: Tensor | None,
     order: Order,
     where: Tensor | None,
     door: Door,
