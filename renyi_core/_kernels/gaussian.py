@@ -197,11 +197,11 @@ def _excess(w: Whitened, m: Mixture, xp: Any) -> Array:
     inner = m.alpha * e * e * _integral(lambda x: x / ((1 - v * x) * (1 + e * x)))
     sound = ~near & (u < 1)
     flat = ~sound | (xp.abs(u) <= 0.5)
-    v, t = xp.where(flat, 0.5, u), xp.where(flat, 1.0, m.t + 0 * u)
+    small = sound & (m.alpha < 0.5)
+    v, t = xp.where(flat, 0.5, u), xp.where(flat & ~small, 1.0, m.t + 0 * u)
     gentle = log1p_ratio(-xp.where(sound & flat, u, 0.0), eps=float(xp.finfo(u.dtype).eps), xp=xp)
     far = xp.where(flat, eps * gentle, -xp.log1p(-v) / t) - log_ratio
     # 1 − tε = (1 + ε)(1 − αε/(1 + ε)): for a small α the two logarithms above are nearly equal
-    small = sound & (m.alpha < 0.5)
     e, ratio = xp.where(small, eps, 0.0), xp.where(small, w.ratio, 1.0)
     below = m.alpha * log_ratio + xp.log1p(-m.alpha * e / ratio)
     return xp.where(near, inner, xp.where(small, -below / t, far) + 0 * eps)
