@@ -53,7 +53,8 @@ _apply: Any = jax.custom_jvp(_value, nondiff_argnums=(0,))
 def _jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
     x, y, traced, where = primals
     value = _value(static, x, y, traced, where)
-    total = jnp.zeros_like(value)
+    # in the precision of sums, of which some values are already rounded
+    total = accumulate(jnp.zeros_like(value), xp=jnp)
     finite = jnp.isfinite(value)
     for wrt, tangent in enumerate(tangents[:2]):
         if tangent is not None and not isinstance(tangent, SymbolicZero):
@@ -62,7 +63,7 @@ def _jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -
     slope = None if static.order is not None else tangents[2].alpha
     if slope is not None and not isinstance(slope, SymbolicZero):
         total += _along_alpha(static, x, y, traced, where, finite, slope)
-    return value, jnp.where(finite, total, 0)
+    return value, jnp.where(finite, total, 0).astype(value.dtype)
 
 
 @functools.partial(jax.checkpoint, static_argnums=(0, 1))
@@ -95,7 +96,7 @@ def _along_alpha(
 ) -> Array:
     order, kwargs = static.arguments(traced, where)
     slope: Array = static.kernels.with_slope(x, y, order, **kwargs)[1]
-    return slope * jnp.where(finite, tangent, 0)
+    return accumulate(slope, xp=jnp) * accumulate(jnp.where(finite, tangent, 0), xp=jnp)
 
 
 def divergence(x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:  # noqa: ARG001
