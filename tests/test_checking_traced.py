@@ -45,7 +45,8 @@ def test_what_is_traced_is_not_checked(backend):
     outside = [backend.numpy(f(rows)) for f in traced]
     with renyi.checking():
         for f, expected in zip(traced, outside, strict=True):
-            assert np.isnan(expected).any()
+            # a NaN, or of JAX's own derivatives 0
+            assert np.isnan(expected[1]).any() or not expected[1].any()
             np.testing.assert_array_equal(backend.numpy(f(rows)), expected)
         for f in eager:
             with pytest.raises(ValueError, match=r"`logits` must be .* 1 of 4 entries is not, first at \(1, 0\)"):

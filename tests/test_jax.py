@@ -200,8 +200,9 @@ def test_long_rows(backend, n, alphas):
         want, want_gradient = renyi.value_and_grad(renyi.entropy_from_logits)(x.astype(np.float64), alpha)
         np.testing.assert_allclose(renyi.entropy_from_logits(jax.numpy.asarray(x), alpha), want, rtol=64 * eps)
         np.testing.assert_allclose(value, want, rtol=64 * eps)
-        for got in (gradient, reverse(jax.numpy.asarray(x), alpha)):
-            assert np.isnan(got[8:]).all()
+        # JAX's own rule is linear in the tangents, and 0 in what is no distribution
+        for got, rest in ((gradient, np.nan), (reverse(jax.numpy.asarray(x), alpha), 0.0)):
+            np.testing.assert_array_equal(got[8:], np.full_like(got[8:], rest))
             assert (np.asarray(got[:8])[np.isinf(x[:8])] == 0).all()
             error = np.linalg.norm(got[:8] - want_gradient[:8], axis=-1)
             assert (error <= 64 * eps * np.linalg.norm(want_gradient[:8], axis=-1)).all(), alpha

@@ -257,6 +257,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const Vector* vectors = reinterpret_cast<const Vector*>(from + peeled.head);
     Vector* results = reinterpret_cast<Vector*>(to + peeled.head);
     const i64 first = piece * (UNROLL * THREADS) + threadIdx.x;
+    const i64 rest = piece == 0 ? peeled.index(n) : -1;
+    if (line.factor == 0) {
+        // a row that does not count is not read
+        const Vector zeros = {};
+#pragma unroll
+        for (int j = 0; j < UNROLL; j++) {
+            if (first + j * THREADS < peeled.vectors) results[first + j * THREADS] = zeros;
+        }
+        if (rest >= 0) to[rest] = as_element(A(0));
+        return;
+    }
     Vector loaded[UNROLL];
 #pragma unroll
     for (int j = 0; j < UNROLL; j++) {
@@ -272,7 +283,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         }
         results[first + j * THREADS] = result;
     }
-    const i64 rest = piece == 0 ? peeled.index(n) : -1;
     if (rest >= 0) to[rest] = as_element(gradient_entry(as_sum(from[rest]), line, order));
 }
 
