@@ -102,3 +102,15 @@ def test_divergence_of_order_zero(backend, name):
         np.testing.assert_array_equal(backend.numpy(renyi.cross_entropy(x, y, 0.0)), math.log(4))
         other = backend.numpy(renyi.divergence(y, x, 0.0))
         np.testing.assert_allclose(other, 0.0, atol=1e-300)
+
+
+@CASES
+def test_jensen_divergence_of_order_zero(backend, name):
+    """log of the outcomes that any has, less the mean of those of each."""
+    x = np.asarray([PROBS[name], [0.0, 0.0, 1.0, 1.0]])
+    if name == "subnormal" and backend.library == "jax":
+        pytest.skip("XLA takes subnormal numbers for 0")
+    want = math.log(4) - (math.log(3) + math.log(2)) / 2
+    for alpha in (0.0, backend.asarray(np.asarray(0.0)))[: 1 if backend.slow else 2]:
+        value = renyi.jensen_divergence(backend.asarray(x), alpha)
+        np.testing.assert_allclose(backend.numpy(value), want, rtol=1e-14)

@@ -187,15 +187,20 @@ def _parts(mix: Mixture, order: Order, xp: Any) -> Parts:
     mixed = ~inner & (order.t + 0 * b > 0)
     tau = xp.where(mixed | ~safe, beta - alpha * f, excess - curved)
     if not order.static or order.alpha == 0:
-        counted = _counted(mix, live, 0 * r, xp)
+        counted = _counted(mix, xp)
         tau = counted if order.static else xp.where(order.alpha == 0, counted, tau)
     return Parts(p, escort, v, tilted / size, f, beta, tau)
 
 
-def _counted(mix: Mixture, live: Array, zero: Array, xp: Any) -> Array:
-    """Return the logarithm of how many outcomes M has for each of P_k's, by the number that P_k lacks."""
-    missing = _over(xp.where(mix.dead, 1.0 + zero, 0.0), -1, xp)
-    own = _over(xp.where(live, 1.0 + zero, 0.0), -1, xp)
+def _counted(mix: Mixture, xp: Any) -> Array:
+    """Return the logarithm of how many outcomes M has for each of P_k's, by the number that P_k lacks.
+
+    Those of the input count, also the ones that next to the others are less than the smallest number.
+    """
+    one = 1.0 + 0 * mix.x
+    held = xp.max(xp.where(mix.used, mix.x, 0.0), axis=-2, keepdims=True) > 0
+    missing = _over(xp.where(held & (mix.x == 0), one, 0.0), -1, xp)
+    own = _over(xp.where(held & (mix.x > 0), one, 0.0), -1, xp)
     return xp.log1p(missing / xp.where(own > 0, own, 1.0))
 
 
