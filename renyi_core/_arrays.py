@@ -1,4 +1,4 @@
-"""Axes, masks and orders: with :mod:`._usable`, what touches array-api-compat.
+"""Arrays, masks and orders: with :mod:`._usable`, what touches array-api-compat.
 
 Shapes, dtypes and Python numbers are read here, array values never, but for :func:`readable`, which debugging asks:
 that would stop a GPU, break ``jax.jit`` and compute a Dask graph.
@@ -15,7 +15,8 @@ from array_api_compat import device, is_dask_array
 from ._advice import instead_of_array
 from ._kernels.dtypes import cast
 from ._kernels.state import TWO_SUMS, Order
-from ._numbers import as_float, flag, integer
+from ._numbers import as_float, flag
+from ._shapes import axes_of, broadcast_shapes, check_fits, on_rows, reduced_shape, sum_to_shape
 from ._usable import Floats, floating, floats_of, kind_of, namespace, real, rectangular, same_namespace, usable
 
 Array = Any
@@ -23,9 +24,7 @@ Array = Any
 __all__ = [
     "PairProblem",
     "Problem",
-    "axes_of",
     "check_cotangent",
-    "check_fits",
     "check_mask",
     "check_real",
     "coefficient",
@@ -36,17 +35,14 @@ __all__ = [
     "identity",
     "log_base",
     "namespace",
-    "on_rows",
     "prepare",
     "prepare_pair",
     "prepare_parameters",
-    "put_back",
     "readable",
     "real",
     "rectangular",
     "same_namespace",
     "sum_dtype",
-    "sum_to_shape",
     "usable",
     "zeros",
 ]
@@ -88,56 +84,9 @@ class Problem(NamedTuple):
         """Return arrays in the dtype of sums if the gradient of one is a sum over rows that it was broadcast to."""
         if self.sums == self.x.dtype:
             return arrays
-        if all(_reduced(tuple(x.shape), self.axis, self.keepdims) == self.shape for x in arrays):
+        if all(reduced_shape(tuple(x.shape), self.axis, self.keepdims) == self.shape for x in arrays):
             return arrays
         return tuple(cast(x, self.sums, self.xp) for x in arrays)
-
-
-def broadcast_shapes(*shapes: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the common shape; lengths that a lazy library does not know (None, nan) agree with any other."""
-    result: list[Any] = []
-    for i in range(max(map(len, shapes))):
-        length: Any = 1
-        for shape in shapes:
-            n = shape[-1 - i] if i < len(shape) else 1
-            if n in (1, length):
-                continue
-            if length == 1 or not isinstance(length, int):
-                length = n
-            elif isinstance(n, int):
-                msg = f"shapes {shapes} do not broadcast"
-                raise ValueError(msg)
-        result.append(length)
-    return tuple(reversed(result))
-
-
-def axes_of(shape: tuple[Any, ...], axis: Any, name: str) -> tuple[int, ...]:
-    """Return the axes to reduce of an array of this shape, negative and sorted."""
-    ndim = len(shape)
-    if type(axis) is int and axis == -1 and ndim > 0 and shape[-1] != 0:
-        return (-1,)
-    if axis is None:
-        axis = tuple(range(ndim))
-    numbers = axis if isinstance(axis, tuple) else (axis,)
-    axes = []
-    for number in numbers:
-        try:
-            index = integer(number, "axis")
-        except TypeError:
-            msg = f"`axis` must be an integer, a tuple of integers or None, got {axis!r}"
-            raise TypeError(msg) from None
-        if not -ndim <= index < ndim:
-            msg = f"`axis` {index} is out of range for `{name}` with {ndim} dimension{'' if ndim == 1 else 's'}"
-            raise ValueError(msg)
-        axes.append(index % ndim - ndim)
-    if not axes or len(set(axes)) < len(axes):
-        what = "repeats an axis" if axes else "names no axis"
-        msg = f"`axis` {axis!r} {what} of `{name}` with shape {shape}"
-        raise ValueError(msg)
-    if any(shape[i] == 0 for i in axes):
-        msg = f"`axis` {axis!r} has no entries: `{name}` has shape {shape}"
-        raise ValueError(msg)
-    return tuple(sorted(axes))
 
 
 def _number(value: Any, name: str) -> float | None:
@@ -186,50 +135,6 @@ def _array_order(alpha: Array, floats: Floats, xp: Any) -> Order:
     dtype = floats.accumulator
     alpha = xp.where(infinite, 2.0, xp.where(alpha >= 0, alpha, math.nan))
     return Order(cast(alpha, dtype, xp), cast(alpha - 1.0, dtype, xp), infinite)
-
-
-def put_back(values: Array, axes: tuple[int, ...], xp: Any) -> Array:
-    """Return an array that broadcasts against the result with length 1 along the axes that the result lacks."""
-    for i in reversed(axes):
-        if -i <= values.ndim + 1:
-            values = xp.expand_dims(values, axis=i)
-    return values
-
-
-def on_rows(
-    values: Array,
-    name: str,
-    rows_shape: tuple[Any, ...],
-    axes: tuple[int, ...],
-    keepdims: bool,
-    xp: Any,
-    *,
-    entries: bool = False,
-) -> tuple[Array, tuple[Any, ...]]:
-    """Return an argument of the rows in the shape that broadcasts against the kernels' rows, and that of the result.
-
-    It broadcasts against the result, within its axes; or it has the axes of the input, and length 1 along those that
-    are reduced. Where the distributions are the ``entries`` of the input, it may have more axes.
-    """
-    shape = own = tuple(values.shape)
-    whole = keepdims or len(shape) == len(rows_shape) + len(axes)
-    fits = not whole or all(shape[i] == 1 for i in axes if -i <= len(shape))
-    if whole and fits and not keepdims:
-        own = _reduced(shape, axes, keepdims=False)
-    larger = len(own) > len(rows_shape) and not entries
-    try:
-        result_shape = broadcast_shapes(rows_shape, own)
-    except ValueError:
-        fits = False
-    if larger or not fits:
-        msg = f"`{name}` of shape {shape} does not broadcast against the result, of shape {rows_shape}"
-        if larger:
-            msg += (
-                ", which has fewer axes; for several of each distribution call `entropy_spectrum`, or give the input "
-                "an axis of length 1 for them"
-            )
-        raise ValueError(msg)
-    return values if whole else put_back(values, axes, xp), result_shape
 
 
 def _alpha_order(
@@ -322,23 +227,6 @@ def _neither(value: Any, name: str) -> NoReturn:
     raise TypeError(msg)
 
 
-def check_fits(values: Array, shape: tuple[Any, ...], name: str, target: str) -> None:
-    """Raise ValueError unless ``values`` broadcasts to ``shape``."""
-    given = tuple(values.shape)
-    try:
-        fits = len(given) <= len(shape) and len(broadcast_shapes(given, shape)) == len(shape)
-        fits = fits and all(n in (1, m) for n, m in zip(given[::-1], shape[::-1], strict=False) if _known(n, m))
-    except ValueError:
-        fits = False
-    if not fits:
-        msg = f"`{name}` of shape {given} does not broadcast to {target}, of shape {shape}"
-        raise ValueError(msg)
-
-
-def _known(*lengths: Any) -> bool:
-    return all(isinstance(n, int) for n in lengths)
-
-
 def prepare(
     x: Any, alpha: Any, *, name: str, axis: Any, where: Any, base: Any, keepdims: bool, tail: bool = False
 ) -> Problem:
@@ -348,7 +236,7 @@ def prepare(
     xp = floating(x, name)
     axes = axes_of(tuple(x.shape), axis, name)
     check_mask(where, xp, name, tuple(x.shape))
-    rows_shape = _reduced(tuple(x.shape), axes, keepdims)
+    rows_shape = reduced_shape(tuple(x.shape), axes, keepdims)
     floats = floats_of(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked
     if tail:
@@ -387,7 +275,7 @@ def prepare_pair(
         if any(-i > len(own) or (own[i] == 1 and shape[i] != 1) for i in axes):
             msg = f"`{name}` of shape {own} lacks outcomes along `axis` {axis!r} of the shape {shape} of both together"
             raise ValueError(msg)
-    rows_shape = _reduced(shape, axes, keepdims)
+    rows_shape = reduced_shape(shape, axes, keepdims)
     floats = floats_of(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked
     order, result_shape = _alpha_order(alpha, x, floats, rows_shape, axes, keepdims, names[0], xp)
@@ -432,7 +320,7 @@ def prepare_parameters(
     keepdims = keepdims or not axes
     floats = floats_of(xp, arrays[0].dtype)
     assert floats is not None  # noqa: S101  floating() has looked
-    rows_shape = _reduced(shape, axes, keepdims)
+    rows_shape = reduced_shape(shape, axes, keepdims)
     entries = not axes and not any(trailing or ())
     order, result_shape = _alpha_order(
         alpha, arrays[0], floats, rows_shape, axes, keepdims, names[0], xp, entries=entries
@@ -492,27 +380,3 @@ def sum_dtype(x: Array, xp: Any) -> Any:
     """Return the dtype that sums of an array have."""
     floats = floats_of(xp, x.dtype)
     return x.dtype if floats is None else floats.accumulator
-
-
-def _reduced(shape: tuple[Any, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[Any, ...]:
-    """Return the shape of a reduction over the negative ``axes``."""
-    if axes == (-1,):
-        return (*shape[:-1], 1) if keepdims else shape[:-1]
-    numbered = enumerate(shape, -len(shape))
-    return tuple(1 if i in axes else n for i, n in numbered if keepdims or i not in axes)
-
-
-def sum_to_shape(values: Array, shape: tuple[int, ...], xp: Any, axes: tuple[int, ...] = ()) -> Array:
-    """Return the sum over the axes along which an array of ``shape`` was broadcast to ``values``.
-
-    The array may have length 1 along ``axes`` that the values lack.
-    """
-    if tuple(values.shape) == shape:
-        return values
-    if len(shape) > values.ndim:
-        values = put_back(values, axes, xp)
-    extra = values.ndim - len(shape)
-    axes = tuple(i for i in range(values.ndim) if i < extra or (shape[i - extra] == 1 and values.shape[i] != 1))
-    if not axes:
-        return values
-    return xp.reshape(xp.sum(values, axis=axes), shape)

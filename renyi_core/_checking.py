@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from numbers import Real
 from typing import Any, NamedTuple, TypeVar
 
-from ._arrays import axes_of, broadcast_shapes, coefficient, counted, namespace, put_back, readable
+from ._arrays import coefficient, counted, namespace, readable
 from ._kernels.csiszar import LARGEST, LEAST
 from ._rules import _rules
+from ._shapes import axes_of, broadcast_shapes, put_back
 from ._values import check_entries, check_logits, check_matrices, check_outcomes, check_probs, default_tolerance, wide
 
 Array = Any

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ._arrays import Problem, check_cotangent, check_real, floating, prepare, put_back, sum_to_shape
+from ._arrays import Problem, check_cotangent, check_real, floating, prepare
 from ._dispatch import dispatch
 from ._kernels.dtypes import cast
 from ._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient, entropy_hvp
@@ -13,6 +13,7 @@ from ._kernels.guards import scaled
 from ._kernels.measures import TSALLIS, Measure
 from ._kernels.state import Door
 from ._rules import Rule
+from ._shapes import put_back, sum_to_shape
 
 Array = Any
 

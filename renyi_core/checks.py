@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import axes_of, check_mask, floating
+from ._arrays import check_mask, floating
 from ._quiet import quiet
+from ._shapes import axes_of
 from ._typing import ArrayOf, ArrayT
 from ._values import check_probs, default_tolerance, wide
 

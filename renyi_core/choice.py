@@ -6,16 +6,7 @@ import math
 from numbers import Real
 from typing import Any
 
-from ._arrays import (
-    Problem,
-    check_fits,
-    floating,
-    on_rows,
-    prepare,
-    rectangular,
-    same_namespace,
-    sum_dtype,
-)
+from ._arrays import Problem, floating, prepare, rectangular, same_namespace, sum_dtype
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows
 from ._kernels import choice as kernels
@@ -24,6 +15,7 @@ from ._kernels.guards import scaled
 from ._numbers import as_float
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._shapes import check_fits, on_rows
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import Problem, check_fits, floating, prepare, rectangular, same_namespace
+from ._arrays import Problem, floating, prepare, rectangular, same_namespace
 from ._dispatch import dispatch
 from ._evaluate import differentiate, in_base
 from ._kernels import jensen as kernels
 from ._kernels.doors import accumulate
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._shapes import check_fits
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any

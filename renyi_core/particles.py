@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from ._arrays import (
     Problem,
-    check_fits,
     coefficient,
     constants,
     finite_sets,
@@ -15,7 +14,6 @@ from ._arrays import (
     namespace,
     prepare_parameters,
     same_namespace,
-    sum_to_shape,
 )
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
@@ -25,6 +23,7 @@ from ._kernels.guards import scaled
 from ._numbers import integer
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._shapes import check_fits, sum_to_shape
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any

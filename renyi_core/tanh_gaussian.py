@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import Problem, constants, prepare_parameters, sum_to_shape
+from ._arrays import Problem, constants, prepare_parameters
 from ._dispatch import dispatch
 from ._evaluate import cotangent_rows, in_base
 from ._kernels import tanh_gaussian as kernels
@@ -13,6 +13,7 @@ from ._kernels.guards import scaled
 from ._kernels.quadrature import gauss_legendre
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._shapes import sum_to_shape
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any

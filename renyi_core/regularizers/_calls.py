@@ -7,8 +7,9 @@ import math
 import operator
 from typing import Any, NamedTuple
 
-from renyi_core._arrays import Problem, put_back, zeros
+from renyi_core._arrays import Problem, zeros
 from renyi_core._kernels.dtypes import cast
+from renyi_core._shapes import put_back
 
 Array = Any
 

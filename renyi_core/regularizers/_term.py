@@ -11,19 +11,13 @@ import operator
 from typing import Any, ClassVar, NoReturn, Self
 
 from renyi_core._advice import unknown
-from renyi_core._arrays import (
-    Problem,
-    check_cotangent,
-    check_real,
-    coefficient,
-    sum_to_shape,
-    zeros,
-)
+from renyi_core._arrays import Problem, check_cotangent, check_real, coefficient, zeros
 from renyi_core._kernels.dtypes import cast
 from renyi_core._kernels.regularizers import weighted
 from renyi_core._numbers import check_choice
 from renyi_core._quiet import quiet
 from renyi_core._rules import Rule
+from renyi_core._shapes import sum_to_shape
 from renyi_core._typing import ArrayOf, ArrayT
 
 from ._calls import Batch, in_rows, product
