@@ -53,18 +53,20 @@ def test_triton_is_imported_late():
 
 
 def variants():
-    """Every class of order × dtype × full × masked for sm_90; some of them for the GPUs before and after it.
+    """Each class of order for one dtype in turn, and the general ones for each; some for the GPUs before and after sm_90.
 
-    With RENYI_ALL_VARIANTS=1 in the environment, all of them for all; without, float16 is left to bfloat16.
+    With RENYI_ALL_VARIANTS=1 in the environment, all of them for all.
     """
     if os.environ.get("RENYI_ALL_VARIANTS"):
         for *variant, _ in list(_variants()):
             for capability in (80, 90, 100):
                 yield *variant, capability
         return
-    for *variant, dtype, masked, shifted, count, capability in _variants():
-        if dtype != "fp16" and (capability == 90 or dtype == "fp32"):
-            yield *variant, dtype, masked, shifted, count, capability
+    dtypes = ("bf16", "fp32", "fp64")
+    for k, (name, kind, with_s, dtype, masked, shifted, count, capability) in enumerate(_variants()):
+        chosen = dtype == dtypes[(k // 2) % 3] if kind != "general" else dtype != "fp16"
+        if chosen and (capability == 90 or dtype == "fp32"):
+            yield name, kind, with_s, dtype, masked, shifted, count, capability
 
 
 def _variants():

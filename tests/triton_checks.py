@@ -1,6 +1,6 @@
 """What must hold of the Triton kernels, on CPU tensors in Triton's interpreter and on a GPU alike.
 
-A check takes the device. On the CPU the grid is of fewer orders, unless RENYI_ALL_VARIANTS is in the environment. Not
+A check takes the device. On the CPU there are fewer cases, unless RENYI_ALL_VARIANTS is in the environment. Not
 collected by itself: test_triton.py and test_gpu_torch.py run them.
 """
 
@@ -22,6 +22,7 @@ import renyi_core as renyi
 from renyi_core._arrays import prepare
 from renyi_core._kernels.state import State, merge
 
+ALL = "RENYI_ALL_VARIANTS" in os.environ
 ORDERS = (*oracle.ORDERS[1:], 0.25, 4.0)
 FEW = (0.5, 0.8, 1.0, 1.1, 1.7, 2.0, 3.0, 4.0, math.inf)
 LARGE = 10_000
@@ -64,7 +65,7 @@ def check_grid(device, dtype, layout):
     x = torch.from_numpy(matrix).to(device)
     worst = (0.0,)
     orders = ORDERS if layout == "short" else FEW
-    if device == "cpu" and "RENYI_ALL_VARIANTS" not in os.environ:
+    if device == "cpu" and not ALL:
         # the interpreter is slow: each class of orders once, and once in rows of several tiles
         orders = {"short": FEW, "long": FEW[::2], "split": FEW[1::2]}[layout]
     with processors(1 if layout != "split" else 40):
@@ -123,9 +124,11 @@ def check_bad_rows(device, width):
     x[3, 1:] = -math.inf
     x[4] = math.nan
     x[5, -2:] = -math.inf
-    for count in (1, 40) if width > 1000 else (1,):
+    counts = (1, 40) if width > 1000 else (1,)
+    for k, count in enumerate(counts):
         with processors(count):
-            for alpha in FEW if width < 1000 else FEW[1::3]:
+            orders = FEW if width < 1000 else FEW[1::3]
+            for alpha in orders if device != "cpu" or ALL else orders[k :: len(counts)]:
                 value, gradient = renyi.value_and_grad(renyi.entropy_from_logits)(x, alpha)
                 assert value.isnan().tolist() == [True, True, True, False, True, False], alpha
                 assert gradient[[0, 1, 2, 4]].isnan().all()
@@ -175,8 +178,10 @@ def masks_of(x, axis):
 
 
 def check_strides_and_masks(device):
-    for x, axis in views(device):
+    for turn, (x, axis) in enumerate(views(device)):
         for k, where in enumerate(masks_of(x, axis)):
+            if device == "cpu" and not ALL and (turn + k) % 2:
+                continue
             alpha = (0.5, 1.1, 1.0, 1.7)[k]
             leaf = x.detach().requires_grad_()
             with renyi.agnostic_only():
@@ -219,7 +224,7 @@ def counted():
 
 def check_autograd(device):
     """Backward uses the state of forward; derivatives of higher order hold; the gradient can replace the logits."""
-    x = torch.randn(3, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(device)
+    x = torch.randn(2, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(device)
     for alpha in (0.5, 1.1, math.inf):
         for f in (renyi.entropy_from_logits, renyi.hill_number_from_logits):
             call = lambda x, f=f, alpha=alpha: f(x, alpha)  # noqa: E731
