@@ -93,7 +93,7 @@ def representable(values, dtype):
 def test_grid(backend, dtype, measure, door):
     if dtype not in backend.dtypes:
         pytest.skip(f"no {dtype} on {backend}")
-    if backend.variant == "x32" and measure != "entropy":
+    if measure != "entropy" and (backend.variant == "x32" or (backend.library == "dask" and dtype == "float32")):
         pytest.skip("made of the entropy by the same operations as with 64 bits")
     eps = float(np.finfo(dtype).eps)
     bounds = backend.bounds[dtype]
@@ -136,6 +136,8 @@ def test_orders_in_an_array(backend, dtype, door):
     both, slope_of = renyi.value_and_grad(f), renyi.grad(f, "alpha")
     everything = backend.compiled(lambda x, alphas: (*both(x, alphas), slope_of(x, alphas)))
     for name, doors in oracle.rows(dtype).items():
+        if backend.library == "dask" and name not in SOME:
+            continue
         row = oracle.padded(doors[door], door) if backend.compiles else doors[door]
         orders = np.asarray(oracle.ORDERS[:: 8 if row.size > LARGE else 1], dtype=kind)
         alphas = backend.asarray(orders, kind)

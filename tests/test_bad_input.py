@@ -169,6 +169,8 @@ def alone(got, want):
 @every(WITH_ORDER)
 @pytest.mark.parametrize("alpha", ORDERS)
 def test_senseless_row_gives_nan_and_it_alone(backend, call, alpha):
+    if backend.library == "dask" and alpha not in ORDERS[1::2]:
+        pytest.skip("its chunks are NumPy's, and each call is a graph")
     bad = list(SENSELESS[call.door].values())
     x = backend.numpy(good(backend, call.door, (2 * len(bad) + 1, 4))).copy()
     want = results(backend, call, x, alpha)

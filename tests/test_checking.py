@@ -135,6 +135,10 @@ def label(case):
     return f"{getattr(f, '__name__', f)} {'derivative ' * bool(of)}{case[3].partition(':')[0]}"
 
 
+FIRST = {label(case).partition(" ")[0]: label(case) for case in CASES + MATRICES}.values()
+"""One case of each function."""
+
+
 def call(backend, case):
     """Call a function with its arrays made by the backend."""
 
@@ -160,6 +164,8 @@ def test_what_is_wrong_in_silence_raises_in_a_block(backend, case):
         return
     if not backend.compiles:
         call(backend, case)
+    elif label(case) not in FIRST:
+        pytest.skip("operations compiled one by one, of what another call of the function says")
     with renyi.checking(), pytest.raises(ValueError, match=".*".join(map(re.escape, case[3:]))):
         call(backend, case)
 

@@ -35,7 +35,7 @@ def test_check_grads(backend, f):
         # check_grads calls with arrays of NumPy as well
         return f(*map(jax.numpy.asarray, (x, alpha)))
 
-    check_grads(lambda x: call(x, math.inf), (x,), order=1)
+    check_grads(jax.jit(lambda x: call(x, math.inf)), (x,), order=1)
     check_grads(jax.jit(call), (x, backend.asarray(np.asarray([0.5, 1.0, 2.0]))), order=1)
     # the higher ones are derivatives of one rule, whose measures differ to the first order
     if f is renyi.entropy_from_logits:
@@ -55,7 +55,7 @@ def test_derivatives_agree_with_the_analytic_ones(backend, f):
     each = jax.vmap(jax.grad(f, argnums=(0, 1)))(x, orders)
     np.testing.assert_allclose(each[0], got[0], rtol=64 * eps, atol=64 * eps)
     np.testing.assert_allclose(each[1], got[1], rtol=64 * eps, atol=64 * eps)
-    if "logits" in f.__name__:
+    if "logits" in f.__name__ and backend.variant != "x32":
         hessian = jax.jacfwd(jax.jacrev(lambda row: f(row, 1.3)))(x[0])
         product = renyi.hvp(f)(x[0], 1.3, vector=x[1])
         np.testing.assert_allclose(hessian @ x[1], product, rtol=1e4 * eps, atol=1e4 * eps)

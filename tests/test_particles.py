@@ -103,13 +103,14 @@ def test_jitter_is_what_is_added(backend):
     want = backend.asarray(x + np.asarray([1.0, 2.0]) * (noise - 0.5))
     sources = [np.random.default_rng(3), lambda shape: backend.asarray(np.random.default_rng(3).random(shape))]
     for rng in sources[: 1 if backend.slow else 2]:
-        got = renyi.particle_reward(backend.asarray(x), 0.5, jitter=width, rng=rng)
-        expected = backend.numpy(renyi.particle_reward(want, 0.5))
+        reward = backend.compiled(lambda x, rng=rng: renyi.particle_reward(x, 0.5, jitter=width, rng=rng))
+        got = reward(backend.asarray(x))
+        expected = backend.numpy(backend.compiled(lambda x: renyi.particle_reward(x, 0.5))(want))
         np.testing.assert_allclose(backend.numpy(got), expected, rtol=8 * np.finfo(expected.dtype).eps)
-    f = renyi.value_and_grad(renyi.particle_entropy)
-    got = f(backend.asarray(x), 0.5, jitter=width, rng=np.random.default_rng(3))
+    f, rng = renyi.value_and_grad(renyi.particle_entropy), np.random.default_rng(3)
+    got = backend.compiled(lambda x: f(x, 0.5, jitter=width, rng=rng))(backend.asarray(x))
     rtol = {"float64": 1e-10, "float32": 1e-4}[backend.dtypes[-1]]
-    for part, expected in zip(got, f(want, 0.5), strict=True):
+    for part, expected in zip(got, backend.compiled(lambda x: f(x, 0.5))(want), strict=True):
         np.testing.assert_allclose(backend.numpy(part), backend.numpy(expected), rtol=rtol)
 
 
