@@ -53,7 +53,7 @@ def test_triton_is_imported_late():
 
 
 def variants():
-    """Each class of order for one dtype in turn, and the general ones for each; some for the GPUs before and after sm_90.
+    """Each class of order for one dtype in turn, the general ones for each; some for GPUs before and after sm_90.
 
     With RENYI_ALL_VARIANTS=1 in the environment, all of them for all.
     """

@@ -34,6 +34,11 @@ def _entropy(rows: Rows, order: Order, *, xp: Any) -> Array:  # noqa: ARG001
     return rows.h
 
 
+def _power(base: Array, exponent: Array | float, xp: Any) -> Array:
+    """Return a power, of an array's exponent: for each that is a number torch.compile has a graph of its own."""
+    return base ** (xp.zeros_like(base) + exponent)
+
+
 def _hill(rows: Rows, order: Order, *, xp: Any) -> Array:
     """exp(H) from the sums themselves: exp of a rounded H would lose the digits of H's integer part."""
     if order.static:
@@ -43,7 +48,7 @@ def _hill(rows: Rows, order: Order, *, xp: Any) -> Array:
             return rows.total_alpha
         if abs(order.t) < TWO_SUMS:
             return rows.total * xp.exp(-rows.c)
-        return rows.total * (rows.total_alpha / rows.total) ** (-1 / order.t)
+        return rows.total * _power(rows.total_alpha / rows.total, -1 / order.t, xp)
     far = xp.abs(order.t) >= TWO_SUMS
     power = (rows.total_alpha / rows.total) ** (-1 / xp.where(far, order.t, 1.0))
     factor = xp.where(far, power, xp.exp(-rows.c))
@@ -59,7 +64,7 @@ def _power_sum(rows: Rows, order: Order, *, xp: Any) -> Array:
     near = xp.exp(xp.where(small, u, 0.0))
     if rows.total_alpha is None:
         return near
-    result = xp.where(small, near, rows.total_alpha * rows.total ** (-order.alpha))
+    result = xp.where(small, near, rows.total_alpha * _power(rows.total, -order.alpha, xp))
     return result if order.static else xp.where(order.infinite, 0 * rows.h, result)
 
 

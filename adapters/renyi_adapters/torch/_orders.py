@@ -21,5 +21,6 @@ def changing_number(number: float, x: Any) -> Any:
         # of older versions of torch each branch is compiled
         if hasattr(symbolic_shapes, "has_static_value") and not symbolic_shapes.has_static_value(number):
             dtype = torch.float32 if x.device.type == "mps" else torch.float64
-            return torch.full((), number, dtype=dtype, device=x.device)
+            # a sum: ahead of time, torch makes a number that fills a tensor a constant of the graph
+            return torch.zeros((), dtype=dtype, device=x.device) + number
     return number
