@@ -68,6 +68,8 @@ def check_grid(device, dtype, layout):
     if device == "cpu" and not ALL:
         # the interpreter is slow: each class of orders once, and once in rows of several tiles
         orders = {"short": FEW, "long": FEW[::2], "split": FEW[1::2]}[layout]
+        # of the same code: in float64 every other one
+        orders = orders[:: 2 if dtype == "float64" else 1]
     with processors(1 if layout != "split" else 40):
         for alpha in orders:
             order = order_of(x, alpha)
