@@ -16,7 +16,7 @@ from ._advice import instead_of_array
 from ._kernels.dtypes import cast
 from ._kernels.state import TWO_SUMS, Order
 from ._numbers import as_float, flag
-from ._shapes import axes_of, broadcast_shapes, check_fits, on_rows, reduced_shape, sum_to_shape
+from ._shapes import axes_of, broadcast_shapes, check_fits, on_rows, reduced_shape, sum_to_shape, with_axes
 from ._usable import Floats, floating, floats_of, kind_of, namespace, real, rectangular, same_namespace, usable
 
 Array = Any
@@ -162,10 +162,7 @@ def _alpha_order(
     same_namespace(alpha, xp, "alpha", name)
     real(alpha, "alpha")
     alpha, result_shape = on_rows(alpha, "alpha", rows_shape, axes, keepdims, xp, entries=entries)
-    # as many axes as the entries have: JAX may be told to refuse fewer
-    missing = len(rows_shape) + (0 if keepdims else len(axes)) - alpha.ndim
-    if missing > 0:
-        alpha = alpha[(*(None,) * missing, ...)]
+    alpha = with_axes(alpha, len(rows_shape) + (0 if keepdims else len(axes)))
     return _array_order(alpha, floats, xp), result_shape
 
 
@@ -195,7 +192,7 @@ def check_cotangent(cotangent: Any, problem: Problem, shape: tuple[Any, ...]) ->
     if number is not None:
         return number
     check_real(cotangent, problem.xp, "cotangent", problem.name, shape, "the value")
-    return cotangent
+    return with_axes(cotangent, len(shape))
 
 
 def coefficient(value: Any, name: str, *, infinite: bool = False, cure: str = "") -> float | None:
