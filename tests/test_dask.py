@@ -189,3 +189,20 @@ def test_without_the_adapter_indices_are_taken_across_chunks(axis):
     with renyi.agnostic_only():
         got = renyi.grad(renyi.particle_entropy)(da.from_array(samples, chunks=(4, 5)), 0.9, k=1)
     np.testing.assert_allclose(values(got), renyi.grad(renyi.particle_entropy)(samples, 0.9, k=1), rtol=1e-12)
+
+
+def test_probabilities_of_unknown_lengths_are_checked():
+    import dask
+
+    x = np.full((12, 4), 0.25)
+    x[9:] *= np.asarray([1.0, 1.5, 2.0])[:, None]
+    lazy = da.from_array(x, chunks=(3, 2))
+    some = lazy[da.from_array(np.arange(12) > 6, chunks=3)]
+    with dask.config.set(scheduler="synchronous"):
+        renyi.check_probabilities(lazy[lazy[:, 0] == 0.25])
+        with pytest.raises(ValueError, match=r"2 of 5 distributions do not, first at \(3,\): 1.5"):
+            renyi.check_probabilities(some)
+        with pytest.raises(ValueError, match=r"20 of 20 entries are not, first at \(0, 0\): -0.25"):
+            renyi.check_probabilities(-some)
+    # the caller's array is as it was
+    assert math.isnan(some.shape[0])
