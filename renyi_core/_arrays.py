@@ -160,6 +160,9 @@ def _alpha_order(
     if namespace(alpha) is None:
         _neither(alpha, "alpha")
     same_namespace(alpha, xp, "alpha", name)
+    if getattr(x, "is_nested", False):
+        msg = f"`alpha` must be a number where `{name}` is a nested tensor: pass alpha.item(), or pad `{name}`"
+        raise TypeError(msg)
     real(alpha, "alpha")
     alpha, result_shape = on_rows(alpha, "alpha", rows_shape, axes, keepdims, xp, entries=entries)
     alpha = with_axes(alpha, len(rows_shape) + (0 if keepdims else len(axes)))
@@ -272,6 +275,8 @@ def prepare_pair(
         if any(-i > len(own) or (own[i] == 1 and shape[i] != 1) for i in axes):
             msg = f"`{name}` of shape {own} lacks outcomes along `axis` {axis!r} of the shape {shape} of both together"
             raise ValueError(msg)
+    rectangular(x, names[0], axes)
+    rectangular(y, names[1], axes)
     rows_shape = reduced_shape(shape, axes, keepdims)
     floats = floats_of(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked

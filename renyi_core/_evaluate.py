@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ._arrays import Problem, check_cotangent, check_real, floating, prepare
+from ._arrays import Problem, check_cotangent, check_real, floating, prepare, rectangular
 from ._dispatch import dispatch
 from ._kernels.dtypes import cast
 from ._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient, entropy_hvp
@@ -142,6 +142,10 @@ def rule_for(door: Door, measure: Measure, *, has_base: bool = False) -> Rule:
         xp = problem.xp
         check_real(vector, xp, "vector", door, tuple(x.shape), f"`{door}`")
         floating(vector, "vector")
+        rectangular(x, door, problem.axis)
+        if getattr(x, "is_nested", False) and not vector.is_nested:
+            msg = f"`vector` must be a nested tensor like `{door}`: pass 0 * {door} + vector"
+            raise TypeError(msg)
         vector = with_axes(vector, x.ndim)
         kernel = dispatch(entropy_hvp, xp)
         scale = None if problem.log_base == 1 else 1 / problem.log_base

@@ -107,6 +107,9 @@ def _refuse(bad: Array, values: Array, must: str, unit: str, verb: tuple[str, st
     if not bool(xp.any(bad)):
         return
     count = int(xp.sum(xp.astype(bad, xp.int32)))
+    if getattr(bad, "is_nested", False):
+        msg = f"{must}: {count} {unit} {verb[count != 1]} not{hint}"
+        raise ValueError(msg)
     if all(isinstance(n, int) for n in bad.shape):
         values = xp.broadcast_to(values, bad.shape)
     else:

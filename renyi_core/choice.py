@@ -179,6 +179,7 @@ def _prepare(
     problem = prepare(scores, alpha, name="scores", axis=axis, where=where, base=None, keepdims=keepdims)
     if not problem.order.static or problem.order.alpha > 1:
         rectangular(scores, "scores")
+    rectangular(scores, "scores", problem.axis)
     if isinstance(temperature, (bool, complex)):
         msg = f"`temperature` must be a real number or an array, got {temperature!r}"
         raise TypeError(msg)
