@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from array_api_compat import device, is_dask_array
 
-from ._advice import instead_of_array
+from ._advice import instead_of_array, instead_of_number
 from ._kernels.dtypes import cast
 from ._kernels.state import TWO_SUMS, Order
 from ._numbers import as_float, flag
@@ -219,10 +219,8 @@ def _neither(value: Any, name: str) -> NoReturn:
         cure = "; for several orders of each distribution use entropy_spectrum, for one order of each an array"
     elif name == "alpha" and value is None:
         cure = "; 1 is the order of Shannon's entropy"
-    elif callable(value):
-        cure = f"; call it first: a schedule gives the {name} of a step as {name}=schedule(step)"
     else:
-        cure = instead_of_array(value, name)
+        cure = instead_of_number(value, name) or instead_of_array(value, name)
     msg = f"`{name}` must be a number or an array, got {type(value).__name__}{cure}"
     raise TypeError(msg)
 
