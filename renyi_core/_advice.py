@@ -52,7 +52,13 @@ CONVERSIONS = {
     "dask.array": "da.asarray({0})",
     "cupy": "cp.asarray({0})",
 }
-TO_NUMPY = {"torch": "{0}.numpy(force=True)", "cupy": "{0}.get()"}
+TO_NUMPY = {
+    "torch": "{0}.numpy(force=True)",
+    "cupy": "{0}.get()",
+    "dask": "{0}.compute()",
+    "array_api_strict": "np.asarray({0})",
+}
+"""By way of NumPy: a tensor may have a gradient, and a graph no values yet, which others do not take."""
 
 
 def unknown(what: str, keyword: str, known: Iterable[str], later: Iterable[str] = ()) -> str:
@@ -156,5 +162,11 @@ def instead_of_array(x: Any, name: str) -> str:
 
 def conversion(x: Any, name: str, of: str, library: str) -> str:
     """Return how to convert an array, a list or a number to the library of the argument ``of``."""
-    foreign = TO_NUMPY.get(type(x).__module__.partition(".")[0]) if library == "numpy" else None
-    return (foreign or CONVERSIONS.get(library, f"{library}.asarray({{0}})")).format(name, of)
+    own, into = type(x).__module__.partition(".")[0], CONVERSIONS.get(library, f"{library}.asarray({{0}})")
+    if own not in TO_NUMPY or (own, library) == ("cupy", "torch"):
+        return into.format(name, of)
+    if str(getattr(x, "dtype", "")) == "torch.bfloat16":
+        # NumPy has no such dtype
+        name = f"{name}.float()"
+    by_numpy = TO_NUMPY[own].format(name)
+    return by_numpy if library == "numpy" else into.format(by_numpy, of)
