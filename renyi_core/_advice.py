@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-__all__ = ["conversion", "explain", "explained", "instead_of_array", "unknown"]
+__all__ = ["conversion", "explain", "explained", "instead_of_array", "instead_of_number", "unknown"]
 
 Class = TypeVar("Class", bound=type)
 
@@ -52,26 +52,37 @@ CONVERSIONS = {
     "dask.array": "da.asarray({0})",
     "cupy": "cp.asarray({0})",
 }
-TO_NUMPY = {"torch": "{0}.numpy(force=True)", "cupy": "{0}.get()"}
+TO_NUMPY = {
+    "torch": "{0}.numpy(force=True)",
+    "cupy": "{0}.get()",
+    "dask": "{0}.compute()",
+    "array_api_strict": "np.asarray({0})",
+}
+"""By way of NumPy: a tensor may have a gradient, and a graph no values yet, which others do not take."""
 
 
-def unknown(what: str, keyword: str, known: Iterable[str]) -> str:
-    """Return what to say of a keyword that is none of those known to what was called."""
-    known = list(known)
-    found = [name for name, others in SYNONYMS.items() if name in known and keyword in others.split()]
+def unknown(what: str, keyword: str, known: Iterable[str], later: Iterable[str] = ()) -> str:
+    """Return what to say of a keyword that is none of those known to what was called, or ``later`` to what it makes."""
+    known, later = list(known), list(later)
+    meant = [name for name, others in SYNONYMS.items() if keyword in (name, *others.split())]
+    found, when = [name for name in meant if name in known], ""
+    if not found and any(name in later for name in meant):
+        found, when = [name for name in meant if name in later], "at the call "
     found = found or difflib.get_close_matches(keyword, known, n=1)
     if found:
         use = (f"`{name}=`" + (f", {MEANING[name]}" if name in MEANING else "") for name in found)
-        return f"`{what}` has no argument `{keyword}`: use {'; or '.join(use)}"
+        return f"`{what}` has no argument `{keyword}`: {when}use {'; or '.join(use)}"
     if any(keyword in (name, *SYNONYMS[name].split()) for name in ("reduction", "sample_weight")):
         return f"`{what}` has no argument `{keyword}`: {IN_A_TERM}"
     return f"`{what}` has no argument `{keyword}`; it takes {', '.join(f'`{name}`' for name in known)}"
 
 
-def explain(function: Callable[..., Any], args: Any, kwargs: Any, *, also: tuple[str, ...] = ()) -> None:
+def explain(
+    function: Callable[..., Any], args: Any, kwargs: Any, *, also: tuple[str, ...] = (), later: Iterable[str] = ()
+) -> None:
     """Raise a TypeError that says how to call a function, if these are not arguments of it.
 
-    ``also`` names keywords that are known besides its own.
+    ``also`` names keywords that are known besides its own, ``later`` those of a call of what it makes.
     """
     signature = inspect.signature(function)
     try:
@@ -94,7 +105,7 @@ def explain(function: Callable[..., Any], args: Any, kwargs: Any, *, also: tuple
             reason = f"takes its first arguments without their names, as in {name}({', '.join(first)}, ...)"
             break
         if keyword not in known:
-            raise TypeError(unknown(name, keyword, [*known, *also])) from None
+            raise TypeError(unknown(name, keyword, [*known, *also], later)) from None
     else:
         if len(args) > len(placed):
             named = ", ".join(f"`{name}=`" for name in known if name not in placed)
@@ -114,11 +125,26 @@ def explained(cls: Class) -> Class:
         try:
             init(self, *args, **kwargs)
         except TypeError:
-            explain(init, (self, *args), kwargs)
+            explain(init, (self, *args), kwargs, later=_of_call(cls))
             raise
 
     cls.__init__ = __init__  # type: ignore[misc]
     return cls
+
+
+def _of_call(cls: type) -> Iterable[str]:
+    """Return the keywords of a call of a term or of a module."""
+    forward = getattr(cls, "forward", None)
+    return getattr(cls, "keywords", ()) if forward is None else inspect.signature(forward).parameters
+
+
+def instead_of_number(value: Any, name: str) -> str:
+    """Return where the number is that something else gives, as the end of a sentence."""
+    if callable(value):
+        return f"; call it first: a schedule gives the {name} of a step as {name}=schedule(step)"
+    if hasattr(type(value), "weight") and hasattr(type(value), "update"):
+        return f"; use the number that it holds, {name}=controller.weight, after each update"
+    return ""
 
 
 def instead_of_array(x: Any, name: str) -> str:
@@ -136,5 +162,11 @@ def instead_of_array(x: Any, name: str) -> str:
 
 def conversion(x: Any, name: str, of: str, library: str) -> str:
     """Return how to convert an array, a list or a number to the library of the argument ``of``."""
-    foreign = TO_NUMPY.get(type(x).__module__.partition(".")[0]) if library == "numpy" else None
-    return (foreign or CONVERSIONS.get(library, f"{library}.asarray({{0}})")).format(name, of)
+    own, into = type(x).__module__.partition(".")[0], CONVERSIONS.get(library, f"{library}.asarray({{0}})")
+    if own not in TO_NUMPY or (own, library) == ("cupy", "torch"):
+        return into.format(name, of)
+    if str(getattr(x, "dtype", "")) == "torch.bfloat16":
+        # NumPy has no such dtype
+        name = f"{name}.float()"
+    by_numpy = TO_NUMPY[own].format(name)
+    return by_numpy if library == "numpy" else into.format(by_numpy, of)

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, NoReturn
 
 from array_api_compat import device, is_dask_array
 
-from ._advice import instead_of_array
+from ._advice import instead_of_array, instead_of_number
 from ._kernels.dtypes import cast
 from ._kernels.state import TWO_SUMS, Order
 from ._numbers import as_float, flag
-from ._shapes import axes_of, broadcast_shapes, check_fits, on_rows, reduced_shape, sum_to_shape
+from ._shapes import axes_of, broadcast_shapes, check_fits, on_rows, reduced_shape, sum_to_shape, with_axes
 from ._usable import Floats, floating, floats_of, kind_of, namespace, real, rectangular, same_namespace, usable
 
 Array = Any
@@ -160,12 +160,12 @@ def _alpha_order(
     if namespace(alpha) is None:
         _neither(alpha, "alpha")
     same_namespace(alpha, xp, "alpha", name)
+    if getattr(x, "is_nested", False):
+        msg = f"`alpha` must be a number where `{name}` is a nested tensor: pass alpha.item(), or pad `{name}`"
+        raise TypeError(msg)
     real(alpha, "alpha")
     alpha, result_shape = on_rows(alpha, "alpha", rows_shape, axes, keepdims, xp, entries=entries)
-    # as many axes as the entries have: JAX may be told to refuse fewer
-    missing = len(rows_shape) + (0 if keepdims else len(axes)) - alpha.ndim
-    if missing > 0:
-        alpha = alpha[(*(None,) * missing, ...)]
+    alpha = with_axes(alpha, len(rows_shape) + (0 if keepdims else len(axes)))
     return _array_order(alpha, floats, xp), result_shape
 
 
@@ -195,7 +195,7 @@ def check_cotangent(cotangent: Any, problem: Problem, shape: tuple[Any, ...]) ->
     if number is not None:
         return number
     check_real(cotangent, problem.xp, "cotangent", problem.name, shape, "the value")
-    return cotangent
+    return with_axes(cotangent, len(shape))
 
 
 def coefficient(value: Any, name: str, *, infinite: bool = False, cure: str = "") -> float | None:
@@ -219,10 +219,8 @@ def _neither(value: Any, name: str) -> NoReturn:
         cure = "; for several orders of each distribution use entropy_spectrum, for one order of each an array"
     elif name == "alpha" and value is None:
         cure = "; 1 is the order of Shannon's entropy"
-    elif callable(value):
-        cure = f"; call it first: a schedule gives the {name} of a step as {name}=schedule(step)"
     else:
-        cure = instead_of_array(value, name)
+        cure = instead_of_number(value, name) or instead_of_array(value, name)
     msg = f"`{name}` must be a number or an array, got {type(value).__name__}{cure}"
     raise TypeError(msg)
 
@@ -275,6 +273,8 @@ def prepare_pair(
         if any(-i > len(own) or (own[i] == 1 and shape[i] != 1) for i in axes):
             msg = f"`{name}` of shape {own} lacks outcomes along `axis` {axis!r} of the shape {shape} of both together"
             raise ValueError(msg)
+    rectangular(x, names[0], axes)
+    rectangular(y, names[1], axes)
     rows_shape = reduced_shape(shape, axes, keepdims)
     floats = floats_of(xp, x.dtype)
     assert floats is not None  # noqa: S101  floating() has looked

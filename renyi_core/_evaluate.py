@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ._arrays import Problem, check_cotangent, check_real, floating, prepare
+from ._arrays import Problem, check_cotangent, check_real, floating, prepare, rectangular
 from ._dispatch import dispatch
 from ._kernels.dtypes import cast
 from ._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient, entropy_hvp
@@ -13,7 +13,7 @@ from ._kernels.guards import scaled
 from ._kernels.measures import TSALLIS, Measure
 from ._kernels.state import Door
 from ._rules import Rule
-from ._shapes import put_back, sum_to_shape
+from ._shapes import put_back, sum_to_shape, with_axes
 
 Array = Any
 
@@ -142,6 +142,11 @@ def rule_for(door: Door, measure: Measure, *, has_base: bool = False) -> Rule:
         xp = problem.xp
         check_real(vector, xp, "vector", door, tuple(x.shape), f"`{door}`")
         floating(vector, "vector")
+        rectangular(x, door, problem.axis)
+        if getattr(x, "is_nested", False) and not vector.is_nested:
+            msg = f"`vector` must be a nested tensor like `{door}`: pass 0 * {door} + vector"
+            raise TypeError(msg)
+        vector = with_axes(vector, x.ndim)
         kernel = dispatch(entropy_hvp, xp)
         scale = None if problem.log_base == 1 else 1 / problem.log_base
         return kernel(x, vector, problem.order, measure=measure, where=where, axis=problem.axis, xp=xp, scale=scale)

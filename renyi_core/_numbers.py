@@ -7,6 +7,8 @@ import operator
 from numbers import Integral, Real
 from typing import Any
 
+from ._advice import instead_of_number
+
 __all__ = ["as_float", "check_choice", "finite", "flag", "integer", "is_number", "length", "number", "positive"]
 
 
@@ -18,7 +20,7 @@ def is_number(value: Any) -> bool:
 def number(value: Any, name: str) -> float:
     """Return a real number as a float."""
     if not is_number(value):
-        msg = f"`{name}` must be a real number, got {value!r}"
+        msg = f"`{name}` must be a real number, got {value!r}{instead_of_number(value, name)}"
         raise TypeError(msg)
     return as_float(value, name)
 

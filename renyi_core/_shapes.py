@@ -8,7 +8,16 @@ from ._numbers import integer
 
 Array = Any
 
-__all__ = ["axes_of", "broadcast_shapes", "check_fits", "on_rows", "put_back", "reduced_shape", "sum_to_shape"]
+__all__ = [
+    "axes_of",
+    "broadcast_shapes",
+    "check_fits",
+    "on_rows",
+    "put_back",
+    "reduced_shape",
+    "sum_to_shape",
+    "with_axes",
+]
 
 
 def axes_of(shape: tuple[Any, ...], axis: Any, name: str) -> tuple[int, ...]:
@@ -125,6 +134,12 @@ def put_back(values: Array, axes: tuple[int, ...], xp: Any) -> Array:
         if -i <= values.ndim + 1:
             values = xp.expand_dims(values, axis=i)
     return values
+
+
+def with_axes(values: Array, ndim: int) -> Array:
+    """Return an array with so many axes at least: JAX may be told to refuse fewer than those it broadcasts to."""
+    missing = ndim - values.ndim
+    return values[(*(None,) * missing, ...)] if missing > 0 else values
 
 
 def sum_to_shape(values: Array, shape: tuple[int, ...], xp: Any, axes: tuple[int, ...] = ()) -> Array:

@@ -181,8 +181,8 @@ def usable(x: Any, name: str) -> None:
         real(x, name, boolean=True)
 
 
-def rectangular(x: Any, name: str) -> None:
-    """Raise TypeError for a nested tensor, where rows must have one length."""
-    if getattr(x, "is_nested", False):
+def rectangular(x: Any, name: str, axes: tuple[int, ...] | None = None) -> None:
+    """Raise TypeError for a nested tensor, where rows must have one length: along ``axes``, if these are given."""
+    if getattr(x, "is_nested", False) and (axes is None or any(not isinstance(x.shape[i], int) for i in axes)):
         msg = f"`{name}` is a nested tensor, and here its rows must have one length: pad it, and mask the padding"
         raise TypeError(msg)

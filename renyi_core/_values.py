@@ -107,7 +107,17 @@ def _refuse(bad: Array, values: Array, must: str, unit: str, verb: tuple[str, st
     if not bool(xp.any(bad)):
         return
     count = int(xp.sum(xp.astype(bad, xp.int32)))
-    at, value = _first(bad, xp.broadcast_to(values, bad.shape), xp)
+    if getattr(bad, "is_nested", False):
+        msg = f"{must}: {count} {unit} {verb[count != 1]} not{hint}"
+        raise ValueError(msg)
+    if all(isinstance(n, int) for n in bad.shape):
+        values = xp.broadcast_to(values, bad.shape)
+    else:
+        # of lengths that Dask does not know: here it counts them, of arrays that nobody else has
+        values = xp.where(bad, values, values).compute_chunk_sizes()
+        # chunks that a filter emptied have no largest entry
+        bad = bad.compute_chunk_sizes().rechunk("auto")
+    at, value = _first(bad, values, xp)
     msg = f"{must}: {count} of {math.prod(bad.shape)} {unit} {verb[count != 1]} not, first at {at}{value}{hint}"
     raise ValueError(msg)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._arrays import check_mask, floating
+from ._numbers import number
 from ._quiet import quiet
 from ._shapes import axes_of
 from ._typing import ArrayOf, ArrayT
@@ -68,7 +69,6 @@ def check_probabilities(
     values = wide(x, xp)
     if where is not None:
         values = xp.where(where, values, 0.0)
-    if tolerance is None:
-        tolerance = default_tolerance(x.dtype, xp)
+    tolerance = default_tolerance(x.dtype, xp) if tolerance is None else number(tolerance, "tolerance")
     check_probs(values, name="probs", axis=axis, axes=axes, tolerance=tolerance, xp=xp)
     return x

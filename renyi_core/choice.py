@@ -15,7 +15,7 @@ from ._kernels.guards import scaled
 from ._numbers import as_float
 from ._quiet import quiet
 from ._rules import Rule, register_rule
-from ._shapes import check_fits, on_rows
+from ._shapes import check_fits, on_rows, with_axes
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
@@ -179,6 +179,7 @@ def _prepare(
     problem = prepare(scores, alpha, name="scores", axis=axis, where=where, base=None, keepdims=keepdims)
     if not problem.order.static or problem.order.alpha > 1:
         rectangular(scores, "scores")
+    rectangular(scores, "scores", problem.axis)
     if isinstance(temperature, (bool, complex)):
         msg = f"`temperature` must be a real number or an array, got {temperature!r}"
         raise TypeError(msg)
@@ -195,6 +196,7 @@ def _prepare(
         msg = f"`temperature` must have the dtype of `scores`, {scores.dtype}; got {temperature.dtype}"
         raise TypeError(msg)
     temperature, shape = on_rows(temperature, "temperature", problem.shape, problem.axis, keepdims, xp)
+    temperature = with_axes(temperature, scores.ndim)
     return problem._replace(shape=shape), cast(temperature, sum_dtype(scores, xp), xp)
 
 
@@ -246,6 +248,7 @@ def _of_argmax(
     numbers = range(-len(problem.shape) - len(problem.axis), 0)
     shape = tuple(scores.shape[i] if i in problem.axis else next(lengths) for i in numbers)
     check_fits(cotangent, shape, "cotangent", "the value")
+    cotangent = with_axes(cotangent, len(shape))
     kernel = dispatch(kernels.regularized_argmax_and_product, xp)
     (entries,) = problem.summable(scores)
     p, product = kernel(entries, cotangent, problem.order, rows, wrt=wrt, where=where, axis=problem.axis, xp=xp)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ._arrays import counted, prepare
+from ._arrays import counted, prepare, rectangular
 from ._dispatch import dispatch
 from ._evaluate import differentiate, in_base
 from ._kernels import estimators as kernels
@@ -199,6 +199,7 @@ def entropy_from_log_prob(
     1.27 1.27
     """
     problem = prepare(log_prob, alpha, name="log_prob", axis=axis, where=None, base=base, keepdims=keepdims)
+    rectangular(log_prob, "log_prob", problem.axis)
     kernel = dispatch(kernels.entropy_from_log_prob, problem.xp)
     return problem.rows(in_base(kernel(log_prob, problem.order, axis=problem.axis, xp=problem.xp), problem))
 
@@ -215,6 +216,7 @@ def _value_and_gradient(
     keepdims: bool = False,
 ) -> tuple[Array, Array]:
     problem = prepare(log_prob, alpha, name="log_prob", axis=axis, where=None, base=base, keepdims=keepdims)
+    rectangular(log_prob, "log_prob", problem.axis)
     xp, order = problem.xp, problem.order
     options: dict[str, Any] = {"axis": problem.axis, "xp": xp}
     both = dispatch(kernels.entropy_from_log_prob_and_gradient, xp)

@@ -11,7 +11,7 @@ from ._kernels import jensen as kernels
 from ._kernels.doors import accumulate
 from ._quiet import quiet
 from ._rules import Rule, register_rule
-from ._shapes import check_fits
+from ._shapes import check_fits, with_axes
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
@@ -103,12 +103,12 @@ def jensen_divergence(
     2 0.092042
     inf 0.0
     """
-    problem = _prepare(probs, alpha, weights, base, keepdims)
+    problem, weights = _prepare(probs, alpha, weights, base, keepdims)
     kernel = dispatch(kernels.jensen_divergence, problem.xp)
     return problem.rows(in_base(kernel(probs, weights, problem.order, xp=problem.xp), problem))
 
 
-def _prepare(probs: Any, alpha: Any, weights: Any, base: Any, keepdims: bool) -> Problem:
+def _prepare(probs: Any, alpha: Any, weights: Any, base: Any, keepdims: bool) -> tuple[Problem, Any]:
     xp = floating(probs, "probs")
     rectangular(probs, "probs")
     shape = tuple(probs.shape)
@@ -126,7 +126,9 @@ def _prepare(probs: Any, alpha: Any, weights: Any, base: Any, keepdims: bool) ->
             msg = f"`weights` of shape {given} must have one for each distribution of `probs`, of shape {shape}"
             raise ValueError(msg)
         check_fits(weights, shape[:-1], "weights", "the distributions")
-    return prepare(probs, alpha, name="probs", axis=kernels.AXES, where=None, base=base, keepdims=keepdims)
+        weights = with_axes(weights, len(shape) - 1)
+    problem = prepare(probs, alpha, name="probs", axis=kernels.AXES, where=None, base=base, keepdims=keepdims)
+    return problem, weights
 
 
 def _value_and_gradient(
@@ -140,7 +142,8 @@ def _value_and_gradient(
     base: Any = None,
     keepdims: bool = False,
 ) -> tuple[Array, Array]:
-    problem = _prepare(probs, alpha, weights, base, keepdims)
+    shape = getattr(weights, "shape", None)
+    problem, weights = _prepare(probs, alpha, weights, base, keepdims)
     xp, order = problem.xp, problem.order
     both = dispatch(kernels.jensen_divergence_and_gradient, xp)
     along = dispatch(kernels.jensen_divergence_and_alpha_gradient, xp)
@@ -150,7 +153,7 @@ def _value_and_gradient(
     shapes: dict[int | str, Any] = {
         0: probs.shape,
         "alpha": getattr(alpha, "shape", ()),
-        "weights": probs.shape[-2:-1] if weights is None else weights.shape,
+        "weights": probs.shape[-2:-1] if shape is None else shape,
     }
     return differentiate(
         problem,

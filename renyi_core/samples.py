@@ -16,6 +16,7 @@ from ._kernels.samples import KernelName, Scaled
 from ._numbers import as_float
 from ._quiet import quiet
 from ._rules import Rule, register_rule
+from ._shapes import with_axes
 from ._typing import Alpha, ArrayOf, ArrayT
 from .diversity import by_pairs, check_eigenvalues, gram_entropy, gram_gradient, gram_slope
 
@@ -186,7 +187,7 @@ def _prepare(
         arrays, names, trailing = [*arrays, bandwidth], [*names, "bandwidth"], [*trailing, 0]
     problem, checked = prepare_parameters(tuple(arrays), alpha, names=tuple(names), trailing=tuple(trailing), base=base)
     check_eigenvalues(problem, needed=slope or diversity.needs_eigenvalues(problem.order))
-    return problem, checked[0], checked[1] if len(checked) == 2 else bandwidth
+    return problem, checked[0], with_axes(checked[1], samples.ndim - 2) if len(checked) == 2 else bandwidth
 
 
 def _of_kernel(

@@ -228,6 +228,39 @@ def test_jagged_rows_are_refused_where_they_must_have_one_length(backend):
             call()
 
 
+@pytest.mark.filterwarnings("ignore:.*nested tensors.*")
+def test_jagged_rows_are_refused_where_torch_cannot_take_rows_of_any_length(backend):
+    if backend.library != "torch":
+        pytest.skip("nested tensors are torch's")
+    parts = [backend.asarray(np.full(n, 1 / n)) for n in (2, 4)]
+    x = backend.xp.nested.nested_tensor(parts, layout=backend.xp.jagged)
+    for name, call in (
+        ("p", lambda: renyi.divergence(x, x, 2.0)),
+        ("p_logits", lambda: renyi.grad(renyi.cross_entropy_from_logits)(x, x, 1.0)),
+        ("log_prob", lambda: renyi.entropy_from_log_prob(x, 2.0)),
+        ("log_prob", lambda: renyi.grad(renyi.entropy_from_log_prob)(x, 2.0)),
+        ("scores", lambda: renyi.regularized_max(x, 0.5)),
+        ("logits", lambda: renyi.hvp(renyi.entropy_from_logits)(x, 2.0, vector=x)),
+        ("logits", lambda: regularizers.ConfidencePenalty()(x)),
+        ("logits", lambda: renyi.grad(regularizers.LabelSmoothing())(x)),
+        ("logits", lambda: regularizers.BalanceTerm()(x)),
+        ("logits", lambda: regularizers.InformationTerm()(x)),
+        ("log_prob", lambda: regularizers.SampledEntropyBonus()(x)),
+    ):
+        with pytest.raises(TypeError, match=f"`{name}` is a nested tensor"):
+            call()
+    rows = backend.xp.nested.nested_tensor([part[:, None] for part in parts], layout=backend.xp.jagged)
+    hvp, vector = renyi.hvp(renyi.entropy_from_logits), backend.asarray(np.ones(1))
+    with pytest.raises(TypeError, match=r"`vector` must be a nested tensor .* pass 0 \* logits \+ vector"):
+        hvp(rows, 2.0, vector=vector)
+    assert hvp(rows, 2.0, vector=0 * rows + vector).is_nested
+    for values in (x, rows):
+        with pytest.raises(TypeError, match="`alpha` must be a number where `probs` is a nested tensor"):
+            renyi.entropy(values, backend.asarray(np.asarray(2.0)))
+    with pytest.raises(ValueError, match=r"`probs` must sum to 1 .*: 6 distributions do not"):
+        renyi.check_probabilities(rows)
+
+
 @pytest.mark.parametrize("points", [[0, 5], [(0, 1.0), 5]])
 def test_points_that_are_no_pairs_are_named(points):
     with pytest.raises(TypeError, match="`points` must be a sequence of"):

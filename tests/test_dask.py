@@ -175,3 +175,34 @@ def test_a_worker_dies(cluster, tmp_path):
     got = cluster.compute(renyi.entropy_from_logits(lazy, 1.7), sync=True)
     assert (tmp_path / "died").exists()
     np.testing.assert_allclose(got, renyi.entropy_from_logits(x, 1.7), rtol=1e-14)
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+def test_without_the_adapter_indices_are_taken_across_chunks(axis):
+    """What the choices of α > 1 and the nearest neighbours take, and array-api-compat lacks."""
+    x = rows(shape=(6, 8, 5))
+    lazy = da.from_array(x, chunks=(4, 3, 2))
+    index = np.argsort(x, axis=axis)[:2, :, 1:2] if axis == 0 else np.argsort(x, axis=axis)[..., :3]
+    got = renyi._usable.namespace(lazy).take_along_axis(lazy, da.from_array(index, chunks=1), axis=axis)
+    np.testing.assert_array_equal(values(got), np.take_along_axis(x, index, axis=axis))
+    samples = x[:, 0]
+    with renyi.agnostic_only():
+        got = renyi.grad(renyi.particle_entropy)(da.from_array(samples, chunks=(4, 5)), 0.9, k=1)
+    np.testing.assert_allclose(values(got), renyi.grad(renyi.particle_entropy)(samples, 0.9, k=1), rtol=1e-12)
+
+
+def test_probabilities_of_unknown_lengths_are_checked():
+    import dask
+
+    x = np.full((12, 4), 0.25)
+    x[9:] *= np.asarray([1.0, 1.5, 2.0])[:, None]
+    lazy = da.from_array(x, chunks=(3, 2))
+    some = lazy[da.from_array(np.arange(12) > 6, chunks=3)]
+    with dask.config.set(scheduler="synchronous"):
+        renyi.check_probabilities(lazy[lazy[:, 0] == 0.25])
+        with pytest.raises(ValueError, match=r"2 of 5 distributions do not, first at \(3,\): 1.5"):
+            renyi.check_probabilities(some)
+        with pytest.raises(ValueError, match=r"20 of 20 entries are not, first at \(0, 0\): -0.25"):
+            renyi.check_probabilities(-some)
+    # the caller's array is as it was
+    assert math.isnan(some.shape[0])

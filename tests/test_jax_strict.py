@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from every_call import NAMES, TERMS, inputs, leaves, of_function, of_term
 
+import renyi_core as renyi
+from renyi_core import regularizers
+
 BACKENDS = ("jax",)
 NO_GRADIENT = {"entropy_from_counts", "particle_reward", "summary"}
 NUMBERS_ONLY = {"entropy_from_counts", "entropy_spectrum", "entropy_spectrum_from_logits", "maximal_leakage", "summary"}
@@ -60,3 +63,28 @@ def test_long_rows(backend):
     for name in ("entropy_from_logits", "divergence_from_logits"):
         for _, call in of_function(name, arrays, (1.0, 2.0)):
             traced(call)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        # of a temperature, or of what else is a number
+        lambda z, c: renyi.regularized_argmax(z, 0.5, c),
+        lambda z, c: renyi.regularized_max(z, c, c, axis=(0, 2)),
+        lambda z, c: renyi.grad(renyi.regularized_max, "temperature")(z, 2.0, c, cotangent=c),
+        lambda z, c: renyi.grad(renyi.regularized_argmax)(z, 2.0, c, cotangent=c),
+        lambda z, c: renyi.grad(renyi.entropy_from_logits)(z, 2.0, cotangent=c),
+        lambda z, c: renyi.grad(renyi.entropy_from_logits, "alpha")(z, c, cotangent=c, base=2),
+        lambda z, c: renyi.hvp(renyi.entropy_from_logits)(z, 2.0, vector=c + z[0, 0]),
+        lambda z, c: renyi.grad(regularizers.EntropyBonus(reduction="none"))(z, cotangent=c),
+        lambda z, c: renyi.grad(renyi.jensen_divergence, "weights")(z, 2.0, weights=c + z[0, :, 0], cotangent=c),
+        lambda z, c: renyi.grad(renyi.kernel_entropy, "bandwidth")(z, 2.0, bandwidth=c, cotangent=c),
+    ],
+)
+def test_numbers_and_lower_ranks_as_arrays(backend, call):
+    import jax
+
+    z, half = backend.xp.ones((2, 3, 4)), backend.xp.asarray(0.5)
+    result = traced(call, z, half)
+    assert [x.shape for x in result] == [x.shape for x in jax.eval_shape(lambda *args: [call(*args)], z, half)]
+    traced(jax.grad(lambda c: call(z, c).sum()), half)

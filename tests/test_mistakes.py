@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import math
@@ -210,6 +211,12 @@ CALLED = [
     ("EntropyBonus().replace(coef=2)", T, "`EntropyBonus` has no argument `coef`: use `weight=`"),
     ("EntropyBonus(nonsense_=2)", T, "it takes `alpha`, `weight`, `reduction`, `source`"),
     ("EntropyBonus(2.0, 0.01, 'mean')", T, "`EntropyBonus` takes 2 arguments without a name", "`reduction=`"),
+    ("EntropyBonus(ignore_index=-100)", T, "at the call use `sample_weight=`", "sample_weight=(labels != -100)"),
+    ("BalanceTerm(mask=z > 0)", T, "at the call use `where=`", "`sample_weight=`"),
+    ("EntropyBonus(sample_weight=z)", T, "at the call use `sample_weight=`"),
+    ("EntropyBonus().replace(dim=0)", T, "at the call use `axis=`"),
+    ("EntropyBonus(weight=schedules.TargetEntropy(n=3, fraction=0.5))", T, "`weight`", "weight=controller.weight"),
+    ("schedules.Constant(schedules.TargetEntropy(1.0))", T, "TargetEntropy", "=controller.weight"),
     ("EntropyFloor()", T, "`EntropyFloor` needs `target`"),
     ("EntropyBonus(reduction='average')", V, "`reduction`", "'mean', 'sum', 'none'", "'average'"),
     ("EntropyBonus(source='probabilities')", V, "`source`", "'logits', 'probs'"),
@@ -289,20 +296,42 @@ MIXED = {
 }
 
 
-@pytest.mark.parametrize("argument", MIXED)
-def test_arrays_of_two_libraries(backend, argument):
+def with_a_gradient(values):
+    return pytest.importorskip("torch").asarray(values).requires_grad_(values.dtype.kind == "f")
+
+
+def of_a_graph(values):
+    return pytest.importorskip("dask.array").from_array(values)
+
+
+def dask_that_computes():
+    return pytest.importorskip("dask").config.set(scheduler="synchronous")
+
+
+OTHERS = {"torch": with_a_gradient, "dask": of_a_graph}
+
+
+@pytest.mark.parametrize(
+    ("argument", "other"), [*((name, None) for name in MIXED), *((name, k) for name in ("where", "q") for k in OTHERS)]
+)
+def test_arrays_of_two_libraries(backend, argument, other):
     """The error holds code that converts; that code runs, and the call after it."""
+    if backend.library == other:
+        pytest.skip("one library")
     x = good(backend, shape=(3, 3))
     names = dict.fromkeys(("p", "probs", "logits", "scores"), x)
     given = np.ones(() if argument == "weight" else 3, dtype=bool if argument == "where" else "float64")
-    if backend.library == "numpy":
+    if other:
+        given = OTHERS[other](given)
+    elif backend.library == "numpy":
         given = pytest.importorskip("array_api_strict").asarray(given)
     library = {"jax": "jnp", "dask": "da", "strict": "array_api_strict"}.get(backend.library, backend.library)
     module = getattr(backend.xp, "__wrapped__", None) or pytest.importorskip(backend.xp.__name__.split("compat.")[-1])
     with pytest.raises(TypeError, match=f"`{argument}` must be an array of the library of `") as caught:
         evaluated(MIXED[argument].format("given"), backend, given=given, **names)
     code = str(caught.value).partition("; use ")[2]
-    converted = eval(code, {"np": np, library: module, argument: given, **names})
+    with dask_that_computes() if other == "dask" else contextlib.nullcontext():
+        converted = eval(code, {"np": np, library: module, argument: given, **names})
     evaluated(MIXED[argument].format("given"), backend, given=converted, **names)
 
 

@@ -165,6 +165,7 @@ def test_integers_beyond_the_floats_are_named(backend, number):
         ("temperature", lambda: renyi.regularized_max(x, 2.0, number)),
         ("bandwidth", lambda: renyi.kernel_entropy(x[:, None], 2.0, bandwidth=number)),
         ("weight", lambda: every_call.term("EntropyBonus", weight=number)),
+        ("tolerance", lambda: renyi.check_probabilities(x / 3, tolerance=number)),
         ("rate", lambda: renyi.schedules.TargetEntropy(1.0, rate=number)),
     ):
         with pytest.raises(ValueError, match=f"`{name}` is an int beyond the floats"):

@@ -254,3 +254,18 @@ def test_bad_input():
     for bad in (1.0, [1.0], torch.ones(2, dtype=torch.int64)):
         with pytest.raises(TypeError, match="`entropy`"):
             TargetEntropyWeight(1.0).update(bad)
+
+
+@pytest.mark.parametrize(
+    ("args", "options", "words"),
+    [
+        ((2.0, renyi.schedules.Linear(1.0, 2.0, 3)), {}, r"`weight` .* weight=schedule\(step\)"),
+        ((2.0, renyi.schedules.TargetEntropy(1.0)), {}, r"`weight` .* weight=controller.weight"),
+        ((2.0, 0.1), {"dim": 1}, "`EntropyRegularizer` has no argument `dim`: use `axis=`"),
+        ((2.0, 0.1), {"ignore_index": -100}, "at the call use `sample_weight=`"),
+        ((2.0,), {}, "`EntropyRegularizer` needs `weight`"),
+    ],
+)
+def test_natural_mistakes(args, options, words):
+    with pytest.raises(TypeError, match=words):
+        EntropyRegularizer(*args, **options)

@@ -42,11 +42,19 @@ def test_divergences(backend, alpha):
     check(lambda x: renyi.divergence_from_logits(x, x.detach() * 0.5, alpha), parts)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 2.0])
-@pytest.mark.parametrize("name", ["entropy_from_logits", "tsallis_entropy_from_logits"])
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 2.0, math.inf])
+@pytest.mark.parametrize("name", ["entropy", "entropy_from_logits", "hill_number", "tsallis_entropy_from_logits"])
 def test_rows_of_any_length(backend, name, alpha):
     f = getattr(renyi, name)
-    check(lambda x: f(x, alpha), [torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in (3, 1, 5)])
+    check(lambda x: f(x, alpha), [torch.rand(n, generator=torch.Generator().manual_seed(n)) for n in (3, 1, 5)])
+
+
+def test_counts_of_rows_of_any_length(backend):
+    parts = [torch.tensor([3.0, 1.0]), torch.tensor([2.0, 5.0, 1.0])]
+    nested = torch.nested.nested_tensor(parts, layout=torch.jagged)
+    results = renyi.entropy_from_counts(nested, 2.0)
+    for got, wanted in zip(results, zip(*(renyi.entropy_from_counts(x, 2.0) for x in parts), strict=True), strict=True):
+        torch.testing.assert_close(got, torch.stack(wanted))
 
 
 def test_torch_has_none():

@@ -75,5 +75,20 @@ def _expand_dims(x: Array, /, *, axis: int) -> Array:
     return x[tuple(index)]
 
 
+def renyi_take(x: Array, indices: Array, *, axis: int) -> Array:
+    """Return what a chunk has at the indices."""
+    return np.take_along_axis(x, indices, axis=axis)
+
+
+def _take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
+    k = axis % x.ndim
+    of, at, out = list(range(x.ndim)), list(range(x.ndim)), list(range(x.ndim))
+    # the indices have a length of their own along the axis
+    of[k] = x.ndim
+    x = whole(x, (k - x.ndim,))
+    return da.blockwise(renyi_take, out, x, of, indices, at, axis=k, concatenate=True, dtype=x.dtype)
+
+
 namespace.max, namespace.min = _extreme(np.max), _extreme(np.min)
 namespace.expand_dims, namespace.stack = _expand_dims, _stack
+namespace.take_along_axis = _take_along_axis

@@ -108,7 +108,7 @@ def gradient_entries(
     if not order.static or order.alpha == math.inf:
         # α = ∞: p − (1/k on each of the k largest), the limit of every finite order, ties included
         ties, below = top_sums(entries, axis=axis, xp=xp) if tops is None else tops
-        limit = xp.where(d == 0, -below / xp.where(ties == 0, 1.0, ties), 1.0)
+        limit = xp.where(d == 0, 0 * p - below / xp.where(ties == 0, 1.0, ties), 1.0)
         if order.static:
             return _through(limit, None, p, entries, rows, order, probs, where, xp)
     if order.static and order.alpha == 0:
@@ -150,12 +150,12 @@ def _through(
         gradient = gradient if outer is None else gradient + outer
         return gradient if where is None else xp.where(where, gradient, 0.0)
     if entries.edge is None:
-        factor = xp.where(entries.dead, 0 * rows.total, factor)
+        factor = xp.where(entries.dead, 0 * p, factor)
     else:
         at_zero = 1.0 if order.static and order.alpha == math.inf else order.alpha / nonzero(order, xp=xp)
         if not order.static:
             at_zero = xp.where(order.infinite, 1.0, at_zero)
-        factor = xp.where(entries.edge, at_zero + 0 * rows.total, xp.where(entries.dead, 0 * rows.total, factor))
+        factor = xp.where(entries.edge, at_zero + 0 * p, xp.where(entries.dead, 0 * p, factor))
     gradient = factor / (entries.peak * rows.total)
     return gradient if where is None else xp.where(where, gradient, 0.0)
 

@@ -7,7 +7,7 @@ import math
 from typing import Any, ClassVar
 
 from renyi_core._advice import explained
-from renyi_core._arrays import coefficient, counted, prepare, prepare_parameters
+from renyi_core._arrays import coefficient, counted, prepare, prepare_parameters, rectangular
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.dtypes import cast
@@ -278,6 +278,7 @@ class SampledEntropyBonus(RowTerm):
     ) -> Batch:
         alpha = self.alpha if alpha is None else alpha
         problem = prepare(log_prob, alpha, name="log_prob", axis=axis, where=None, base=None, keepdims=False)
+        rectangular(log_prob, "log_prob", problem.axis)
         return self._batch(problem, (log_prob,), weight=weight, alpha=alpha, sample_weight=sample_weight)
 
     def _kernel(self, kernel: Any, batch: Batch, **options: Any) -> Any:

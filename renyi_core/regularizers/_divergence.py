@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from renyi_core._advice import explained
-from renyi_core._arrays import Problem, prepare_pair
+from renyi_core._arrays import Problem, prepare_pair, rectangular
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels import divergence as kernels
 from renyi_core._kernels.entropy import entropy_and_gradient
@@ -186,6 +186,11 @@ class _OfUniform(_OfDivergence):
 
     def _slope(self, batch: Batch) -> tuple[Array, Array]:
         return super()._slope(self._with_uniform(batch))
+
+    def _checked(self, x: Array, /, **kwargs: Any) -> Batch:
+        batch = super()._checked(x, **kwargs)
+        rectangular(x, self.source, batch.problem.axis)
+        return batch
 
     def _with_uniform(self, batch: Batch) -> Batch:
         return batch._replace(arrays=(*batch.arrays, _uniform(batch.problem, self.source)))

@@ -89,6 +89,7 @@ class BatchTerm(Term):
 
     def _masked(self, batch: Batch) -> Batch:
         """Return the batch without the rows that do not count, in the dtype of sums."""
+        rectangular(batch.problem.x, self.source, batch.problem.axis)
         batch = batch.masked(0.0 if self.source == "logits" else 1.0)
         problem = batch.problem
         return batch._replace(problem=with_arrays(problem, accumulate(problem.x, xp=problem.xp), problem.where))

@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from array_api_compat import torch as torch_namespace
 
+from renyi_core._advice import explained
 from renyi_core._arrays import check_real, floating, prepare, real, same_namespace
 from renyi_core._dispatch import dispatch
 from renyi_core._kernels import entropy as agnostic
@@ -51,6 +52,7 @@ class _Scalars(torch.nn.Module):
         return self
 
 
+@explained
 class EntropyRegularizer(_Scalars):
     r"""The term −β · mean(H_α) of a loss: a bonus on the Rényi entropy of what logits predict.
 
@@ -238,6 +240,7 @@ class EntropyRegularizer(_Scalars):
         return f"alpha={order}, weight={weight}, reduction={self.reduction!r}"
 
 
+@explained
 class TargetEntropyWeight(_Scalars):
     """The weight β of an entropy bonus that holds the entropy at a target: TargetEntropy with its state in a buffer.
 
