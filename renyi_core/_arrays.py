@@ -174,7 +174,7 @@ def check_mask(where: Any, xp: Any, name: str, shape: tuple[Any, ...]) -> None:
     if where is None:
         return
     same_namespace(where, xp, "where", name)
-    if kind_of(xp, where.dtype) != "bool":
+    if where.dtype != xp.bool:
         msg = f"`where` must have a boolean dtype, got {where.dtype}; compare it, as in where != 0"
         raise TypeError(msg)
     check_fits(where, shape, "where", f"`{name}`")
