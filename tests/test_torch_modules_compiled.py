@@ -47,6 +47,8 @@ def test_compile_of_a_step_with_all_that_changes(backend_name):
     torch._dynamo.utils.counters.clear()
     ours, twins = ((EntropyRegularizer(2.0, 1.0), TargetEntropyWeight(1.0, initial=0.1, rate=0.1)) for _ in range(2))
     schedule = renyi.schedules.Cosine(1.0, 0.5, 4, warmup=2)
+    # the dtype's first use, as above
+    schedule(torch.tensor([0]))
 
     def step(x, k, term, beta):
         term.set_weight(beta() * schedule(k))
