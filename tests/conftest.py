@@ -1,11 +1,13 @@
 """The backends: every test that asks for ``backend`` runs once on each of them.
 
 ``pytest --backends=numpy,strict,torch,jax,dask`` names the libraries; one that is named and not installed is an
-error, not a skip. A library may stand for several variants.
+error, not a skip. A library may stand for several variants. ``--every=2`` runs the first, the third, ... case of each
+test, where there is no time for all.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import importlib
 from typing import Any
@@ -128,6 +130,7 @@ def _refuse(*args: Any, **kwargs: Any) -> Any:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backends", default="numpy,strict", help="comma-separated: " + ", ".join(VARIANTS))
+    parser.addoption("--every", default=1, type=int, help="how many cases of each test to go on by")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -147,7 +150,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of a module whose ``BACKENDS`` does not name the backend.
+    """Leave out the tests of a module whose ``BACKENDS`` does not name the backend, and cases that --every passes over.
 
     Each operation is compiled for JAX, so its variant without 64 bits runs where it is named alone.
     """
@@ -155,15 +158,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     here = {name for library in config.getoption("--backends").split(",") for name in VARIANTS[library]}
 
+    every, cases = config.getoption("--every"), collections.Counter()
+
     def wanted(item: pytest.Item) -> bool:
         names = getattr(item.module, "BACKENDS", everywhere)
-        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        on = item.callspec.params.get("backend") if hasattr(item, "callspec") else None
         # one that takes no backend runs beside those that do
-        return parameters["backend"] in names if "backend" in parameters else not here.isdisjoint(names)
+        if here.isdisjoint(names) if on is None else on not in names:
+            return False
+        test = item.nodeid.partition("[")[0], on
+        cases[test] += 1
+        return cases[test] % every == 1 % every
 
-    left_out = [item for item in items if not wanted(item)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if wanted(item)]
+    chosen = {item: wanted(item) for item in items}
+    config.hook.pytest_deselected(items=[item for item in items if not chosen[item]])
+    items[:] = [item for item in items if chosen[item]]
 
 
 SHOWN: dict[tuple[str, str], bool] = {}
@@ -189,17 +198,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    for test, library in _hollow():
+    for test, library in _hollow(terminalreporter.config):
         terminalreporter.write_line(f"docs/capabilities.md names {test} for {library}: it was skipped", red=True)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if _hollow() and session.exitstatus == pytest.ExitCode.OK:
+    if _hollow(session.config) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-def _hollow() -> list[tuple[str, str]]:
-    return sorted(claim for claim, shown in SHOWN.items() if not shown)
+def _hollow(config: pytest.Config) -> list[tuple[str, str]]:
+    # those cases may be among the ones that --every passes over
+    return sorted(claim for claim, shown in SHOWN.items() if not shown and config.getoption("--every") == 1)
 
 
 @pytest.fixture(scope="session")
