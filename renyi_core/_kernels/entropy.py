@@ -89,6 +89,11 @@ def top_sums(entries: Entries, *, axis: Axis, xp: Any) -> tuple[Array, Array]:
     return ties, xp.sum(xp.where(top, 0.0, entries.e), axis=axis, keepdims=True)
 
 
+def _spread(row: Array, entries: Array) -> Array:
+    """Return a number a row as what a choice between entries takes: of rows of several lengths, one for each entry."""
+    return row + 0 * entries if getattr(entries, "is_nested", False) else row
+
+
 def gradient_entries(
     entries: Entries,
     rows: Rows,
@@ -108,7 +113,7 @@ def gradient_entries(
     if not order.static or order.alpha == math.inf:
         # α = ∞: p − (1/k on each of the k largest), the limit of every finite order, ties included
         ties, below = top_sums(entries, axis=axis, xp=xp) if tops is None else tops
-        limit = xp.where(d == 0, 0 * p - below / xp.where(ties == 0, 1.0, ties), 1.0)
+        limit = xp.where(d == 0, _spread(-below / xp.where(ties == 0, 1.0, ties), p), 1.0)
         if order.static:
             return _through(limit, None, p, entries, rows, order, probs, where, xp)
     if order.static and order.alpha == 0:
@@ -150,12 +155,13 @@ def _through(
         gradient = gradient if outer is None else gradient + outer
         return gradient if where is None else xp.where(where, gradient, 0.0)
     if entries.edge is None:
-        factor = xp.where(entries.dead, 0 * p, factor)
+        factor = xp.where(entries.dead, _spread(0 * rows.total, p), factor)
     else:
         at_zero = 1.0 if order.static and order.alpha == math.inf else order.alpha / nonzero(order, xp=xp)
         if not order.static:
             at_zero = xp.where(order.infinite, 1.0, at_zero)
-        factor = xp.where(entries.edge, at_zero + 0 * p, xp.where(entries.dead, 0 * p, factor))
+        zero = _spread(0 * rows.total, p)
+        factor = xp.where(entries.edge, at_zero + zero, xp.where(entries.dead, zero, factor))
     gradient = factor / (entries.peak * rows.total)
     return gradient if where is None else xp.where(where, gradient, 0.0)
 
