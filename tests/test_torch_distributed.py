@@ -99,5 +99,5 @@ def test_step(kind, head, tmp_path):
 
 if __name__ == "__main__":
     work(*sys.argv[1:4], int(sys.argv[4]))
-    # threads of torch's gloo may still run, and abort a process that ends with them: seen in 2 of some 40 runs
+    # threads of torch's gloo may still run, and abort a process that ends with them: seen twice
     os._exit(0)
