@@ -35,20 +35,20 @@ TESTS = {
     "choice_search": (["test_choice_search.py", "test_choice.py"], "not bad and not shapes"),
     "doors": (["test_divergence.py", *ENTROPY], f"{SHARE} and not hessian"),
     "entropy": (ENTROPY, f"{SHARE} and not (hessian and not masked)"),
-    "numpy": (
+    "numpy._entropy": (
         ["test_numpy_adapter.py", "test_accuracy.py", "test_properties.py"],
         "not agnostic and not hill and not wide",
     ),
-    "_blocks": (["test_numpy_adapter.py", "test_properties.py", "test_divergence.py"], "not agnostic and not wide"),
-    "_numpy_engine": (["test_numpy_adapter.py", "test_accuracy.py"], ENGINE),
-    "_numpy_exact": (["test_numpy_adapter.py", "test_accuracy.py", "test_properties.py"], ENGINE),
-    "_numpy_tall": (["test_numpy_adapter.py", "test_accuracy.py"], ENGINE),
-    "_numpy_pairs": (
+    "numpy._walk": (["test_numpy_adapter.py", "test_properties.py", "test_divergence.py"], "not agnostic and not wide"),
+    "numpy._engine": (["test_numpy_adapter.py", "test_accuracy.py"], ENGINE),
+    "numpy._exact": (["test_numpy_adapter.py", "test_accuracy.py", "test_properties.py"], ENGINE),
+    "numpy._tall": (["test_numpy_adapter.py", "test_accuracy.py"], ENGINE),
+    "numpy._pairs": (
         ["test_divergence.py", "test_numpy_adapter.py"],
         "(divergence and not agnostic) or pairs or without_rows",
     ),
-    "_numpy_states": (["test_numpy_adapter.py"], "part or piece or state"),
-    "_numpy_choice": (["test_choice_search.py", "test_choice.py"], "many_rows or shapes or masks"),
+    "numpy._states": (["test_numpy_adapter.py"], "part or piece or state"),
+    "numpy._choice": (["test_choice_search.py", "test_choice.py"], "many_rows or shapes or masks"),
 }
 """For each file, the tests that are asked: files, and which of theirs (``pytest -k``)."""
 CONFIGURATION = """
@@ -87,7 +87,7 @@ KILLED = {1, 3}
 def source(name: str) -> str:
     """Return where a file lies in the copy, in which both packages are next to each other."""
     kernel = f"renyi_core/_kernels/{name}.py"
-    return kernel if (ROOT / kernel).exists() else f"renyi_adapters/{name}.py"
+    return kernel if (ROOT / kernel).exists() else f"renyi_adapters/{name.replace('.', '/')}.py"
 
 
 def prepare(name: str, work: Path) -> tuple[Path, dict[str, str]]:

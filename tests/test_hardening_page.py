@@ -17,7 +17,7 @@ def test_scores_are_the_committed_ones():
     text = PAGE.read_text(encoding="utf-8")
     with Path(__file__).with_name("mutation_scores.csv").open(encoding="utf-8") as file:
         results = list(csv.DictReader(file))
-    shown = re.findall(r"^\| `(\w+)` \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", text, flags=re.MULTILINE)
+    shown = re.findall(r"^\| `([\w.]+)` \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", text, flags=re.MULTILINE)
     assert shown == [tuple(row.values()) for row in results]
     assert results
     for row in results:
@@ -27,7 +27,7 @@ def test_scores_are_the_committed_ones():
     assert f" {killed} of {tried} killed." in text
     gaps = len(re.findall(r"Killed\s+since", text))
     assert f" {gaps} were gaps," in text
-    survivors = re.findall(r"^- `(\w+)`, ", text, flags=re.MULTILINE)
+    survivors = re.findall(r"^- `([\w.]+)`, ", text, flags=re.MULTILINE)
     assert {name: survivors.count(name) for name in set(survivors)} == {
         row["file"]: int(row["survived"]) for row in results if row["survived"] != "0"
     }

@@ -62,7 +62,7 @@ def test_far_from_the_origin(backend):
 
 def test_neighbors_with_and_without_a_tree(monkeypatch):
     """SciPy's tree, and what runs where there is no SciPy."""
-    from renyi_adapters import _numpy_neighbors as search
+    from renyi_adapters.numpy import _neighbors as search
 
     rows = np.stack([sample(600, 3, seed) for seed in (1, 2)]).astype(np.float32)
     assert (search.tree_class() is None) == (importlib.util.find_spec("scipy") is None)
@@ -89,7 +89,7 @@ def test_neighbors_with_and_without_a_tree(monkeypatch):
 def test_without_scipy(monkeypatch):
     import sys
 
-    from renyi_adapters import _numpy_neighbors as search
+    from renyi_adapters.numpy import _neighbors as search
 
     monkeypatch.setitem(sys.modules, "scipy.spatial", None)
     search.tree_class.cache_clear()

@@ -8,7 +8,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
-from renyi_adapters import _numpy_uniform
+from renyi_adapters.numpy import _uniform
 
 import renyi_core as renyi
 from renyi_core.regularizers import ConfidencePenalty, LabelSmoothing
@@ -200,7 +200,7 @@ def test_what_is_taken(backend):
 
     def which(x, y, alpha=2.0, door="logits", axis=(-1,)):
         order = renyi._kernels.state.Order(alpha, alpha - 1)
-        return _numpy_uniform.other_than_uniform(x, y, order, door=door, axis=axis)
+        return _uniform.other_than_uniform(x, y, order, door=door, axis=axis)
 
     x, u = np.arange(6.0).reshape(2, 3), np.full((1, 3), 7.0)
     assert (which(x, u), which(u, x), which(x, u[0]), which(x.T, u.T, axis=(-2,))) == (0, 1, 0, 0)

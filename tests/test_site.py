@@ -128,6 +128,8 @@ def all_of(module):
 def kernels():
     """The names that adapters overlay, and those by which the core asks them for more."""
     found = {"changing_number", "namespace"}
+    # the blocks of NumPy that the adapters of torch and Dask run in a part of the distributions
+    found |= {"entropy_partial_state", "entropy_gradient_of_state"}
     for path in (ROOT / "renyi_core" / "_kernels").glob("*.py"):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         found |= {node.name for node in body if isinstance(node, ast.FunctionDef)}

@@ -1,4 +1,7 @@
-"""torch: derivatives by ``torch.autograd.Function``, on the CPU NumPy's blocks, on CUDA Triton's kernels."""
+"""torch: derivatives by ``torch.autograd.Function``, on the CPU NumPy's blocks, on CUDA Triton's kernels.
+
+Not for users: renyi_core calls it for arrays of this library.
+"""
 
 from ._choice import argsort_cells, center_csiszar, search_choice, sort_gaps, take_cells
 from ._entropy import (

@@ -22,8 +22,8 @@ from renyi_core._kernels import divergence as general
 from renyi_core._kernels.pairs import exponent_limit
 from renyi_core._kernels.state import Door, Order
 
-from ._blocks import Walk, settle
-from ._numpy_exact import exact_gradient, exact_rows, is_exact
+from ._exact import exact_gradient, exact_rows, is_exact
+from ._walk import Walk, settle
 
 Array = Any
 Axis = tuple[int, ...]

@@ -12,10 +12,9 @@ import dask.array
 import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
+from renyi_adapters.numpy._neighbors import kth_neighbor as search
+from renyi_adapters.numpy._neighbors import neighbor_sum as add_up
 from renyi_core._kernels.neighbors import neighbor_gap as agnostic_gap
-
-from ._numpy_neighbors import kth_neighbor as search
-from ._numpy_neighbors import neighbor_sum as add_up
 
 da: Any = dask.array
 Array = Any

@@ -12,9 +12,9 @@ from renyi_core._kernels import divergence as agnostic
 from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.state import Door, Order
 
-from ._blocks import Walk
-from ._numpy_states import PIECE
-from ._numpy_uniform import of_uniform, other_than_uniform
+from ._states import PIECE
+from ._uniform import of_uniform, other_than_uniform
+from ._walk import Walk
 
 # The C library of Linux gives what was freed back to the system, to be faulted in again by the next block, unless an
 # array larger than the temporaries of a block was freed before: one that was never touched will do.

@@ -9,11 +9,10 @@ import dask.array
 import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
+from renyi_adapters.numpy import _pairs as blocks
 from renyi_core._kernels import divergence as agnostic
 from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.state import Door, Order
-
-from . import _numpy_pairs as blocks
 
 da: Any = dask.array
 Array = Any

@@ -12,8 +12,8 @@ import numpy as np
 
 from renyi_core._kernels.state import TWO_SUMS, Order, Rows, State, merge
 
-from ._numpy_engine import FLAT
-from ._numpy_exact import LOW, exact_sums, scaled_expm1, weighs_by_e
+from ._engine import FLAT
+from ._exact import LOW, exact_sums, scaled_expm1, weighs_by_e
 
 Array = Any
 

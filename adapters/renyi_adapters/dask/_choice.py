@@ -12,7 +12,7 @@ from array_api_compat import array_namespace
 from renyi_core._kernels import choice
 from renyi_core._kernels.state import Order
 
-from ._dask_namespace import whole
+from ._namespace import whole
 
 da: Any = dask.array
 Array = Any

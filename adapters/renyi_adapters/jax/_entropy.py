@@ -20,28 +20,12 @@ from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order, Rows, finish, partial_state
 
-from . import _jax_logits as logits
-from ._jax_choice import center_csiszar, search_choice
-from ._jax_neighbors import kth_neighbor, neighbor_sum
-from ._jax_pairs import cross_entropy, divergence, mutual_information, power_divergence
-from ._jax_rows import by_rows
+from . import _logits as logits
 
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = [
-    "by_rows",
-    "center_csiszar",
-    "cross_entropy",
-    "divergence",
-    "entropy",
-    "entropy_and_gradient",
-    "kth_neighbor",
-    "mutual_information",
-    "neighbor_sum",
-    "power_divergence",
-    "search_choice",
-]
+__all__ = ["entropy", "entropy_and_gradient"]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Where α is 1, or ∞, or at least 1/4 from 1, two sums give the entropy (see renyi_core._kernels.state), with one
 exponential for α = 1/2, 1, 2, 3, 4 and ∞ and two for the others. The largest entry of each row is left out of the sums,
 so that nothing cancels: rows as they are know its index and set it to 0 in the buffer, short rows sort it out (see
-_numpy_tall.py).
+_tall.py).
 """
 
 from __future__ import annotations

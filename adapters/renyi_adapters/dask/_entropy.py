@@ -13,57 +13,16 @@ import dask.array
 import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
+from renyi_adapters import numpy as blocks
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order, State, finish, merge
-
-from . import numpy as blocks
-from ._dask_choice import (
-    regularized_argmax,
-    regularized_argmax_and_product,
-    regularized_max,
-    regularized_max_and_gradient,
-)
-from ._dask_joints import (
-    conditional_entropy,
-    conditional_entropy_and_alpha_gradient,
-    conditional_entropy_and_gradient,
-    mutual_information,
-    mutual_information_and_alpha_gradient,
-    mutual_information_and_gradient,
-)
-from ._dask_namespace import namespace
-from ._dask_neighbors import kth_neighbor, neighbor_gap, neighbor_sum
-from ._dask_pairs import divergence, divergence_and_alpha_gradient, divergence_and_gradient, divergence_and_slopes
-from ._dask_rows import by_rows
 
 da: Any = dask.array
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = [
-    "by_rows",
-    "conditional_entropy",
-    "conditional_entropy_and_alpha_gradient",
-    "conditional_entropy_and_gradient",
-    "divergence",
-    "divergence_and_alpha_gradient",
-    "divergence_and_gradient",
-    "divergence_and_slopes",
-    "entropy",
-    "entropy_and_gradient",
-    "kth_neighbor",
-    "mutual_information",
-    "mutual_information_and_alpha_gradient",
-    "mutual_information_and_gradient",
-    "namespace",
-    "neighbor_gap",
-    "neighbor_sum",
-    "regularized_argmax",
-    "regularized_argmax_and_product",
-    "regularized_max",
-    "regularized_max_and_gradient",
-]
+__all__ = ["entropy", "entropy_and_gradient"]
 
 
 def _takes(x: Array, order: Order) -> bool:

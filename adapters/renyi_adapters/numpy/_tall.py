@@ -12,7 +12,7 @@ import numpy as np
 
 from renyi_core._kernels.state import Door, Order, Rows, State
 
-from ._numpy_engine import FLAT, Engine, Sums
+from ._engine import FLAT, Engine, Sums
 
 Array = Any
 

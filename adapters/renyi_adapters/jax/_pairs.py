@@ -10,12 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from renyi_adapters._rules import CROSS_ENTROPY, DIVERGENCE, INFORMATION, POWER, Kernels
 from renyi_core._kernels import information
 from renyi_core._kernels.channel import AXES, Kind
 from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.state import Door, Order
-
-from ._rules import CROSS_ENTROPY, DIVERGENCE, INFORMATION, POWER, Kernels
 
 Array = Any
 Axis = tuple[int, ...]

@@ -19,39 +19,22 @@ from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Entries, Order, Rows, State, finish, merge, partial_state
 
-from ._blocks import Walk, settle
-from ._numpy_choice import search_choice
-from ._numpy_engine import Engine, WideEngine, is_fast, workspace
-from ._numpy_exact import EPS, TINY, exact_gradient, exact_rows, is_exact
-from ._numpy_neighbors import kth_neighbor, neighbor_sum
-from ._numpy_pairs import (
-    distributions,
-    divergence,
-    divergence_and_alpha_gradient,
-    divergence_and_gradient,
-    divergence_and_slopes,
-    unless,
-)
-from ._numpy_states import PIECE, Plan, close_rows, exact_state, gradient_piece, plan
-from ._numpy_tall import SHORT, TallEngine
+from ._engine import Engine, WideEngine, is_fast, workspace
+from ._exact import EPS, TINY, exact_gradient, exact_rows, is_exact
+from ._states import PIECE, Plan, close_rows, exact_state, gradient_piece, plan
+from ._tall import SHORT, TallEngine
+from ._walk import Walk, settle
 
 Array = Any
 Axis = tuple[int, ...]
 
 __all__ = [
-    "distributions",
-    "divergence",
-    "divergence_and_alpha_gradient",
-    "divergence_and_gradient",
-    "divergence_and_slopes",
     "entropy",
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",
+    "entropy_gradient_of_state",
     "entropy_hvp",
-    "kth_neighbor",
-    "neighbor_sum",
-    "search_choice",
-    "unless",
+    "entropy_partial_state",
 ]
 
 ROWS = 1 << 11

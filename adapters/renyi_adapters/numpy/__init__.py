@@ -1,0 +1,41 @@
+"""NumPy: the kernels run in blocks that stay in the processor's cache.
+
+Not for users: renyi_core calls it for arrays of this library.
+"""
+
+from ._choice import search_choice
+from ._entropy import (
+    entropy,
+    entropy_and_alpha_gradient,
+    entropy_and_gradient,
+    entropy_gradient_of_state,
+    entropy_hvp,
+    entropy_partial_state,
+)
+from ._neighbors import kth_neighbor, neighbor_sum
+from ._pairs import (
+    distributions,
+    divergence,
+    divergence_and_alpha_gradient,
+    divergence_and_gradient,
+    divergence_and_slopes,
+    unless,
+)
+
+__all__ = [
+    "distributions",
+    "divergence",
+    "divergence_and_alpha_gradient",
+    "divergence_and_gradient",
+    "divergence_and_slopes",
+    "entropy",
+    "entropy_and_alpha_gradient",
+    "entropy_and_gradient",
+    "entropy_gradient_of_state",
+    "entropy_hvp",
+    "entropy_partial_state",
+    "kth_neighbor",
+    "neighbor_sum",
+    "search_choice",
+    "unless",
+]
