@@ -150,7 +150,7 @@ def kernels(session: nox.Session) -> None:
 @nox.session(default=False)
 @nox.parametrize("framework", list(INTEGRATIONS), ids=list(INTEGRATIONS))
 def integrations(session: nox.Session, framework: str) -> None:
-    """Train with a framework that an adapter serves, on the CPU."""
+    """Train with a framework that renyi_training serves, on the CPU."""
     extras, requirements, files = INTEGRATIONS[framework]
     session.install(f".[{','.join(['test', 'torch', *extras])}]", *requirements)
     session.run("pytest", "--backends=torch", *files, *session.posargs)
@@ -173,7 +173,7 @@ def coverage(session: nox.Session) -> None:
     for backends in session.posargs or ["numpy,strict", "torch", "jax", "dask"]:
         session.run("coverage", "run", "-m", "pytest", "-q", f"--backends={backends}")
     session.run("coverage", "combine")
-    session.run("coverage", "report", "--include=*/renyi_adapters/*")
+    session.run("coverage", "report", "--include=*/renyi_adapters/*,*/renyi_training/*")
     session.run("coverage", "report", "--include=*/renyi_core/*", "--fail-under=95")
 
 

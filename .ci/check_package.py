@@ -1,6 +1,6 @@
 """Check what a release uploads: ``python -m build --outdir DIST && python .ci/check_package.py DIST``.
 
-The wheel in DIST is built from the sdist. It must hold the two packages as the checkout has them and nothing else; the
+The wheel in DIST is built from the sdist. It must hold the packages as the checkout has them and nothing else; the
 sdist must hold all that the checkout tracks; and a wheel built from the checkout itself must be the same.
 """
 
@@ -12,10 +12,15 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = {"renyi_core": ROOT / "renyi_core", "renyi_adapters": ROOT / "adapters" / "renyi_adapters"}
+PACKAGES = {
+    "renyi_core": ROOT / "renyi_core",
+    "renyi_adapters": ROOT / "adapters" / "renyi_adapters",
+    "renyi_training": ROOT / "adapters" / "renyi_training",
+}
 NEEDED = {
     "renyi_core/py.typed",
     "renyi_adapters/py.typed",
+    "renyi_training/py.typed",
     "renyi_adapters/cupy/kernels.cu",
     "renyi_adapters/cupy/state.cuh",
     "renyi_adapters/cupy/device.cuh",

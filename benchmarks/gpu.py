@@ -384,9 +384,9 @@ class Head:
 def linear(library, report, options):
     """Measure the entropy of a linear head's softmax beside the matrix products that it consists of."""
     try:
-        from renyi_adapters.torch import linear_entropy
+        from renyi_training.torch import linear_entropy
     except ImportError:
-        report("\nNo `linear_entropy` in renyi_adapters.torch: the linear head is left out.")
+        report("\nNo `linear_entropy` in renyi_training.torch: the linear head is left out.")
         return
     if report.late("the linear head"):
         return

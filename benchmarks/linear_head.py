@@ -19,10 +19,10 @@ import sys
 import time
 
 import torch
-from renyi_adapters.torch import linear_entropy
 from torch.utils.checkpoint import checkpoint
 
 import renyi_core as renyi
+from renyi_training.torch import linear_entropy
 
 CHUNK = 256
 

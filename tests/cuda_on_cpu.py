@@ -14,10 +14,10 @@ from pathlib import Path
 import array_api_compat.numpy as namespace
 import numpy as np
 import pytest
-import renyi_adapters.cupy as adapter
-from renyi_adapters.cupy import _entropy, _launch
 
+import renyi_adapters.cupy as adapter
 import renyi_core as renyi
+from renyi_adapters.cupy import _entropy, _launch
 from renyi_core import _dispatch
 
 HERE = Path(__file__).parent

@@ -53,7 +53,7 @@ TESTS = {
 """For each file, the tests that are asked: files, and which of theirs (``pytest -k``)."""
 CONFIGURATION = """
 [tool.mutmut]
-source_paths = ["renyi_core", "renyi_adapters"]
+source_paths = ["renyi_core", "renyi_adapters", "renyi_training"]
 only_mutate = ["{path}"]
 pytest_add_cli_args = ["--backends=numpy", "-q", "-p", "no:cacheprovider", "-k", "{keep}"]
 pytest_add_cli_args_test_selection = [{tests}]
@@ -85,7 +85,7 @@ KILLED = {1, 3}
 
 
 def source(name: str) -> str:
-    """Return where a file lies in the copy, in which both packages are next to each other."""
+    """Return where a file lies in the copy, in which the packages are next to each other."""
     kernel = f"renyi_core/_kernels/{name}.py"
     return kernel if (ROOT / kernel).exists() else f"renyi_adapters/{name.replace('.', '/')}.py"
 
@@ -94,7 +94,7 @@ def prepare(name: str, work: Path) -> tuple[Path, dict[str, str]]:
     """Copy what the tests need, and return where to and the environment to run in."""
     tree = work / name
     shutil.rmtree(tree, ignore_errors=True)
-    for folder in ("renyi_core", "adapters/renyi_adapters", "tests"):
+    for folder in ("renyi_core", "adapters/renyi_adapters", "adapters/renyi_training", "tests"):
         target = tree / Path(folder).name
         shutil.copytree(ROOT / folder, target, ignore=shutil.ignore_patterns("__pycache__"))
     files, keep = TESTS[name]

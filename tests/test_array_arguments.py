@@ -211,7 +211,7 @@ def test_bfloat16_of_numpy_is_refused_with_the_cure(backend):
 def test_jagged_rows_are_refused_where_they_must_have_one_length(backend):
     if backend.library != "torch":
         pytest.skip("nested tensors are torch's")
-    from renyi_adapters.torch import entropy_and_log_prob
+    from renyi_training.torch import entropy_and_log_prob
 
     x = backend.xp.nested.nested_tensor([backend.asarray(np.ones((n, 3))) for n in (2, 4)], layout=backend.xp.jagged)
     assert renyi.entropy(x, 2.0).is_nested

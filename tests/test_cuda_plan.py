@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from renyi_adapters.cupy import _plan
 from renyi_adapters.cupy._plan import Strides, gradient_launch, layout_of, state_launch, variant_of
-
 from renyi_core._kernels.state import Order
 
 BACKENDS = ("numpy",)

@@ -14,9 +14,9 @@ import numpy as np
 import oracle
 import pytest
 from cuda_on_cpu import emulated, needs_compiler
-from renyi_adapters.cupy import _plan
 
 import renyi_core as renyi
+from renyi_adapters.cupy import _plan
 
 BACKENDS = ("numpy",)
 pytestmark = [pytest.mark.usefixtures("backend"), needs_compiler]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from renyi_core._kernels import entropy as kernels
 
 BACKENDS = ("numpy",)
 pytestmark = pytest.mark.usefixtures("backend")
-LIBRARIES = ("numpy", "torch", "jax", "dask", "cupy", "scipy", "array_api_strict", "renyi_adapters")
+LIBRARIES = ("numpy", "torch", "jax", "dask", "cupy", "scipy", "array_api_strict")
 OVERLAID = ("entropy", "entropy_and_gradient", "entropy_and_alpha_gradient", "entropy_hvp")
 
 
@@ -69,6 +71,7 @@ def test_an_adapter_may_be_named_with_or_without_the_prefix():
 
 def test_numpy_has_its_adapter():
     import array_api_compat.numpy as xp
+
     import renyi_adapters.numpy as adapter
 
     for name in OVERLAID:
@@ -77,13 +80,35 @@ def test_numpy_has_its_adapter():
             assert _dispatch.dispatch(getattr(kernels, name), xp) is getattr(kernels, name)
 
 
+def test_adapters_import_the_kernels_alone():
+    """Neither the public functions nor what is for training, which are built on them."""
+    found = set()
+    for path in (Path(__file__).parent.parent / "adapters" / "renyi_adapters").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(node.module)
+    ours = {name for name in found if name.startswith("renyi_") and not name.startswith("renyi_adapters")}
+    assert ours
+    assert {name for name in ours if not name.startswith("renyi_core._kernels")} == set()
+
+
 def test_the_name_must_be_a_string():
     with pytest.raises(TypeError, match="`name`"):
         renyi.register_adapter(np, None)  # type: ignore[arg-type]
 
 
 def test_importing_the_library_imports_no_array_library():
-    code = f"import sys, renyi_core; print([m for m in {LIBRARIES} if m in sys.modules])"
+    known = (*LIBRARIES, "renyi_adapters", "renyi_training")
+    code = f"import sys, renyi_core; print([m for m in {known} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_importing_what_is_for_training_imports_no_framework():
+    known = (*LIBRARIES, "stable_baselines3", "transformers", "trl", "renyi_core", "renyi_adapters")
+    code = f"import sys, renyi_training; print([m for m in {known} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 

@@ -28,7 +28,7 @@ def hidden_and_tokens(rows, seed=0):
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("alpha", [1.5, None], ids=["number", "parameter"])
 def test_linear_head(backend, alpha, strict):
-    from renyi_adapters.torch import linear_entropy
+    from renyi_training.torch import linear_entropy
 
     class Head(torch.nn.Module):
         def __init__(self):
@@ -59,7 +59,7 @@ def test_linear_head(backend, alpha, strict):
 
 
 def test_log_prob_and_modules(backend):
-    from renyi_adapters.torch import EntropyRegularizer, TargetEntropyWeight, entropy_and_log_prob
+    from renyi_training.torch import EntropyRegularizer, TargetEntropyWeight, entropy_and_log_prob
 
     class Loss(torch.nn.Module):
         def __init__(self):

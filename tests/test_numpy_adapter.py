@@ -12,9 +12,9 @@ import numpy as np
 import oracle
 import pytest
 from array_api_compat import numpy as numpy_namespace
-from renyi_adapters import numpy as adapter
 
 import renyi_core as renyi
+from renyi_adapters import numpy as adapter
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.state import Order, finish, merge
 

@@ -8,9 +8,9 @@ import math
 import mpmath
 import numpy as np
 import pytest
-from renyi_adapters.numpy import _uniform
 
 import renyi_core as renyi
+from renyi_adapters.numpy import _uniform
 from renyi_core.regularizers import ConfidencePenalty, LabelSmoothing
 
 BACKENDS = ("numpy", "torch")

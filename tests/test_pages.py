@@ -1,4 +1,4 @@
-"""The page of each library runs, and so do the examples of its adapter."""
+"""The page of each library runs, and so do the examples of what is for torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import doctest
 import importlib
 from pathlib import Path
+
+import pytest
 
 import renyi_core as renyi
 
@@ -25,8 +27,16 @@ def test_page(backend):
         result = doctest.testfile(str(page), module_relative=False)
     assert result.attempted > 0
     assert result.failed == 0
-    module = importlib.import_module(f"renyi_adapters.{backend.library}")
-    assert doctest.testmod(module).failed == 0
+
+
+def test_examples_of_what_is_for_torch(backend):
+    if backend.library != "torch":
+        pytest.skip("for torch")
+    package = importlib.import_module("renyi_training.torch")
+    modules = {getattr(package, name).__module__ for name in package.__all__}
+    results = [doctest.testmod(importlib.import_module(name)) for name in modules]
+    assert sum(result.attempted for result in results) > 20
+    assert all(result.failed == 0 for result in results)
 
 
 def test_quantities():

@@ -132,7 +132,8 @@ def test_modules_of_torch(backend, tmp_path):
     if backend.library != "torch":
         pytest.skip("of torch alone")
     import torch
-    from renyi_adapters.torch import EntropyRegularizer, TargetEntropyWeight
+
+    from renyi_training.torch import EntropyRegularizer, TargetEntropyWeight
 
     x = torch.asarray(LOGITS)
     module, beta = EntropyRegularizer(1.7, 0.1, learn_alpha=True), TargetEntropyWeight(1.0, initial=0.1, rate=0.1)

@@ -14,10 +14,11 @@ from renyi_core import schedules
 torch = pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 gymnasium = pytest.importorskip("gymnasium")
-from renyi_adapters.stable_baselines3 import RenyiA2C, RenyiPPO, RenyiSAC, distribution_entropy  # noqa: E402
 from sb3_cases import ON_POLICY, PPO_OPTIONS, SAC_OPTIONS, SPACES, Bandit, bandit  # noqa: E402
 from stable_baselines3 import A2C, PPO, SAC  # noqa: E402
 from stable_baselines3.common.policies import ActorCriticPolicy  # noqa: E402
+
+from renyi_training.stable_baselines3 import RenyiA2C, RenyiPPO, RenyiSAC, distribution_entropy  # noqa: E402
 
 BACKENDS = ("torch",)
 pytestmark = pytest.mark.usefixtures("backend")

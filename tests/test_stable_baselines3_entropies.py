@@ -16,11 +16,12 @@ from renyi_core import schedules
 torch = pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 gymnasium = pytest.importorskip("gymnasium")
-import renyi_adapters.stable_baselines3 as adapter  # noqa: E402
-from renyi_adapters.stable_baselines3 import RenyiA2C, RenyiPPO, RenyiSAC, distribution_entropy  # noqa: E402
 from sb3_cases import PPO_OPTIONS, SAC_OPTIONS, bandit  # noqa: E402
 from stable_baselines3.common import distributions as sb3  # noqa: E402
 from stable_baselines3.common.policies import ActorCriticPolicy  # noqa: E402
+
+import renyi_training.stable_baselines3 as adapter  # noqa: E402
+from renyi_training.stable_baselines3 import RenyiA2C, RenyiPPO, RenyiSAC, distribution_entropy  # noqa: E402
 
 BACKENDS = ("torch",)
 pytestmark = pytest.mark.usefixtures("backend")
@@ -239,7 +240,7 @@ def test_without_the_framework():
 import sys
 sys.modules["stable_baselines3"] = None
 try:
-    import renyi_adapters.stable_baselines3
+    import renyi_training.stable_baselines3
 except ImportError as error:
     assert "pip install 'renyi-core[sb3]'" in str(error), error
 else:

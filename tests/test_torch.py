@@ -152,7 +152,7 @@ def test_a_change_of_the_input_before_backward_is_an_error():
 @pytest.mark.parametrize("shape", [(3, 10), (40, 700), (2, 300_000)])
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 1.1, 1.7, 2.0, math.inf])
 def test_gradient_in_place(alpha, shape):
-    from renyi_adapters.torch import gradient_in_place_of_the_input
+    from renyi_training.torch import gradient_in_place_of_the_input
 
     for dtype in (torch.float32, torch.bfloat16):
         x = make(shape, dtype=dtype)
@@ -169,7 +169,7 @@ def test_gradient_in_place(alpha, shape):
 
 def test_what_reads_the_input_beside_a_gradient_in_its_place():
     """Autograd refuses it; expected at [1, 0] by hand, 2 y + (p − q)·2 of H_2, q the escort of order 2."""
-    from renyi_adapters.torch import gradient_in_place_of_the_input
+    from renyi_training.torch import gradient_in_place_of_the_input
 
     def loss(y, order):
         terms = [lambda y: renyi.entropy_from_logits(y, 2.0), lambda y: (y**2).sum()]

@@ -11,7 +11,7 @@ import pytest
 import renyi_core as renyi
 
 torch = pytest.importorskip("torch")
-from renyi_adapters.torch import EntropyRegularizer, entropy_and_log_prob, linear_entropy  # noqa: E402
+from renyi_training.torch import EntropyRegularizer, entropy_and_log_prob, linear_entropy  # noqa: E402
 
 BACKENDS = ("torch",)
 pytestmark = pytest.mark.usefixtures("backend")

@@ -14,7 +14,7 @@ import pytest
 import renyi_core as renyi
 
 torch = pytest.importorskip("torch")
-from renyi_adapters.torch import linear_entropy  # noqa: E402
+from renyi_training.torch import linear_entropy  # noqa: E402
 
 BACKENDS = ("torch",)
 pytestmark = pytest.mark.usefixtures("backend")

@@ -12,8 +12,10 @@ import pytest
 import renyi_core as renyi
 
 torch = pytest.importorskip("torch")
-from renyi_adapters.torch import EntropyAndLogProb, _blocks, _states, linear_entropy  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+
+from renyi_adapters.torch import _blocks, _states  # noqa: E402
+from renyi_training.torch import EntropyAndLogProb, linear_entropy  # noqa: E402
 
 BACKENDS = ("torch",)
 pytestmark = pytest.mark.usefixtures("backend")
@@ -303,7 +305,7 @@ def test_logits_are_never_stored(tokens, vocabulary, blocks, dtype, monkeypatch)
 
 
 def test_docstring():
-    assert doctest.testmod(importlib.import_module("renyi_adapters.torch._linear")).failed == 0
+    assert doctest.testmod(importlib.import_module("renyi_training.torch._linear")).failed == 0
 
 
 def test_autocast():

@@ -12,7 +12,8 @@ import renyi_core as renyi
 
 torch = pytest.importorskip("torch")
 from module_cases import make, order_of, same  # noqa: E402
-from renyi_adapters.torch import EntropyRegularizer, TargetEntropyWeight  # noqa: E402
+
+from renyi_training.torch import EntropyRegularizer, TargetEntropyWeight  # noqa: E402
 
 BACKENDS = ("torch",)
 pytestmark = [

@@ -17,7 +17,8 @@ if not torch.distributed.is_available():
     pytest.skip("torch.distributed is not in this build", allow_module_level=True)
 
 import torch.distributed as dist  # noqa: E402
-from renyi_adapters.torch import parallel_entropy  # noqa: E402
+
+from renyi_training.torch import parallel_entropy  # noqa: E402
 
 BACKENDS = ("torch",)
 pytestmark = pytest.mark.usefixtures("backend")
@@ -276,7 +277,7 @@ def test_compile():
 
 
 def test_docstring():
-    assert doctest.testmod(importlib.import_module("renyi_adapters.torch._parallel")).failed == 0
+    assert doctest.testmod(importlib.import_module("renyi_training.torch._parallel")).failed == 0
 
 
 def test_errors():

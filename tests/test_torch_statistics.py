@@ -25,7 +25,7 @@ def make(dtype=torch.float64, shape=(3, 4, 7)):
 
 
 def statistics(*args, **kwargs):
-    from renyi_adapters.torch import entropy_and_log_prob
+    from renyi_training.torch import entropy_and_log_prob
 
     return entropy_and_log_prob(*args, **kwargs)
 

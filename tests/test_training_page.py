@@ -47,6 +47,6 @@ def test_section(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["transformers", "trl"])
 def test_docstrings(name):
     pytest.importorskip(name)
-    results = doctest.testmod(importlib.import_module(f"renyi_adapters.{name}"))
+    results = doctest.testmod(importlib.import_module(f"renyi_training.{name}"))
     assert results.attempted > 0
     assert results.failed == 0

@@ -11,12 +11,12 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
-from renyi_adapters.transformers import RenyiTrainer, RenyiTrainerMixin  # noqa: E402
 from transformers_cases import VOCABULARY, arguments, batch, classifier, llama, logged, texts, trained, weights  # noqa: E402
 
 import renyi_core as renyi  # noqa: E402
 from renyi_core.regularizers import BalanceTerm, DivergenceTerm, EntropyBonus  # noqa: E402
 from renyi_core.schedules import Constant  # noqa: E402
+from renyi_training.transformers import RenyiTrainer, RenyiTrainerMixin  # noqa: E402
 
 BACKENDS = ("torch",)
 pytestmark = pytest.mark.usefixtures("backend")
@@ -299,7 +299,7 @@ def test_settings_that_do_not_go_with_it(tmp_path):
 
 
 def test_without_transformers():
-    code = "import sys; sys.modules['transformers'] = None; import renyi_adapters.transformers"
+    code = "import sys; sys.modules['transformers'] = None; import renyi_training.transformers"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "pip install renyi-core[transformers]" in result.stderr

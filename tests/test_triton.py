@@ -87,9 +87,10 @@ def _variants():
 
 def compiled(variant):
     """Return the PTX, and registers, stack and local bytes, of a variant."""
-    from renyi_adapters.torch import _triton, _triton_gradients, _triton_kernels
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
+
+    from renyi_adapters.torch import _triton, _triton_gradients, _triton_kernels
 
     name, kind, with_s, dtype, masked, shifted, count, capability = variant
     kernel = {

@@ -15,11 +15,10 @@ trl = pytest.importorskip("trl")
 datasets = pytest.importorskip("datasets")
 tokenizers = pytest.importorskip("tokenizers")
 
-from renyi_adapters.transformers import RenyiTrainerMixin  # noqa: E402
-from renyi_adapters.trl import OF_LOGITS, RenyiGRPOTrainer  # noqa: E402
-
 import renyi_core as renyi  # noqa: E402
 from renyi_core.schedules import Constant, Linear  # noqa: E402
+from renyi_training.transformers import RenyiTrainerMixin  # noqa: E402
+from renyi_training.trl import OF_LOGITS, RenyiGRPOTrainer  # noqa: E402
 
 pytestmark = [
     pytest.mark.usefixtures("backend"),
@@ -172,7 +171,7 @@ def test_weight_of_0_trains_as_trl(tmp_path, weight):
 
 def test_weight_of_0_takes_no_entropy(tmp_path, monkeypatch):
     plain = trained(tmp_path, kind=trl.GRPOTrainer)
-    monkeypatch.setattr("renyi_adapters.trl.linear_entropy", None)
+    monkeypatch.setattr("renyi_training.trl.linear_entropy", None)
     found = trained(tmp_path, bonus={"entropy_alpha": 2.0, "entropy_weight": 0.0})
     assert logged(found, "entropy") == logged(plain, "entropy")
     with pytest.raises(TypeError, match="NoneType"):
@@ -271,7 +270,7 @@ def test_sft_has_no_logits(tmp_path):
 
 
 def test_without_trl():
-    code = "import sys; sys.modules['trl'] = None; import renyi_adapters.trl"
+    code = "import sys; sys.modules['trl'] = None; import renyi_training.trl"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "pip install renyi-core[trl]" in result.stderr

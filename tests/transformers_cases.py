@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
-from renyi_adapters.transformers import RenyiTrainer  # noqa: E402
+from renyi_training.transformers import RenyiTrainer  # noqa: E402
 
 VOCABULARY, LENGTH = 64, 9
 

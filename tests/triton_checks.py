@@ -15,12 +15,12 @@ from unittest import mock
 import numpy as np
 import oracle
 import torch
-from renyi_adapters.torch import _triton as kernels
-from renyi_adapters.torch import entropy_and_log_prob, gradient_in_place_of_the_input, linear_entropy
 
 import renyi_core as renyi
+from renyi_adapters.torch import _triton as kernels
 from renyi_core._arrays import prepare
 from renyi_core._kernels.state import State, merge
+from renyi_training.torch import entropy_and_log_prob, gradient_in_place_of_the_input, linear_entropy
 
 ALL = "RENYI_ALL_VARIANTS" in os.environ
 ORDERS = (*oracle.ORDERS[1:], 0.25, 4.0)

@@ -1,4 +1,4 @@
-"""Stand-ins for the training frameworks, so that their adapters can be imported, and read, where none is installed."""
+"""Stand-ins for the training frameworks, so that renyi_training can be imported, and read, where none is installed."""
 
 from __future__ import annotations
 

@@ -11,32 +11,23 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
-MODULES = {
-    "renyi_core": None,
-    "renyi_core.schedules": None,
-    "renyi_core.regularizers": None,
-    "renyi_core.monitoring": None,
-    "renyi_adapters.stable_baselines3": None,
-    "renyi_adapters.transformers": None,
-    "renyi_adapters.trl": None,
-    # the other names of __all__ are kernels
-    "renyi_adapters.torch": (
-        "EntropyAndLogProb",
-        "EntropyRegularizer",
-        "TargetEntropyWeight",
-        "entropy_and_log_prob",
-        "gradient_in_place_of_the_input",
-        "linear_entropy",
-        "parallel_entropy",
-    ),
-}
+MODULES = (
+    "renyi_core",
+    "renyi_core.schedules",
+    "renyi_core.regularizers",
+    "renyi_core.monitoring",
+    "renyi_training.stable_baselines3",
+    "renyi_training.transformers",
+    "renyi_training.trl",
+    "renyi_training.torch",
+)
 
 
 def names():
     """Return where each public name leads, whether it is written with its module or without."""
     found = {}
-    for module, chosen in MODULES.items():
-        for name in chosen or importlib.import_module(module).__all__:
+    for module in MODULES:
+        for name in importlib.import_module(module).__all__:
             if f"{module}.{name}" not in MODULES:
                 target = f"{module}.{name}"
                 found |= {target: target, f"{module.rpartition('.')[2]}.{name}": target}

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from harness import groups, moments, parse, print_table, study, write_csv
 from matplotlib.figure import Figure
-from renyi_adapters.stable_baselines3 import RenyiSAC, distribution_entropy
 from rl_robot import COLORS, NAMES
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.distributions import SquashedDiagGaussianDistribution
 
 import renyi_core as renyi
+from renyi_training.stable_baselines3 import RenyiSAC, distribution_entropy
 
 HALF, EXIT, HORIZON, COST = 4.0, 3.5, 20, 0.5
 STEPS, EPISODES, BATCH, BATCHES = 1_000, 500, 64, 20

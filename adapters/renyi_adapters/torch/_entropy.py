@@ -100,7 +100,7 @@ def gradient_in_place_of_the_input() -> Iterator[None]:
     --------
     >>> import torch
     >>> import renyi_core as renyi
-    >>> from renyi_adapters.torch import gradient_in_place_of_the_input
+    >>> from renyi_training.torch import gradient_in_place_of_the_input
     >>> hidden = torch.ones(2, 3, requires_grad=True)
     >>> logits = hidden * torch.tensor([0.0, 1.0, 2.0])
     >>> with gradient_in_place_of_the_input():

@@ -18,13 +18,12 @@ import torch
 from array_api_compat import torch as torch_namespace
 from torch.nn.functional import linear
 
+from renyi_adapters.torch import _states as states
+from renyi_adapters.torch._function import pull, sum_to
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.state import Order, Rows, State, finish
-
-from . import _states as states
-from ._function import pull, sum_to
 
 Tensor = Any
 

@@ -97,7 +97,7 @@ def linear_entropy(
     Examples
     --------
     >>> import torch
-    >>> from renyi_adapters.torch import linear_entropy
+    >>> from renyi_training.torch import linear_entropy
     >>> hidden = torch.tensor([[1.0, 0.0], [0.0, 0.0]], requires_grad=True)
     >>> weight = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 5.0]], requires_grad=True)
     >>> value = linear_entropy(hidden, weight, 0.5)

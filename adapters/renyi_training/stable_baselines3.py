@@ -16,7 +16,7 @@ try:
     from stable_baselines3 import A2C, PPO, SAC
     from stable_baselines3.common import distributions as sb3
 except ImportError as error:
-    msg = "renyi_adapters.stable_baselines3 needs Stable-Baselines3: pip install 'renyi-core[sb3]'"
+    msg = "renyi_training.stable_baselines3 needs Stable-Baselines3: pip install 'renyi-core[sb3]'"
     raise ImportError(msg) from error
 
 import renyi_core as renyi
@@ -66,7 +66,7 @@ def distribution_entropy(distribution: Any, alpha: float) -> Tensor:
     --------
     >>> import torch
     >>> from stable_baselines3.common.distributions import CategoricalDistribution
-    >>> from renyi_adapters.stable_baselines3 import distribution_entropy
+    >>> from renyi_training.stable_baselines3 import distribution_entropy
     >>> distribution = CategoricalDistribution(3).proba_distribution(torch.tensor([[2.0, 1.0, 0.0]]))
     >>> [round(distribution_entropy(distribution, alpha).item(), 4) for alpha in (0, 1, 2, float("inf"))]
     [1.0986, 0.8324, 0.6723, 0.4076]
@@ -293,7 +293,7 @@ class RenyiPPO(_OnPolicy, PPO):
 
     Examples
     --------
-    >>> from renyi_adapters.stable_baselines3 import RenyiPPO
+    >>> from renyi_training.stable_baselines3 import RenyiPPO
     >>> model = RenyiPPO("MlpPolicy", "CartPole-v1", alpha=2.0, ent_coef=0.01, n_steps=64, seed=0, device="cpu")
     >>> model = model.learn(128)
     """
@@ -306,7 +306,7 @@ class RenyiA2C(_OnPolicy, A2C):
 
     Examples
     --------
-    >>> from renyi_adapters.stable_baselines3 import RenyiA2C
+    >>> from renyi_training.stable_baselines3 import RenyiA2C
     >>> model = RenyiA2C("MlpPolicy", "CartPole-v1", alpha=0.5, ent_coef=0.01, seed=0, device="cpu").learn(50)
     """
 
@@ -360,7 +360,7 @@ class RenyiSAC(_Order, SAC):
 
     Examples
     --------
-    >>> from renyi_adapters.stable_baselines3 import RenyiSAC
+    >>> from renyi_training.stable_baselines3 import RenyiSAC
     >>> model = RenyiSAC("MlpPolicy", "Pendulum-v1", alpha=2.0, learning_starts=20, seed=0, device="cpu").learn(30)
     """
 

@@ -8,6 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from array_api_compat import torch as torch_namespace
 
+from renyi_adapters.torch import _blocks as blocks
+from renyi_adapters.torch import _gpu as gpu
+from renyi_adapters.torch import _triton as triton
+from renyi_adapters.torch._function import differentiable, pull
 from renyi_core._arrays import prepare, rectangular
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.doors import distributions
@@ -16,10 +20,6 @@ from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.state import Order
 from renyi_core._quiet import quiet
 
-from . import _blocks as blocks
-from . import _gpu as gpu
-from . import _triton as triton
-from ._function import differentiable, pull
 from ._results import EntropyAndLogProb
 from ._tokens import checked_tokens, without_ignored
 
@@ -93,7 +93,7 @@ def entropy_and_log_prob(
     Examples
     --------
     >>> import torch
-    >>> from renyi_adapters.torch import entropy_and_log_prob
+    >>> from renyi_training.torch import entropy_and_log_prob
     >>> logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 0.0, 0.0]], requires_grad=True)
     >>> found = entropy_and_log_prob(logits, 2.0, torch.tensor([0, 1]))
     >>> loss = -found.log_prob.mean() - 0.01 * found.entropy.mean()

@@ -100,7 +100,7 @@ class EntropyRegularizer(_Scalars):
     Examples
     --------
     >>> import torch
-    >>> from renyi_adapters.torch import EntropyRegularizer
+    >>> from renyi_training.torch import EntropyRegularizer
     >>> regularizer = EntropyRegularizer(alpha=2.0, weight=0.01)
     >>> regularizer
     EntropyRegularizer(alpha=2.0, weight=0.01, reduction='mean')
@@ -271,7 +271,7 @@ class TargetEntropyWeight(_Scalars):
     --------
     >>> import torch
     >>> import renyi_core as renyi
-    >>> from renyi_adapters.torch import TargetEntropyWeight
+    >>> from renyi_training.torch import TargetEntropyWeight
     >>> beta = TargetEntropyWeight(fraction=0.5, n=4, initial=0.1, rate=0.1)
     >>> logits = torch.zeros(8, 4, requires_grad=True)
     >>> entropies = renyi.entropy_from_logits(logits, 2.0)

@@ -17,7 +17,7 @@ try:
 
     from .torch import entropy_and_log_prob
 except ImportError as error:
-    msg = "renyi_adapters.transformers needs transformers and torch: pip install renyi-core[transformers]"
+    msg = "renyi_training.transformers needs transformers and torch: pip install renyi-core[transformers]"
     raise ImportError(msg) from error
 
 import renyi_core as renyi
@@ -84,7 +84,7 @@ class RenyiTrainerMixin(Base):
 
     Examples
     --------
-    >>> from renyi_adapters.transformers import RenyiTrainerMixin
+    >>> from renyi_training.transformers import RenyiTrainerMixin
     >>> from transformers import Seq2SeqTrainer
     >>> class RenyiSeq2SeqTrainer(RenyiTrainerMixin, Seq2SeqTrainer):
     ...     pass
@@ -249,7 +249,7 @@ class RenyiTrainer(RenyiTrainerMixin, transformers.Trainer):
 
     Examples
     --------
-    >>> from renyi_adapters.transformers import RenyiTrainer
+    >>> from renyi_training.transformers import RenyiTrainer
     >>> from renyi_core.schedules import Cosine
     >>> trainer = RenyiTrainer(
     ...     model=model,

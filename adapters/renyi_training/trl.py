@@ -15,7 +15,7 @@ try:
 
     from .torch import linear_entropy
 except ImportError as error:
-    msg = "renyi_adapters.trl needs trl and torch: pip install renyi-core[trl]"
+    msg = "renyi_training.trl needs trl and torch: pip install renyi-core[trl]"
     raise ImportError(msg) from error
 
 __all__ = ["RenyiGRPOTrainer"]
@@ -58,7 +58,7 @@ class RenyiGRPOTrainer(trl.GRPOTrainer):
     Notes
     -----
     TRL computes Shannon's entropy and the log-probabilities in one kernel that never stores the logits. The entropy of
-    order α is computed in the same way by :func:`renyi_adapters.torch.linear_entropy`, from the hidden states that the
+    order α is computed in the same way by :func:`renyi_training.torch.linear_entropy`, from the hidden states that the
     model has returned: a second product with the head, and memory for a tile of logits. The policy's part of the loss
     is untouched. A weight of 0 leaves the step to TRL alone, at no cost: what it logs, and takes
     a mask of, is then Shannon's entropy.
@@ -67,7 +67,7 @@ class RenyiGRPOTrainer(trl.GRPOTrainer):
 
     Examples
     --------
-    >>> from renyi_adapters.trl import RenyiGRPOTrainer
+    >>> from renyi_training.trl import RenyiGRPOTrainer
     >>> trainer = RenyiGRPOTrainer(
     ...     model=model,
     ...     reward_funcs=reward,

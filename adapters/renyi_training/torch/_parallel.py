@@ -13,10 +13,9 @@ import torch
 import torch.distributed as dist
 from array_api_compat import torch as torch_namespace
 
+from renyi_adapters.torch import _states as states
 from renyi_core._arrays import check_mask, floating, prepare
 from renyi_core._kernels.state import Order, State, finish
-
-from . import _states as states
 
 Tensor = Any
 
@@ -72,7 +71,7 @@ def parallel_entropy(local_logits: Tensor, alpha: float, *, group: Any = None, w
     --------
     >>> import torch
     >>> import torch.distributed as dist
-    >>> from renyi_adapters.torch import parallel_entropy
+    >>> from renyi_training.torch import parallel_entropy
     >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     >>> logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 0.0, 0.0]], requires_grad=True)
     >>> value = parallel_entropy(logits, 0.5)

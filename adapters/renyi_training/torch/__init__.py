@@ -1,0 +1,19 @@
+"""torch: modules of a loss, and entropies for large vocabularies, by heads or by shares of several processes."""
+
+from renyi_adapters.torch._entropy import gradient_in_place_of_the_input
+
+from ._linear import linear_entropy
+from ._modules import EntropyRegularizer, TargetEntropyWeight
+from ._parallel import parallel_entropy
+from ._results import EntropyAndLogProb
+from ._statistics import entropy_and_log_prob
+
+__all__ = [
+    "EntropyAndLogProb",
+    "EntropyRegularizer",
+    "TargetEntropyWeight",
+    "entropy_and_log_prob",
+    "gradient_in_place_of_the_input",
+    "linear_entropy",
+    "parallel_entropy",
+]
