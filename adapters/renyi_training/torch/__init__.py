@@ -1,4 +1,4 @@
-"""torch: modules of a loss, and entropies for large vocabularies, by heads or by shares of several processes."""
+"""torch: modules of a loss, and entropies of heads, of tokens, and of logits that lie on several processes."""
 
 from renyi_adapters.torch._entropy import gradient_in_place_of_the_input
 
