@@ -28,11 +28,8 @@ __all__ = [
     "check_mask",
     "check_real",
     "coefficient",
-    "constants",
     "counted",
-    "finite_sets",
     "floating",
-    "identity",
     "log_base",
     "namespace",
     "prepare",
@@ -342,11 +339,6 @@ def readable(x: Array) -> bool:
     return True
 
 
-def constants(values: Any, like: Array, xp: Any) -> Array:
-    """Return numbers as an array of the dtype and on the device of another."""
-    return xp.asarray(values, dtype=like.dtype, device=device(like))
-
-
 def counted(x: Any, name: str) -> Array:
     """Return an integer array in the library's default floating-point dtype, a floating-point one as it is."""
     usable(x, name)
@@ -355,20 +347,6 @@ def counted(x: Any, name: str) -> Array:
         return xp.astype(x, xp.__array_namespace_info__().default_dtypes()["real floating"])
     floating(x, name)
     return x
-
-
-def finite_sets(samples: Array, xp: Any) -> tuple[Array, Array]:
-    """Return samples with 0 in place of what is not finite, and which sets of (..., N, d) needed none of that.
-
-    Entries count as finite as long as distances cannot overflow.
-    """
-    finite = xp.abs(samples) <= float(xp.finfo(samples.dtype).max) / (4 * samples.shape[-1])
-    return xp.where(finite, samples, 0.0), xp.all(finite, axis=(-2, -1))
-
-
-def identity(n: int, like: Array, xp: Any) -> Array:
-    """Return the identity matrix of the dtype and on the device of an array."""
-    return xp.eye(n, dtype=like.dtype, device=device(like))
 
 
 def zeros(shape: tuple[int, ...], like: Array, xp: Any, *, dtype: Any = None) -> Array:

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+from ._kernels.library import adapter_of, adapters, blocks, here, load_with
 
-__all__ = ["agnostic_only", "dispatch", "namespace_of", "register_adapter", "tracer_of"]
-
-_UNKNOWN = object()
-_adapters: dict[str, Any] = {}
-
-
-class _Here(threading.local):
-    """The blocks of :func:`agnostic_only` that the thread is in."""
-
-    depth = 0
-
-
-_here = _Here()
-_blocks: list[None] = []
-"""One for each such block of any thread: torch.compile looks at it, and traces again when there are more or fewer."""
+__all__ = ["agnostic_only", "namespace_of", "register_adapter", "tracer_of"]
 
 
 def register_adapter(name: Any, module: Any) -> None:
@@ -59,7 +44,7 @@ def register_adapter(name: Any, module: Any) -> None:
     if isinstance(module, str):
         msg = f"`module` must be a module or an object, got {module!r}; use importlib.import_module(module)"
         raise TypeError(msg)
-    _adapters[name.removeprefix("array_api_compat.")] = module
+    adapters[name.removeprefix("array_api_compat.")] = module
 
 
 @contextmanager
@@ -77,13 +62,13 @@ def agnostic_only() -> Iterator[None]:
     0.693147
     """
     # the changes of a list are atomic; a ContextVar is not traceable by torch.compile
-    _blocks.append(None)
-    _here.depth += 1
+    blocks.append(None)
+    here.depth += 1
     try:
         yield
     finally:
-        _here.depth -= 1
-        _blocks.pop()
+        here.depth -= 1
+        blocks.pop()
 
 
 def _built_in(name: str) -> Any:
@@ -111,17 +96,12 @@ def _built_in(name: str) -> Any:
     return None
 
 
-def dispatch(kernel: Kernel, xp: Any) -> Kernel:
-    """Return the adapter's function of the kernel's name, or the kernel itself."""
-    if _blocks and _here.depth:
-        return kernel
-    found: Kernel = getattr(_adapter(xp), kernel.__name__, kernel)
-    return found
+load_with(_built_in)
 
 
 def namespace_of(xp: Any) -> Any:
     """Return the adapter's own form of a namespace, or the namespace itself."""
-    return getattr(_adapter(xp), "namespace", xp)
+    return getattr(adapter_of(xp), "namespace", xp)
 
 
 def tracer_of(xp: Any) -> Any:
@@ -129,14 +109,4 @@ def tracer_of(xp: Any) -> Any:
 
     It gives a number as an array where a compiler traces it as one that changes from call to call.
     """
-    return getattr(_adapter(xp), "changing_number", None)
-
-
-def _adapter(xp: Any) -> Any:
-    name = xp.__name__.removeprefix("array_api_compat.")
-    adapter = _adapters.get(name, _UNKNOWN)
-    if adapter is _UNKNOWN:
-        built_in = _built_in(name)
-        # another thread may have registered its own meanwhile
-        adapter = _adapters.setdefault(name, built_in)
-    return adapter
+    return getattr(adapter_of(xp), "changing_number", None)

@@ -11,12 +11,13 @@ __all__ = ["Rule", "name_of", "register_rule", "rule_of"]
 class Rule(NamedTuple):
     """The derivatives of one public function.
 
-    ``wrt`` names what it can be differentiated with respect to. ``value_and_gradient(wrt, cotangent, *args, **kwargs)``
-    takes the function's own arguments and checks them as the function does; so does ``hvp(vector, *args, **kwargs)``.
+    ``wrt`` names what it can be differentiated with respect to. ``derivatives(names, cotangent, *args, **kwargs)``
+    takes some of these, and the function's own arguments, and returns the value and a tuple;
+    ``hvp(vector, *args, **kwargs)`` the product with the Hessian.
     """
 
     wrt: tuple[int | str, ...]
-    value_and_gradient: Callable[..., tuple[Any, Any]]
+    derivatives: Callable[..., tuple[Any, tuple[Any, ...]]]
     hvp: Callable[..., Any] | None = None
 
 

@@ -6,16 +6,13 @@ import math
 from numbers import Real
 from typing import Any
 
-from ._arrays import Problem, floating, prepare, rectangular, same_namespace, sum_dtype
-from ._dispatch import dispatch
-from ._evaluate import cotangent_rows
-from ._kernels import choice as kernels
+from ._arrays import floating, prepare, rectangular, same_namespace
+from ._kernels.choice import ARGMAX, MAX
 from ._kernels.dtypes import cast
-from ._kernels.guards import scaled
+from ._kernels.family import Family
 from ._numbers import as_float
-from ._quiet import quiet
-from ._rules import Rule, register_rule
-from ._shapes import check_fits, on_rows, with_axes
+from ._quantity import Quantity, quantity
+from ._shapes import on_rows, with_axes
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
@@ -23,7 +20,7 @@ Array = Any
 __all__ = ["regularized_argmax", "regularized_max"]
 
 
-@quiet
+@quantity(0, "temperature", "alpha")
 def regularized_argmax(
     scores: ArrayOf[ArrayT],
     /,
@@ -106,12 +103,10 @@ def regularized_argmax(
     2 [0.5447 0.3333 0.122  0.    ]
     inf [0.5 0.5 0.  0. ]
     """
-    problem, temperature = _prepare(scores, alpha, temperature, axis, where, keepdims=False)
-    kernel = dispatch(kernels.regularized_argmax, problem.xp)
-    return kernel(scores, problem.order, temperature, where=where, axis=problem.axis, xp=problem.xp)
+    return _choice(ARGMAX, scores, alpha, temperature, axis, where, keepdims=False)
 
 
-@quiet
+@quantity(0, "temperature", "alpha")
 def regularized_max(
     scores: ArrayOf[ArrayT],
     /,
@@ -168,14 +163,10 @@ def regularized_max(
     >>> print(round(float(renyi.regularized_max(scores, 1, 0.5)), 6))
     2.071485
     """
-    problem, temperature = _prepare(scores, alpha, temperature, axis, where, keepdims=keepdims)
-    kernel = dispatch(kernels.regularized_max, problem.xp)
-    return problem.rows(kernel(scores, problem.order, temperature, where=where, axis=problem.axis, xp=problem.xp))
+    return _choice(MAX, scores, alpha, temperature, axis, where, keepdims=keepdims)
 
 
-def _prepare(
-    scores: Any, alpha: Any, temperature: Any, axis: Any, where: Any, *, keepdims: bool
-) -> tuple[Problem, float | Array]:
+def _choice(family: Family, scores: Any, alpha: Any, temperature: Any, axis: Any, where: Any, *, keepdims: bool) -> Any:
     problem = prepare(scores, alpha, name="scores", axis=axis, where=where, base=None, keepdims=keepdims)
     if not problem.order.static or problem.order.alpha > 1:
         rectangular(scores, "scores")
@@ -188,78 +179,14 @@ def _prepare(
         if not 0 < number < math.inf:
             msg = f"`temperature` must be positive and finite, got {temperature!r}"
             raise ValueError(msg)
-        return problem, number
+        return Quantity(problem, family, (scores, number), {}, alpha, ("temperature",))
     xp = problem.xp
     same_namespace(temperature, xp, "temperature", "scores")
     floating(temperature, "temperature")
     if temperature.dtype != scores.dtype:
         msg = f"`temperature` must have the dtype of `scores`, {scores.dtype}; got {temperature.dtype}"
         raise TypeError(msg)
-    temperature, shape = on_rows(temperature, "temperature", problem.shape, problem.axis, keepdims, xp)
-    temperature = with_axes(temperature, scores.ndim)
-    return problem._replace(shape=shape), cast(temperature, sum_dtype(scores, xp), xp)
-
-
-def _of_max(
-    wrt: int | str,
-    cotangent: Any,
-    scores: Array,
-    /,
-    alpha: Any,
-    temperature: Any = 1.0,
-    *,
-    axis: Any = -1,
-    where: Any = None,
-    keepdims: bool = False,
-) -> tuple[Array, Array]:
-    problem, rows = _prepare(scores, alpha, temperature, axis, where, keepdims=keepdims)
-    xp = problem.xp
-    scale = cotangent_rows(cotangent, problem)
-    kernel = dispatch(kernels.regularized_max_and_gradient, xp)
-    (entries,) = problem.summable(scores) if cotangent is not None else (scores,)
-    value, gradient = kernel(entries, problem.order, rows, wrt=wrt, where=where, axis=problem.axis, xp=xp)
-    if scale is None:
-        gradient = cast(gradient, scores.dtype, xp) if wrt == 0 else problem.rows(gradient)
-    else:
-        take = problem.summed if wrt == 0 else problem.pulled
-        gradient = take(scaled(gradient, scale, xp), _shape(wrt, scores, alpha, temperature))
-    return problem.rows(value), gradient
-
-
-def _of_argmax(
-    wrt: int | str,
-    cotangent: Any,
-    scores: Array,
-    /,
-    alpha: Any,
-    temperature: Any = 1.0,
-    *,
-    axis: Any = -1,
-    where: Any = None,
-) -> tuple[Array, Array]:
-    problem, rows = _prepare(scores, alpha, temperature, axis, where, keepdims=False)
-    xp = problem.xp
-    if cotangent is None:
-        msg = "`cotangent` is needed: the value is a distribution, and its derivative a matrix for each row"
-        raise ValueError(msg)
-    same_namespace(cotangent, xp, "cotangent", "scores")
-    floating(cotangent, "cotangent")
-    lengths = iter(problem.shape)
-    numbers = range(-len(problem.shape) - len(problem.axis), 0)
-    shape = tuple(scores.shape[i] if i in problem.axis else next(lengths) for i in numbers)
-    check_fits(cotangent, shape, "cotangent", "the value")
-    cotangent = with_axes(cotangent, len(shape))
-    kernel = dispatch(kernels.regularized_argmax_and_product, xp)
-    (entries,) = problem.summable(scores)
-    p, product = kernel(entries, cotangent, problem.order, rows, wrt=wrt, where=where, axis=problem.axis, xp=xp)
-    take = problem.summed if wrt == 0 else problem.pulled
-    return cast(p, scores.dtype, xp), take(product, _shape(wrt, scores, alpha, temperature))
-
-
-def _shape(wrt: int | str, scores: Array, alpha: Any, temperature: Any) -> tuple[int, ...]:
-    argument = {0: scores, "alpha": alpha, "temperature": temperature}[wrt]
-    return tuple(getattr(argument, "shape", ()))
-
-
-register_rule(regularized_argmax, Rule((0, "temperature", "alpha"), _of_argmax))
-register_rule(regularized_max, Rule((0, "temperature", "alpha"), _of_max))
+    given = tuple(temperature.shape)
+    rows, shape = on_rows(temperature, "temperature", problem.shape, problem.axis, keepdims, xp)
+    rows = cast(with_axes(rows, scores.ndim), problem.sums, xp)
+    return Quantity(problem._replace(shape=shape), family, (scores, rows), {}, alpha, ("temperature",), {1: given})

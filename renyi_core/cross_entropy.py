@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._kernels import cross_entropy as kernels
-from ._kernels.state import Door
-from ._pairs import evaluate_pair, pair_rule
-from ._quiet import quiet
-from ._rules import Rule, register_rule
+from ._kernels.cross_entropy import CROSS_ENTROPY
+from ._pairs import of_pair
+from ._quantity import quantity
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
@@ -16,7 +14,7 @@ Array = Any
 __all__ = ["cross_entropy", "cross_entropy_from_logits"]
 
 
-@quiet
+@quantity(0, 1, "alpha")
 def cross_entropy(
     p: ArrayOf[ArrayT],
     q: ArrayOf[Any],
@@ -85,11 +83,10 @@ def cross_entropy(
     2 1.678072
     inf 1.0
     """
-    options: dict[str, Any] = {"axis": axis, "where": where, "base": base, "keepdims": keepdims}
-    return evaluate_pair(kernels.cross_entropy, p, q, alpha, door="probs", **options)
+    return of_pair(CROSS_ENTROPY, p, q, alpha, "probs", axis=axis, where=where, base=base, keepdims=keepdims)
 
 
-@quiet
+@quantity(0, 1, "alpha")
 def cross_entropy_from_logits(
     p_logits: ArrayOf[ArrayT],
     q_logits: ArrayOf[Any],
@@ -128,13 +125,6 @@ def cross_entropy_from_logits(
     >>> print(f"{renyi.cross_entropy_from_logits(sure, sure, 2.0):.6e}")
     1.488030e-43
     """
-    options: dict[str, Any] = {"axis": axis, "where": where, "base": base, "keepdims": keepdims}
-    return evaluate_pair(kernels.cross_entropy, p_logits, q_logits, alpha, door="logits", **options)
-
-
-def _rule(door: Door) -> Rule:
-    return pair_rule(kernels.cross_entropy_and_gradient, kernels.cross_entropy_and_alpha_gradient, door)
-
-
-register_rule(cross_entropy, _rule("probs"))
-register_rule(cross_entropy_from_logits, _rule("logits"))
+    return of_pair(
+        CROSS_ENTROPY, p_logits, q_logits, alpha, "logits", axis=axis, where=where, base=base, keepdims=keepdims
+    )

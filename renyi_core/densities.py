@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import Problem, prepare_parameters
-from ._dispatch import dispatch
-from ._evaluate import finished, in_base
-from ._kernels import densities as kernels
-from ._quiet import quiet
-from ._rules import Rule, register_rule
+from ._arrays import prepare_parameters
+from ._kernels.densities import SCALE_ENTROPY
+from ._quantity import Quantity, quantity
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
@@ -21,7 +18,7 @@ _EXPONENTIAL = {"factor": 1.0, "shape": 1.0}
 _UNIFORM = {"factor": 1.0, "shape": 0.0}
 
 
-@quiet
+@quantity(0, "alpha")
 def laplace_entropy(scale: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None = None) -> ArrayT:
     r"""Return the differential Rényi entropy of order α of the Laplace density exp(−\|x − μ\|/b)/2b.
 
@@ -74,10 +71,10 @@ def laplace_entropy(scale: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | No
     2 0.693147
     inf 0.0
     """
-    return _evaluate(scale, alpha, base, "scale", _LAPLACE)
+    return _of_scale(scale, alpha, base, "scale", _LAPLACE)
 
 
-@quiet
+@quantity(0, "alpha")
 def exponential_entropy(scale: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None = None) -> ArrayT:
     r"""Return the differential Rényi entropy of order α of the exponential density exp(−x/b)/b, x > 0.
 
@@ -109,10 +106,10 @@ def exponential_entropy(scale: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float 
     >>> print(round(float(renyi.exponential_entropy(np.asarray(2.0), 2)), 6))
     1.386294
     """
-    return _evaluate(scale, alpha, base, "scale", _EXPONENTIAL)
+    return _of_scale(scale, alpha, base, "scale", _EXPONENTIAL)
 
 
-@quiet
+@quantity(0, "alpha")
 def uniform_entropy(width: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None = None) -> ArrayT:
     """Return the differential Rényi entropy of the uniform density on an interval, the logarithm of its width.
 
@@ -142,34 +139,9 @@ def uniform_entropy(width: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | No
     >>> print(float(renyi.uniform_entropy(np.asarray(8.0), 2, base=2)))
     3.0
     """
-    return _evaluate(width, alpha, base, "width", _UNIFORM)
+    return _of_scale(width, alpha, base, "width", _UNIFORM)
 
 
-def _prepare(scale: Array, alpha: Any, base: Any, name: str) -> tuple[Problem, Array]:
-    problem, (values,) = prepare_parameters((scale,), alpha, names=(name,), base=base)
-    return problem, values
-
-
-def _evaluate(scale: Array, alpha: Any, base: Any, name: str, options: dict[str, float]) -> Array:
-    problem, values = _prepare(scale, alpha, base, name)
-    kernel: Any = dispatch(kernels.scale_entropy, problem.xp)
-    return problem.rows(in_base(kernel(values, problem.order, xp=problem.xp, **options), problem))
-
-
-def _rule(name: str, options: dict[str, float]) -> Rule:
-    def value_and_gradient(
-        wrt: int | str, cotangent: Any, scale: Array, /, alpha: Any, *, base: Any = None
-    ) -> tuple[Array, Array]:
-        problem, values = _prepare(scale, alpha, base, name)
-        both = kernels.scale_entropy_and_alpha_gradient if wrt == "alpha" else kernels.scale_entropy_and_gradient
-        kernel: Any = dispatch(both, problem.xp)
-        value, gradient = kernel(values, problem.order, xp=problem.xp, **options)
-        shape = getattr(alpha, "shape", ()) if wrt == "alpha" else scale.shape
-        return finished(problem, value, gradient, cotangent, shape, 0)
-
-    return Rule((0, "alpha"), value_and_gradient)
-
-
-register_rule(laplace_entropy, _rule("scale", _LAPLACE))
-register_rule(exponential_entropy, _rule("scale", _EXPONENTIAL))
-register_rule(uniform_entropy, _rule("width", _UNIFORM))
+def _of_scale(scale: Array, alpha: Any, base: Any, name: str, options: dict[str, float]) -> Any:
+    problem, values = prepare_parameters((scale,), alpha, names=(name,), base=base)
+    return Quantity(problem, SCALE_ENTROPY, values, options, alpha)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._kernels import divergence as kernels
-from ._kernels.state import Door
-from ._pairs import evaluate_pair, pair_rule
-from ._quiet import quiet
-from ._rules import Rule, register_rule
+from ._kernels.divergence import DIVERGENCE
+from ._pairs import of_pair
+from ._quantity import quantity
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
@@ -16,7 +14,7 @@ Array = Any
 __all__ = ["divergence", "divergence_from_logits"]
 
 
-@quiet
+@quantity(0, 1, "alpha")
 def divergence(
     p: ArrayOf[ArrayT],
     q: ArrayOf[Any],
@@ -97,11 +95,10 @@ def divergence(
     2 0.459432
     inf 1.0
     """
-    options: dict[str, Any] = {"axis": axis, "where": where, "base": base, "keepdims": keepdims}
-    return evaluate_pair(kernels.divergence, p, q, alpha, door="probs", **options)
+    return of_pair(DIVERGENCE, p, q, alpha, "probs", axis=axis, where=where, base=base, keepdims=keepdims)
 
 
-@quiet
+@quantity(0, 1, "alpha")
 def divergence_from_logits(
     p_logits: ArrayOf[ArrayT],
     q_logits: ArrayOf[Any],
@@ -142,13 +139,6 @@ def divergence_from_logits(
     >>> print(f"{renyi.divergence_from_logits(logits, logits + [0.0, 0.0, 1e-8], 2.0):.6e}")
     8.192507e-18
     """
-    options: dict[str, Any] = {"axis": axis, "where": where, "base": base, "keepdims": keepdims}
-    return evaluate_pair(kernels.divergence, p_logits, q_logits, alpha, door="logits", **options)
-
-
-def _rule(door: Door) -> Rule:
-    return pair_rule(kernels.divergence_and_gradient, kernels.divergence_and_alpha_gradient, door)
-
-
-register_rule(divergence, _rule("probs"))
-register_rule(divergence_from_logits, _rule("logits"))
+    return of_pair(
+        DIVERGENCE, p_logits, q_logits, alpha, "logits", axis=axis, where=where, base=base, keepdims=keepdims
+    )

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-from ._arrays import Problem, floating, identity, prepare_parameters
-from ._dispatch import dispatch
-from ._evaluate import finished, in_base
-from ._kernels import diversity as kernels
-from ._kernels.measures import ENTROPY, HILL, Measure
-from ._kernels.row_blocks import by_rows
-from ._quiet import quiet
-from ._rules import Rule, register_rule
+from ._arrays import floating, prepare_parameters
+from ._kernels.diversity import GRAM_ENTROPY, GRAM_PAIR
+from ._kernels.family import Family
+from ._kernels.measures import ENTROPY, HILL
+from ._quantity import Quantity, quantity
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
@@ -22,7 +16,7 @@ Array = Any
 __all__ = ["gram_entropy", "gram_joint_entropy", "gram_mutual_information", "vendi_score"]
 
 
-@quiet
+@quantity(0, "alpha")
 def gram_entropy(gram: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None = None) -> ArrayT:
     r"""Return the matrix-based Rényi entropy of order α of a kernel matrix.
 
@@ -91,10 +85,10 @@ def gram_entropy(gram: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None =
     2 0.944462
     inf 0.693147
     """
-    return _evaluate(_prepare((gram,), alpha, base), ENTROPY)
+    return of_grams(GRAM_ENTROPY, (gram,), alpha, base, measure=ENTROPY)
 
 
-@quiet
+@quantity(0, "alpha")
 def vendi_score(gram: ArrayOf[ArrayT], /, alpha: Alpha = 1.0) -> ArrayT:
     r"""Return the Vendi score of order α, exp(S_α): the effective number of different samples.
 
@@ -140,10 +134,10 @@ def vendi_score(gram: ArrayOf[ArrayT], /, alpha: Alpha = 1.0) -> ArrayT:
     1 1.889882
     2 1.8
     """
-    return _evaluate(_prepare((gram,), alpha, None), HILL)
+    return of_grams(GRAM_ENTROPY, (gram,), alpha, None, measure=HILL)
 
 
-@quiet
+@quantity(0, 1, "alpha")
 def gram_joint_entropy(
     gram_x: ArrayOf[ArrayT], gram_y: ArrayOf[Any], /, alpha: Alpha, *, base: float | None = None
 ) -> ArrayT:
@@ -190,10 +184,10 @@ def gram_joint_entropy(
     >>> print(round(float(renyi.gram_joint_entropy(x, y, 2)), 6))
     1.098612
     """
-    return _evaluate(_prepare((gram_x, gram_y), alpha, base), ENTROPY)
+    return of_grams(GRAM_PAIR, (gram_x, gram_y), alpha, base, kind="joint")
 
 
-@quiet
+@quantity(0, 1, "alpha")
 def gram_mutual_information(
     gram_x: ArrayOf[ArrayT], gram_y: ArrayOf[Any], /, alpha: Alpha, *, base: float | None = None
 ) -> ArrayT:
@@ -240,42 +234,11 @@ def gram_mutual_information(
     0.636514
     0.0
     """
-    prepared = _prepare((gram_x, gram_y), alpha, base)
-    problem, arrays = prepared
-    kernel = by_pairs(kernels.gram_entropy, problem.xp)
-    parts = [kernel(x, problem.order, measure=ENTROPY) for x in (*arrays, prepared.product())]
-    return problem.rows(in_base(parts[0] + parts[1] - parts[2], problem))
+    return of_grams(GRAM_PAIR, (gram_x, gram_y), alpha, base, kind="information")
 
 
-class Prepared(NamedTuple):
-    """The checked arguments of one call, the matrices in the dtype that they are summed in."""
-
-    problem: Problem
-    arrays: tuple[Array, ...]
-
-    def product(self) -> Array:
-        """Return the Hadamard product of the matrices."""
-        if len(self.arrays) == 1:
-            return self.arrays[0]
-        (x, y), xp = self.arrays, self.problem.xp
-        sound = xp.all(xp.isfinite(x) & xp.isfinite(y), axis=(-2, -1))[..., None, None]
-        return xp.where(sound, xp.where(sound, x, 0.0) * xp.where(sound, y, 0.0), math.nan)
-
-
-def by_pairs(kernel: Callable[..., Any], xp: Any) -> Callable[..., Any]:
-    """Return the kernel for arrays of a library, which tells it how to go through all pairs of rows."""
-    return functools.partial(dispatch(kernel, xp), rows=dispatch(by_rows, xp), xp=xp)
-
-
-def check_eigenvalues(problem: Problem, *, needed: bool) -> None:
-    """Raise TypeError if eigenvalues are needed and the library has none."""
-    if needed and not hasattr(getattr(problem.xp, "linalg", None), "eigvalsh"):
-        msg = f"`alpha` other than the number 2 needs eigenvalues, which {problem.xp.__name__} does not have"
-        raise TypeError(msg)
-
-
-def _prepare(grams: tuple[Array, ...], alpha: Any, base: Any, *, slope: bool = False) -> Prepared:
-    """Check the arguments; ``slope``: for the derivative with respect to α, which takes eigenvalues at any order."""
+def of_grams(family: Family, grams: tuple[Array, ...], alpha: Any, base: Any, **options: Any) -> Any:
+    """Return a quantity of kernel matrices."""
     names = ("gram",) if len(grams) == 1 else ("gram_x", "gram_y")
     for gram, name in zip(grams, names, strict=True):
         floating(gram, name)
@@ -287,79 +250,4 @@ def _prepare(grams: tuple[Array, ...], alpha: Any, base: Any, *, slope: bool = F
     if arrays[0].shape[-1] != arrays[-1].shape[-1]:
         msg = f"`gram_y` of shape {tuple(arrays[1].shape)} has not the {arrays[0].shape[-1]} samples of `gram_x`"
         raise ValueError(msg)
-    check_eigenvalues(problem, needed=slope or kernels.needs_eigenvalues(problem.order))
-    return Prepared(problem, arrays)
-
-
-def _evaluate(prepared: Prepared, measure: Measure) -> Array:
-    problem = prepared.problem
-    value = by_pairs(kernels.gram_entropy, problem.xp)(prepared.product(), problem.order, measure=measure)
-    return problem.rows(in_base(value, problem))
-
-
-def gram_gradient(problem: Problem, gram: Array, measure: Measure) -> tuple[Array, Array]:
-    """Return the measure of each matrix and its derivative with respect to the matrix."""
-    unit = identity(gram.shape[-1], gram, problem.xp)
-    both: tuple[Array, Array] = by_pairs(kernels.gram_entropy_and_gradient, problem.xp)(
-        gram, problem.order, measure=measure, unit=unit
-    )
-    return both
-
-
-def gram_slope(problem: Problem, gram: Array, measure: Measure) -> tuple[Array, Array]:
-    """Return the measure of each matrix and its derivative with respect to α."""
-    both = dispatch(kernels.gram_entropy_and_alpha_gradient, problem.xp)
-    return both(gram, problem.order, measure=measure, xp=problem.xp)
-
-
-def _differentiate(
-    wrt: int | str, cotangent: Any, grams: tuple[Array, ...], alpha: Any, base: Any, measure: Measure
-) -> tuple[Array, Array]:
-    """Return the measure of the Hadamard product, and its derivative with respect to a factor or to α."""
-    prepared = _prepare(grams, alpha, base, slope=wrt == "alpha")
-    problem = prepared.problem
-    if wrt == "alpha":
-        both = gram_slope(problem, prepared.product(), measure)
-        return finished(problem, *both, cotangent, tuple(getattr(alpha, "shape", ())), 0)
-    value, gradient = gram_gradient(problem, prepared.product(), measure)
-    if len(grams) == 2:
-        gradient = gradient * prepared.arrays[1 - int(wrt)]
-    return finished(problem, value, gradient, cotangent, tuple(grams[int(wrt)].shape), 2)
-
-
-def _of_entropy(wrt: int | str, cotangent: Any, gram: Array, /, alpha: Any, *, base: Any = None) -> tuple[Array, Array]:
-    return _differentiate(wrt, cotangent, (gram,), alpha, base, ENTROPY)
-
-
-def _of_score(wrt: int | str, cotangent: Any, gram: Array, /, alpha: Any = 1.0) -> tuple[Array, Array]:
-    return _differentiate(wrt, cotangent, (gram,), alpha, None, HILL)
-
-
-def _of_joint(
-    wrt: int | str, cotangent: Any, gram_x: Array, gram_y: Array, /, alpha: Any, *, base: Any = None
-) -> tuple[Array, Array]:
-    return _differentiate(wrt, cotangent, (gram_x, gram_y), alpha, base, ENTROPY)
-
-
-def _of_information(
-    wrt: int | str, cotangent: Any, gram_x: Array, gram_y: Array, /, alpha: Any, *, base: Any = None
-) -> tuple[Array, Array]:
-    prepared = _prepare((gram_x, gram_y), alpha, base, slope=wrt == "alpha")
-    problem, arrays = prepared
-    product = prepared.product()
-    if wrt == "alpha":
-        parts = [gram_slope(problem, x, ENTROPY) for x in (*arrays, product)]
-        value, gradient = (one + other - joint for one, other, joint in zip(*parts, strict=True))
-        return finished(problem, value, gradient, cotangent, tuple(getattr(alpha, "shape", ())), 0)
-    own, other = arrays[int(wrt)], arrays[1 - int(wrt)]
-    value, gradient = gram_gradient(problem, own, ENTROPY)
-    joint, joint_gradient = gram_gradient(problem, product, ENTROPY)
-    value = value + by_pairs(kernels.gram_entropy, problem.xp)(other, problem.order, measure=ENTROPY) - joint
-    gradient = gradient - joint_gradient * other
-    return finished(problem, value, gradient, cotangent, tuple((gram_x, gram_y)[int(wrt)].shape), 2)
-
-
-register_rule(gram_entropy, Rule((0, "alpha"), _of_entropy))
-register_rule(vendi_score, Rule((0, "alpha"), _of_score))
-register_rule(gram_joint_entropy, Rule((0, 1, "alpha"), _of_joint))
-register_rule(gram_mutual_information, Rule((0, 1, "alpha"), _of_information))
+    return Quantity(problem, family, arrays, options, alpha)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._evaluate import evaluate, rule_for
-from ._kernels.measures import ENTROPY, HILL, TSALLIS
-from ._quiet import quiet
-from ._rules import register_rule
+from ._arrays import prepare
+from ._kernels.entropy import ENTROPIES
+from ._kernels.measures import ENTROPY, HILL, TSALLIS, Measure
+from ._kernels.state import Door
+from ._quantity import Quantity, quantity
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
@@ -22,7 +23,13 @@ __all__ = [
 ]
 
 
-@quiet
+def of_rows(x: Any, alpha: Any, door: Door, measure: Measure, *, base: Any = None, **options: Any) -> Any:
+    """Return a measure of each distribution, as a quantity."""
+    problem = prepare(x, alpha, name=door, base=base, tail=measure is TSALLIS, **options)
+    return Quantity(problem, ENTROPIES, (x,), {"door": door, "measure": measure}, alpha)
+
+
+@quantity(0, "alpha")
 def entropy(
     probs: ArrayOf[ArrayT],
     /,
@@ -103,10 +110,10 @@ def entropy(
     2 1.415037
     inf 1.0
     """
-    return evaluate(probs, alpha, door="probs", measure=ENTROPY, axis=axis, where=where, base=base, keepdims=keepdims)
+    return of_rows(probs, alpha, "probs", ENTROPY, axis=axis, where=where, base=base, keepdims=keepdims)
 
 
-@quiet
+@quantity(0, "alpha", product=True)
 def entropy_from_logits(
     logits: ArrayOf[ArrayT],
     /,
@@ -161,10 +168,10 @@ def entropy_from_logits(
     >>> print(np.round(renyi.entropy_from_logits(np.zeros((2, 4)), orders, base=2), 6))
     [2. 2.]
     """
-    return evaluate(logits, alpha, door="logits", measure=ENTROPY, axis=axis, where=where, base=base, keepdims=keepdims)
+    return of_rows(logits, alpha, "logits", ENTROPY, axis=axis, where=where, base=base, keepdims=keepdims)
 
 
-@quiet
+@quantity(0, "alpha")
 def hill_number(
     probs: ArrayOf[ArrayT],
     /,
@@ -212,10 +219,10 @@ def hill_number(
     >>> print(float(renyi.hill_number(np.asarray([0.25, 0.25, 0.25, 0.25]), 1)))
     4.0
     """
-    return evaluate(probs, alpha, door="probs", measure=HILL, axis=axis, where=where, keepdims=keepdims)
+    return of_rows(probs, alpha, "probs", HILL, axis=axis, where=where, keepdims=keepdims)
 
 
-@quiet
+@quantity(0, "alpha", product=True)
 def hill_number_from_logits(
     logits: ArrayOf[ArrayT],
     /,
@@ -253,10 +260,10 @@ def hill_number_from_logits(
     >>> print(float(renyi.hill_number_from_logits(np.zeros(8), 2)))
     8.0
     """
-    return evaluate(logits, alpha, door="logits", measure=HILL, axis=axis, where=where, keepdims=keepdims)
+    return of_rows(logits, alpha, "logits", HILL, axis=axis, where=where, keepdims=keepdims)
 
 
-@quiet
+@quantity(0, "alpha")
 def tsallis_entropy(
     probs: ArrayOf[ArrayT],
     /,
@@ -300,10 +307,10 @@ def tsallis_entropy(
     >>> print(round(float(renyi.tsallis_entropy(np.asarray([0.5, 0.25, 0.25]), 2)), 6))
     0.625
     """
-    return evaluate(probs, alpha, door="probs", measure=TSALLIS, axis=axis, where=where, keepdims=keepdims)
+    return of_rows(probs, alpha, "probs", TSALLIS, axis=axis, where=where, keepdims=keepdims)
 
 
-@quiet
+@quantity(0, "alpha", product=True)
 def tsallis_entropy_from_logits(
     logits: ArrayOf[ArrayT],
     /,
@@ -342,12 +349,4 @@ def tsallis_entropy_from_logits(
     >>> print(float(renyi.tsallis_entropy_from_logits(np.zeros(4), 2)))
     0.75
     """
-    return evaluate(logits, alpha, door="logits", measure=TSALLIS, axis=axis, where=where, keepdims=keepdims)
-
-
-register_rule(entropy, rule_for("probs", ENTROPY, has_base=True))
-register_rule(entropy_from_logits, rule_for("logits", ENTROPY, has_base=True))
-register_rule(hill_number, rule_for("probs", HILL))
-register_rule(hill_number_from_logits, rule_for("logits", HILL))
-register_rule(tsallis_entropy, rule_for("probs", TSALLIS))
-register_rule(tsallis_entropy_from_logits, rule_for("logits", TSALLIS))
+    return of_rows(logits, alpha, "logits", TSALLIS, axis=axis, where=where, keepdims=keepdims)

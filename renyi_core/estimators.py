@@ -6,14 +6,12 @@ import math
 from typing import Any, NamedTuple
 
 from ._arrays import counted, prepare, rectangular
-from ._dispatch import dispatch
-from ._evaluate import differentiate, in_base
 from ._kernels import estimators as kernels
 from ._kernels.doors import accumulate
 from ._kernels.state import Order
 from ._numbers import check_choice, is_number
+from ._quantity import Quantity, in_base, quantity
 from ._quiet import quiet
-from ._rules import Rule, register_rule
 from ._typing import Alpha, ArrayOf, ArrayT
 from .entropy import entropy
 from .gradients import value_and_grad
@@ -141,7 +139,7 @@ def entropy_from_counts(
     return EntropyEstimate(*(problem.rows(in_base(part, problem)) for part in (value, xp.sqrt(variance))))
 
 
-@quiet
+@quantity(0, "alpha")
 def entropy_from_log_prob(
     log_prob: ArrayOf[ArrayT],
     /,
@@ -200,36 +198,5 @@ def entropy_from_log_prob(
     """
     problem = prepare(log_prob, alpha, name="log_prob", axis=axis, where=None, base=base, keepdims=keepdims)
     rectangular(log_prob, "log_prob", problem.axis)
-    kernel = dispatch(kernels.entropy_from_log_prob, problem.xp)
-    return problem.rows(in_base(kernel(log_prob, problem.order, axis=problem.axis, xp=problem.xp), problem))
-
-
-def _value_and_gradient(
-    wrt: int | str,
-    cotangent: Any,
-    log_prob: Array,
-    /,
-    alpha: Any,
-    *,
-    axis: Any = -1,
-    base: Any = None,
-    keepdims: bool = False,
-) -> tuple[Array, Array]:
-    problem = prepare(log_prob, alpha, name="log_prob", axis=axis, where=None, base=base, keepdims=keepdims)
-    rectangular(log_prob, "log_prob", problem.axis)
-    xp, order = problem.xp, problem.order
-    options: dict[str, Any] = {"axis": problem.axis, "xp": xp}
-    both = dispatch(kernels.entropy_from_log_prob_and_gradient, xp)
-    along = dispatch(kernels.entropy_from_log_prob_and_alpha_gradient, xp)
-    return differentiate(
-        problem,
-        wrt,
-        cotangent,
-        log_prob,
-        along_alpha=lambda: along(log_prob, order, **options),
-        along_entries=lambda scale, values: both(values, order, scale=scale, **options),
-        shape=getattr(alpha, "shape", ()) if wrt == "alpha" else log_prob.shape,
-    )
-
-
-register_rule(entropy_from_log_prob, Rule((0, "alpha"), _value_and_gradient))
+    found: Any = Quantity(problem, kernels.FROM_LOG_PROB, (log_prob,), {}, alpha)
+    return found

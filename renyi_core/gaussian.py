@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import Problem, floating, identity, prepare_parameters
-from ._dispatch import dispatch
-from ._evaluate import finished, in_base
-from ._kernels import gaussian as kernels
+from ._arrays import floating, prepare_parameters
+from ._kernels.gaussian import GAUSSIAN_DIVERGENCE, GAUSSIAN_ENTROPY, TRAILING
 from ._numbers import check_choice
-from ._quiet import quiet
-from ._rules import Rule, register_rule
+from ._quantity import Quantity, quantity
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
@@ -18,7 +15,7 @@ Array = Any
 __all__ = ["gaussian_divergence", "gaussian_entropy"]
 
 
-@quiet
+@quantity(0, "alpha")
 def gaussian_entropy(
     covariance: ArrayOf[ArrayT],
     /,
@@ -94,12 +91,10 @@ def gaussian_entropy(
     2 2.810832
     inf 2.117685
     """
-    problem, arrays, options = _prepare_one(covariance, alpha, kind, dimension, base)
-    kernel: Any = dispatch(kernels.gaussian_entropy, problem.xp)
-    return problem.rows(in_base(_run(kernel, arrays, problem, options), problem))
+    return _of_one(covariance, alpha, kind, dimension, base)
 
 
-@quiet
+@quantity(0, 1, 2, 3, "alpha")
 def gaussian_divergence(
     mean_p: ArrayOf[ArrayT],
     covariance_p: ArrayOf[Any],
@@ -183,21 +178,7 @@ def gaussian_divergence(
     2 1.621015
     10 2.321913
     """
-    problem, arrays, options = _prepare_pair(mean_p, covariance_p, mean_q, covariance_q, alpha, kind, base)
-    kernel: Any = dispatch(kernels.gaussian_divergence, problem.xp)
-    return problem.rows(in_base(_run(kernel, arrays, problem, options), problem))
-
-
-def _run(kernel: Any, arrays: tuple[Array, ...], problem: Problem, options: dict[str, Any]) -> Any:
-    """Call the kernel; name the covariance if it has no Cholesky factor and the library says so."""
-    try:
-        return kernel(*arrays, problem.order, **options)
-    except Exception as error:
-        if "LinAlgError" not in type(error).__name__:
-            raise
-        name = "covariance" if len(arrays) == 1 else "covariance_q"
-        msg = f"`{name}` is not positive definite: {error}"
-        raise ValueError(msg) from error
+    return _of_pair(mean_p, covariance_p, mean_q, covariance_q, alpha, kind, base)
 
 
 def _check_axes(x: Array, count: int, name: str) -> None:
@@ -209,11 +190,9 @@ def _check_axes(x: Array, count: int, name: str) -> None:
         raise ValueError(msg)
 
 
-def _prepare_one(
-    covariance: Array, alpha: Any, kind: Any, dimension: Any, base: Any
-) -> tuple[Problem, tuple[Array, ...], dict[str, Any]]:
+def _of_one(covariance: Array, alpha: Any, kind: Any, dimension: Any, base: Any) -> Any:
     check_choice(kind, "kind", ("full", "diagonal", "isotropic"))
-    trailing = {"full": 2, "diagonal": 1, "isotropic": 0}[kind]
+    trailing = TRAILING[kind]
     if (dimension is None) != (kind != "isotropic"):
         msg = f"`dimension` belongs to `kind='isotropic'` alone, got {dimension!r} for {kind!r}"
         raise ValueError(msg)
@@ -224,15 +203,15 @@ def _prepare_one(
         raise ValueError(msg)
     problem, arrays = prepare_parameters((covariance,), alpha, names=("covariance",), trailing=(trailing,), base=base)
     d = covariance.shape[-1] if trailing else dimension
-    return problem, arrays, {"kind": kind, "dimension": d, "xp": problem.xp}
+    return Quantity(problem, GAUSSIAN_ENTROPY[kind], arrays, {"kind": kind, "dimension": d}, alpha)
 
 
 _NAMES = ("mean_p", "covariance_p", "mean_q", "covariance_q")
 
 
-def _prepare_pair(
+def _of_pair(
     mean_p: Array, covariance_p: Array, mean_q: Array, covariance_q: Array, alpha: Any, kind: Any, base: Any
-) -> tuple[Problem, tuple[Array, ...], dict[str, Any]]:
+) -> Any:
     check_choice(kind, "kind", ("full", "diagonal"))
     arrays: tuple[Array, ...] = (mean_p, covariance_p, mean_q, covariance_q)
     trailing = (1, 2, 1, 2) if kind == "full" else (1, 1, 1, 1)
@@ -244,61 +223,4 @@ def _prepare_pair(
         if x.shape[-1] != d:
             msg = f"`{name}` of shape {tuple(x.shape)} has not the {d} dimensions of `mean_p`"
             raise ValueError(msg)
-    xp, unit = problem.xp, None
-    if kind == "full":
-        if not hasattr(getattr(xp, "linalg", None), "eigvalsh"):
-            msg = f"`kind='full'` needs eigenvalues, which {xp.__name__} does not have; 'diagonal' does not"
-            raise TypeError(msg)
-        unit = identity(d, arrays[0], xp)
-    return problem, arrays, {"kind": kind, "unit": unit, "xp": xp}
-
-
-def _entropy_and_gradient(
-    wrt: int | str,
-    cotangent: Any,
-    covariance: Array,
-    /,
-    alpha: Any,
-    *,
-    kind: str = "full",
-    dimension: int | None = None,
-    base: Any = None,
-) -> tuple[Array, Array]:
-    problem, arrays, options = _prepare_one(covariance, alpha, kind, dimension, base)
-    kernel: Any = kernels.gaussian_entropy_and_alpha_gradient
-    trailing, variable = 0, alpha
-    if wrt != "alpha":
-        kernel = kernels.gaussian_entropy_and_gradient
-        trailing, variable = {"full": 2, "diagonal": 1, "isotropic": 0}[kind], covariance
-    value, gradient = _run(dispatch(kernel, problem.xp), arrays, problem, options)
-    return finished(problem, value, gradient, cotangent, getattr(variable, "shape", ()), trailing)
-
-
-def _divergence_and_gradient(
-    wrt: int | str,
-    cotangent: Any,
-    mean_p: Array,
-    covariance_p: Array,
-    mean_q: Array,
-    covariance_q: Array,
-    /,
-    alpha: Any,
-    *,
-    kind: str = "full",
-    base: Any = None,
-) -> tuple[Array, Array]:
-    given = mean_p, covariance_p, mean_q, covariance_q
-    problem, arrays, options = _prepare_pair(*given, alpha, kind, base)
-    if wrt != "alpha":
-        options["wrt"] = wrt
-    kernel: Any = kernels.gaussian_divergence_and_alpha_gradient
-    trailing, variable = 0, alpha
-    if wrt != "alpha":
-        kernel = kernels.gaussian_divergence_and_gradient
-        trailing, variable = 2 if kind == "full" and wrt in {1, 3} else 1, given[int(wrt)]
-    value, gradient = _run(dispatch(kernel, problem.xp), arrays, problem, options)
-    return finished(problem, value, gradient, cotangent, getattr(variable, "shape", ()), trailing)
-
-
-register_rule(gaussian_entropy, Rule((0, "alpha"), _entropy_and_gradient))
-register_rule(gaussian_divergence, Rule((0, 1, 2, 3, "alpha"), _divergence_and_gradient))
+    return Quantity(problem, GAUSSIAN_DIVERGENCE[kind], arrays, {"kind": kind}, alpha)

@@ -16,7 +16,10 @@ from ._typing import Gradient, HessianProduct, ValueAndGradient
 __all__ = ["grad", "hvp", "value_and_grad"]
 
 
-def value_and_grad(f: Callable[..., Any], wrt: int | str = 0) -> ValueAndGradient:
+Wrt = int | str | tuple[int | str, ...]
+
+
+def value_and_grad(f: Callable[..., Any], wrt: Wrt = 0) -> ValueAndGradient:
     """Return a function that gives the value of ``f`` and its analytic gradient.
 
     Every distribution has its own value, so the gradient is the per-row one: the derivative of each value with
@@ -27,14 +30,15 @@ def value_and_grad(f: Callable[..., Any], wrt: int | str = 0) -> ValueAndGradien
     f : callable
         A public function of renyi_core, such as :func:`entropy` or :func:`entropy_from_logits`, or a term of
         :mod:`renyi_core.regularizers`.
-    wrt : int or str, default 0
+    wrt : int or str, or a tuple of them, default 0
         With respect to what: 0 is the first argument, 1 the second of a pair, "alpha" the order α. The docstring of
-        ``f`` says what else there is.
+        ``f`` says what else there is. Of a tuple, as in ``wrt=(0, 1)``, the gradients come from one call.
 
     Returns
     -------
     callable
-        It takes the arguments of ``f`` and ``cotangent=``, and returns ``(value, gradient)``.
+        It takes the arguments of ``f`` and ``cotangent=``, and returns ``(value, gradient)``, for a tuple ``wrt``
+        ``(value, (gradient, ...))``.
 
         Without ``cotangent``, the gradient has the shape of the first argument (broadcast with ``alpha`` where that
         makes the result larger; with a last axis for the orders, for :func:`entropy_spectrum`), or for
@@ -74,13 +78,20 @@ def value_and_grad(f: Callable[..., Any], wrt: int | str = 0) -> ValueAndGradien
     >>> _, gradient = renyi.value_and_grad(renyi.entropy_from_logits)(logits, 0.5, cotangent=-0.1 / 64)
     >>> gradient.shape
     (64, 10)
+
+    Both gradients of a divergence at once, and the one in α:
+
+    >>> both = renyi.value_and_grad(renyi.divergence, wrt=(0, 1, "alpha"))
+    >>> _, (along_p, along_q, slope) = both(np.asarray([0.5, 0.5]), np.asarray([0.25, 0.75]), 2.0)
+    >>> print(np.round(along_p, 6), np.round(along_q, 6), round(float(slope), 6))
+    [ 1. -1.] [-2.          0.666667] 0.123922
     """
     _check(f, wrt, "value_and_grad")
     # no closure, so that it can be pickled
     return functools.partial(_value_and_gradient, f, wrt)
 
 
-def grad(f: Callable[..., Any], wrt: int | str = 0) -> Gradient:
+def grad(f: Callable[..., Any], wrt: Wrt = 0) -> Gradient:
     """Return a function that gives the analytic gradient of ``f``; see :func:`value_and_grad`.
 
     Examples
@@ -134,27 +145,32 @@ def hvp(f: Callable[..., Any]) -> HessianProduct:
 
 
 def _check(f: Callable[..., Any], wrt: Any, transform: str) -> None:
-    rule = rule_of(f, transform)
-    if isinstance(wrt, bool) or not isinstance(wrt, (Integral, str)) or wrt not in rule.wrt:
-        known = ", ".join(map(repr, rule.wrt))
-        msg = f"`wrt` must be one of {known} for `{name_of(f)}`, where 0 is its first argument; got {wrt!r}"
+    known = rule_of(f, transform).wrt
+    names = wrt if isinstance(wrt, tuple) else (wrt,)
+    for name in names:
+        if isinstance(name, bool) or not isinstance(name, (Integral, str)) or name not in known:
+            words = ", ".join(map(repr, known))
+            msg = f"`wrt` must be one of {words} for `{name_of(f)}`, where 0 is its first argument; got {wrt!r}"
+            raise ValueError(msg)
+    if not names or len(set(names)) < len(names):
+        msg = f"`wrt` must name each argument once, got {wrt!r}"
         raise ValueError(msg)
 
 
 @quiet
-def _value_and_gradient(
-    f: Callable[..., Any], wrt: int | str, /, *args: Any, cotangent: Any = None, **kwargs: Any
-) -> tuple[Any, Any]:
+def _value_and_gradient(f: Callable[..., Any], wrt: Wrt, /, *args: Any, cotangent: Any = None, **kwargs: Any) -> Any:
     usable(cotangent, "cotangent")
     rule = rule_of(f, "value_and_grad")
+    names = wrt if isinstance(wrt, tuple) else (wrt,)
     try:
-        return rule.value_and_gradient(wrt, cotangent, *args, **kwargs)
+        value, found = rule.derivatives(names, cotangent, *args, **kwargs)
     except TypeError:
         explain(f, args, kwargs, also=("cotangent",))
         raise
+    return value, found if isinstance(wrt, tuple) else found[0]
 
 
-def _gradient(f: Callable[..., Any], wrt: int | str, /, *args: Any, cotangent: Any = None, **kwargs: Any) -> Any:
+def _gradient(f: Callable[..., Any], wrt: Wrt, /, *args: Any, cotangent: Any = None, **kwargs: Any) -> Any:
     return _value_and_gradient(f, wrt, *args, cotangent=cotangent, **kwargs)[1]
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, get_args
 
 from ._arrays import Problem, floating, prepare, rectangular
-from ._dispatch import dispatch
-from ._evaluate import differentiate, in_base
-from ._kernels import conditional, information
 from ._kernels.channel import AXES, Kind
+from ._kernels.conditional import CONDITIONAL_ENTROPY
 from ._kernels.csiszar import LARGEST, LEAST
+from ._kernels.information import INFORMATION
 from ._numbers import check_choice
-from ._quiet import quiet
-from ._rules import Rule, register_rule
+from ._quantity import Quantity, quantity
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
@@ -22,7 +19,7 @@ Array = Any
 __all__ = ["conditional_entropy", "maximal_leakage", "mutual_information"]
 
 
-@quiet
+@quantity(0, "alpha")
 def mutual_information(
     joint: ArrayOf[ArrayT], /, alpha: Alpha, *, kind: Kind = "sibson", base: float | None = None, keepdims: bool = False
 ) -> ArrayT:
@@ -112,14 +109,10 @@ def mutual_information(
     2 0.713696
     inf 0.847997
     """
-    problem = _prepare(joint, alpha, base, keepdims)
-    _check_kind(kind, problem)
-    kernel = dispatch(information.mutual_information, problem.xp)
-    values = kernel(problem.x, problem.order, kind=kind, xp=problem.xp)
-    return problem.rows(in_base(values, problem))
+    return _of_information(joint, alpha, kind, base, keepdims)
 
 
-@quiet
+@quantity(0)
 def maximal_leakage(joint: ArrayOf[ArrayT], /, *, base: float | None = None, keepdims: bool = False) -> ArrayT:
     r"""Return the maximal leakage from X to Y, Sibson's mutual information of order ∞.
 
@@ -154,10 +147,10 @@ def maximal_leakage(joint: ArrayOf[ArrayT], /, *, base: float | None = None, kee
     >>> print(float(renyi.maximal_leakage(np.eye(4), base=2)))
     2.0
     """
-    return mutual_information(joint, math.inf, base=base, keepdims=keepdims)
+    return _of_information(joint, math.inf, "sibson", base, keepdims)
 
 
-@quiet
+@quantity(0, "alpha")
 def conditional_entropy(
     joint: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None = None, keepdims: bool = False
 ) -> ArrayT:
@@ -215,8 +208,13 @@ def conditional_entropy(
     inf 0.415037
     """
     problem = _prepare(joint, alpha, base, keepdims)
-    kernel = dispatch(conditional.conditional_entropy, problem.xp)
-    return problem.rows(in_base(kernel(problem.x, problem.order, xp=problem.xp), problem))
+    return Quantity(problem, CONDITIONAL_ENTROPY, (joint,), {}, alpha)  # type: ignore[return-value]
+
+
+def _of_information(joint: Any, alpha: Any, kind: Kind, base: Any, keepdims: bool) -> Any:
+    problem = _prepare(joint, alpha, base, keepdims)
+    _check_kind(kind, problem)
+    return Quantity(problem, INFORMATION, (joint,), {"kind": kind}, alpha)
 
 
 def _prepare(joint: Any, alpha: Any, base: Any, keepdims: bool) -> Problem:
@@ -235,61 +233,3 @@ def _check_kind(kind: Any, problem: Problem) -> None:
     if kind == "csiszar" and order.static and not LEAST <= order.alpha <= LARGEST:
         msg = f"`alpha` must be from {LEAST} to {LARGEST} for the kind 'csiszar', got {order.alpha!r}"
         raise ValueError(msg)
-
-
-def _differentiate(
-    problem: Problem, both: Callable[..., Any], slope: Callable[..., Any], wrt: int | str, cotangent: Any, shape: Any
-) -> tuple[Array, Array]:
-    """Return the value and the gradient; the kernels take what is not an array already."""
-    xp, x = problem.xp, problem.x
-    return differentiate(
-        problem,
-        wrt,
-        cotangent,
-        x,
-        along_alpha=lambda: slope(x, problem.order, xp=xp),
-        along_entries=lambda scale, x: both(x, problem.order, scale=scale, xp=xp),
-        shape=shape if wrt == "alpha" else x.shape,
-    )
-
-
-def _of_information(
-    wrt: int | str,
-    cotangent: Any,
-    joint: Array,
-    /,
-    alpha: Any,
-    *,
-    kind: Kind = "sibson",
-    base: Any = None,
-    keepdims: bool = False,
-) -> tuple[Array, Array]:
-    problem = _prepare(joint, alpha, base, keepdims)
-    _check_kind(kind, problem)
-    kernels = information.mutual_information_and_gradient, information.mutual_information_and_alpha_gradient
-    both, slope = (_with_kind(dispatch(kernel, problem.xp), kind) for kernel in kernels)
-    return _differentiate(problem, both, slope, wrt, cotangent, tuple(getattr(alpha, "shape", ())))
-
-
-def _with_kind(kernel: Callable[..., Any], kind: Kind) -> Callable[..., Any]:
-    return lambda *args, **kwargs: kernel(*args, kind=kind, **kwargs)
-
-
-def _of_leakage(
-    wrt: int | str, cotangent: Any, joint: Array, /, *, base: Any = None, keepdims: bool = False
-) -> tuple[Array, Array]:
-    return _of_information(wrt, cotangent, joint, math.inf, base=base, keepdims=keepdims)
-
-
-def _of_conditional(
-    wrt: int | str, cotangent: Any, joint: Array, /, alpha: Any, *, base: Any = None, keepdims: bool = False
-) -> tuple[Array, Array]:
-    problem = _prepare(joint, alpha, base, keepdims)
-    both = dispatch(conditional.conditional_entropy_and_gradient, problem.xp)
-    slope = dispatch(conditional.conditional_entropy_and_alpha_gradient, problem.xp)
-    return _differentiate(problem, both, slope, wrt, cotangent, tuple(getattr(alpha, "shape", ())))
-
-
-register_rule(mutual_information, Rule((0, "alpha"), _of_information))
-register_rule(maximal_leakage, Rule((0,), _of_leakage))
-register_rule(conditional_entropy, Rule((0, "alpha"), _of_conditional))

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import Problem, floating, prepare, rectangular, same_namespace
-from ._dispatch import dispatch
-from ._evaluate import differentiate, in_base
-from ._kernels import jensen as kernels
-from ._kernels.doors import accumulate
-from ._quiet import quiet
-from ._rules import Rule, register_rule
+from ._arrays import floating, prepare, rectangular, same_namespace
+from ._kernels.channel import AXES
+from ._kernels.jensen import JENSEN
+from ._quantity import Quantity, quantity
 from ._shapes import check_fits, with_axes
 from ._typing import Alpha, ArrayOf, ArrayT
 
@@ -19,7 +16,7 @@ Array = Any
 __all__ = ["jensen_divergence"]
 
 
-@quiet
+@quantity(0, "alpha", "weights")
 def jensen_divergence(
     probs: ArrayOf[ArrayT],
     /,
@@ -103,18 +100,17 @@ def jensen_divergence(
     2 0.092042
     inf 0.0
     """
-    problem, weights = _prepare(probs, alpha, weights, base, keepdims)
-    kernel = dispatch(kernels.jensen_divergence, problem.xp)
-    return problem.rows(in_base(kernel(probs, weights, problem.order, xp=problem.xp), problem))
+    return _of_sets(probs, alpha, weights, base, keepdims)
 
 
-def _prepare(probs: Any, alpha: Any, weights: Any, base: Any, keepdims: bool) -> tuple[Problem, Any]:
+def _of_sets(probs: Array, alpha: Any, weights: Any, base: Any, keepdims: Any) -> Any:
     xp = floating(probs, "probs")
     rectangular(probs, "probs")
     shape = tuple(probs.shape)
     if len(shape) < 2 or 0 in shape[-2:]:
         msg = f"`probs` must have shape (..., k, n) with k, n >= 1, got {shape}"
         raise ValueError(msg)
+    given = shape[-2:-1]
     if weights is not None:
         same_namespace(weights, xp, "weights", "probs")
         floating(weights, "weights")
@@ -127,43 +123,5 @@ def _prepare(probs: Any, alpha: Any, weights: Any, base: Any, keepdims: bool) ->
             raise ValueError(msg)
         check_fits(weights, shape[:-1], "weights", "the distributions")
         weights = with_axes(weights, len(shape) - 1)
-    problem = prepare(probs, alpha, name="probs", axis=kernels.AXES, where=None, base=base, keepdims=keepdims)
-    return problem, weights
-
-
-def _value_and_gradient(
-    wrt: int | str,
-    cotangent: Any,
-    probs: Array,
-    /,
-    alpha: Any,
-    *,
-    weights: Any = None,
-    base: Any = None,
-    keepdims: bool = False,
-) -> tuple[Array, Array]:
-    shape = getattr(weights, "shape", None)
-    problem, weights = _prepare(probs, alpha, weights, base, keepdims)
-    xp, order = problem.xp, problem.order
-    both = dispatch(kernels.jensen_divergence_and_gradient, xp)
-    along = dispatch(kernels.jensen_divergence_and_alpha_gradient, xp)
-    given = probs, weights
-    if wrt == "weights":
-        given = accumulate(probs, xp=xp), None if weights is None else accumulate(weights, xp=xp)
-    shapes: dict[int | str, Any] = {
-        0: probs.shape,
-        "alpha": getattr(alpha, "shape", ()),
-        "weights": probs.shape[-2:-1] if shape is None else shape,
-    }
-    return differentiate(
-        problem,
-        wrt,
-        cotangent,
-        given[0],
-        along_alpha=lambda: along(probs, weights, order, xp=xp),
-        along_entries=lambda scale, probs: both(probs, given[1], order, wrt=wrt, scale=scale, xp=xp),
-        shape=shapes[wrt],
-    )
-
-
-register_rule(jensen_divergence, Rule((0, "alpha", "weights"), _value_and_gradient))
+    problem = prepare(probs, alpha, name="probs", axis=AXES, where=None, base=base, keepdims=keepdims)
+    return Quantity(problem, JENSEN, (probs, weights), {}, alpha, ("weights",), {1: given})

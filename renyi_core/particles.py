@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
+from typing import Any
 
-from ._arrays import (
-    Problem,
-    coefficient,
-    constants,
-    finite_sets,
-    floating,
-    namespace,
-    prepare_parameters,
-    same_namespace,
-)
-from ._dispatch import dispatch
-from ._evaluate import cotangent_rows, in_base
+from ._arrays import Problem, coefficient, floating, namespace, prepare_parameters, same_namespace
 from ._kernels import neighbors, particles
 from ._kernels.dtypes import cast
-from ._kernels.guards import scaled
+from ._kernels.library import ask, constants
+from ._kernels.particles import PARTICLE_ENTROPY
 from ._numbers import integer
+from ._quantity import Quantity, quantity
 from ._quiet import quiet
-from ._rules import Rule, register_rule
-from ._shapes import check_fits, sum_to_shape
+from ._shapes import check_fits
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
@@ -31,7 +20,7 @@ Array = Any
 __all__ = ["particle_entropy", "particle_reward"]
 
 
-@quiet
+@quantity(0, "alpha")
 def particle_entropy(
     samples: ArrayOf[ArrayT],
     /,
@@ -137,10 +126,9 @@ def particle_entropy(
     1.93
     3.2
     """
-    found = _search(samples, alpha, k, base, jitter, rng, trailing=2)
-    problem, xp = found.problem, found.problem.xp
-    values = dispatch(particles.particle_entropy, xp)(found.gap, problem.order, k=found.k, xp=xp)
-    return problem.rows(in_base(xp.where(found.sound, values, math.nan), problem))
+    problem, arrays, k = _search(samples, alpha, k, base, jitter, rng, trailing=2)
+    found: Any = Quantity(problem, PARTICLE_ENTROPY, arrays, {"k": k}, alpha)
+    return found
 
 
 @quiet
@@ -201,27 +189,20 @@ def particle_reward(
     >>> print(renyi.particle_reward(states, 0.5, k=1))
     [1. 1. 1. 3.]
     """
-    found = _search(samples, alpha, k, None, jitter, rng, trailing=1)
-    problem, xp = found.problem, found.problem.xp
+    problem, arrays, _ = _search(samples, alpha, k, None, jitter, rng, trailing=1)
     if problem.order.static and not 0 < problem.order.alpha < 1:
         msg = f"`alpha` must be between 0 and 1, got {alpha!r}"
         raise ValueError(msg)
-    values = dispatch(particles.particle_reward, xp)(found.gap, problem.order, xp=xp)
-    return problem.rows(xp.where(found.sound[..., None], values, math.nan))
+    return problem.rows(particles.particle_reward(*arrays, problem.order, xp=problem.xp))
 
 
-class _Search(NamedTuple):
-    """The checked arguments, the differences to the neighbours, their indices, and which sets are finite."""
+def _search(
+    samples: Array, alpha: Any, k: Any, base: Any, jitter: Any, rng: Any, *, trailing: int
+) -> tuple[Problem, tuple[Array, Array], int]:
+    """Return the problem, the samples and the indices of their neighbours, and k.
 
-    problem: Problem
-    k: int
-    gap: Array
-    index: Array
-    sound: Array
-
-
-def _search(samples: Array, alpha: Any, k: Any, base: Any, jitter: Any, rng: Any, *, trailing: int) -> _Search:
-    """Check the arguments and find the neighbours; so many last axes of the samples have one value."""
+    So many last axes of the samples have one value.
+    """
     floating(samples, "samples")
     shape = tuple(samples.shape)
     if len(shape) < 2 or shape[-1] == 0 or shape[-2] in {0, 1}:
@@ -241,10 +222,8 @@ def _search(samples: Array, alpha: Any, k: Any, base: Any, jitter: Any, rng: Any
         raise ValueError(msg)
     if jitter is not None or rng is not None:
         x = x + _noise(x, jitter, rng, xp)
-    x, sound = finite_sets(x, xp)
-    index = dispatch(neighbors.kth_neighbor, xp)(x, k=k, xp=xp)
-    gap = dispatch(neighbors.neighbor_gap, xp)(x, index, xp=xp)
-    return _Search(problem, k, gap, index, sound)
+    index = ask(neighbors.kth_neighbor, xp)(particles.finite_sets(x, xp)[0], k=k, xp=xp)
+    return problem, (x, index), k
 
 
 def _noise(x: Array, jitter: Any, rng: Any, xp: Any) -> Array:
@@ -270,42 +249,3 @@ def _noise(x: Array, jitter: Any, rng: Any, xp: Any) -> Array:
         msg = f"`rng` must give numbers of the shape of `samples`, {shape}; got {tuple(drawn.shape)}"
         raise ValueError(msg)
     return width * (drawn - 0.5)
-
-
-def _value_and_gradient(
-    wrt: int | str,
-    cotangent: Any,
-    samples: Array,
-    /,
-    alpha: Any,
-    *,
-    k: int = 3,
-    base: Any = None,
-    jitter: Any = None,
-    rng: Any = None,
-) -> tuple[Array, Array]:
-    found = _search(samples, alpha, k, base, jitter, rng, trailing=2)
-    problem, xp = found.problem, found.problem.xp
-    rows = cotangent_rows(cotangent, problem)
-    if wrt == "alpha":
-        kernel = dispatch(particles.particle_entropy_and_alpha_gradient, xp)
-        value, gradient = kernel(found.gap, problem.order, k=found.k, xp=xp)
-        gradient = xp.where(found.sound, gradient, math.nan)
-        gradient = scaled(gradient, rows, xp)
-        shape = tuple(getattr(alpha, "shape", ()))
-    else:
-        both = dispatch(particles.particle_entropy_and_gradient, xp)
-        value, pull = both(found.gap, problem.order, k=found.k, xp=xp)
-        pull = xp.where(found.sound[..., None, None], pull, math.nan)
-        pull = scaled(pull, rows[..., None, None] if hasattr(rows, "ndim") else rows, xp)
-        # broadcast, where there are more orders than sets of samples
-        index = found.index + xp.zeros_like(pull[..., 0], dtype=found.index.dtype)
-        gradient = pull - dispatch(neighbors.neighbor_sum, xp)(pull, index, xp=xp)
-        shape = tuple(samples.shape)
-    value = xp.where(found.sound, value, math.nan)
-    if cotangent is not None:
-        gradient = sum_to_shape(gradient, shape, xp)
-    return problem.rows(in_base(value, problem)), problem.rows(in_base(gradient, problem))
-
-
-register_rule(particle_entropy, Rule((0, "alpha"), _value_and_gradient))

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._kernels import power_divergence as kernels
-from ._kernels.power_divergence import Family
-from ._kernels.state import Door
-from ._pairs import evaluate_pair, pair_rule
-from ._quiet import quiet
-from ._rules import Rule, register_rule
+from ._kernels.power_divergence import POWER_DIVERGENCE
+from ._pairs import of_pair
+from ._quantity import quantity
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
@@ -22,7 +19,7 @@ __all__ = [
 ]
 
 
-@quiet
+@quantity(0, 1, "alpha")
 def tsallis_divergence(
     p: ArrayOf[ArrayT],
     q: ArrayOf[Any],
@@ -83,11 +80,10 @@ def tsallis_divergence(
     1 0.173287
     2 0.375
     """
-    options: dict[str, Any] = {"axis": axis, "where": where, "keepdims": keepdims}
-    return evaluate_pair(kernels.power_divergence, p, q, alpha, door="probs", family="tsallis", **options)
+    return of_pair(POWER_DIVERGENCE, p, q, alpha, "probs", kind="tsallis", axis=axis, where=where, keepdims=keepdims)
 
 
-@quiet
+@quantity(0, 1, "alpha")
 def tsallis_divergence_from_logits(
     p_logits: ArrayOf[ArrayT],
     q_logits: ArrayOf[Any],
@@ -125,13 +121,12 @@ def tsallis_divergence_from_logits(
     >>> print(f"{renyi.tsallis_divergence_from_logits(logits, logits + [0.0, 0.0, 1e-8], 2.0):.6e}")
     8.192507e-18
     """
-    options: dict[str, Any] = {"axis": axis, "where": where, "keepdims": keepdims}
-    return evaluate_pair(
-        kernels.power_divergence, p_logits, q_logits, alpha, door="logits", family="tsallis", **options
+    return of_pair(
+        POWER_DIVERGENCE, p_logits, q_logits, alpha, "logits", kind="tsallis", axis=axis, where=where, keepdims=keepdims
     )
 
 
-@quiet
+@quantity(0, 1, "alpha")
 def alpha_divergence(
     p: ArrayOf[ArrayT],
     q: ArrayOf[Any],
@@ -195,11 +190,10 @@ def alpha_divergence(
     1 0.173287
     2 0.1875
     """
-    options: dict[str, Any] = {"axis": axis, "where": where, "keepdims": keepdims}
-    return evaluate_pair(kernels.power_divergence, p, q, alpha, door="probs", family="alpha", **options)
+    return of_pair(POWER_DIVERGENCE, p, q, alpha, "probs", kind="alpha", axis=axis, where=where, keepdims=keepdims)
 
 
-@quiet
+@quantity(0, 1, "alpha")
 def alpha_divergence_from_logits(
     p_logits: ArrayOf[ArrayT],
     q_logits: ArrayOf[Any],
@@ -237,17 +231,6 @@ def alpha_divergence_from_logits(
     >>> print(f"{renyi.alpha_divergence_from_logits(logits, logits + [0.0, 0.0, 1e-8], 0.0):.6e}")
     4.096253e-18
     """
-    options: dict[str, Any] = {"axis": axis, "where": where, "keepdims": keepdims}
-    return evaluate_pair(kernels.power_divergence, p_logits, q_logits, alpha, door="logits", family="alpha", **options)
-
-
-def _rule(family: Family, door: Door) -> Rule:
-    return pair_rule(
-        kernels.power_divergence_and_gradient, kernels.power_divergence_and_alpha_gradient, door, family=family
+    return of_pair(
+        POWER_DIVERGENCE, p_logits, q_logits, alpha, "logits", kind="alpha", axis=axis, where=where, keepdims=keepdims
     )
-
-
-register_rule(tsallis_divergence, _rule("tsallis", "probs"))
-register_rule(tsallis_divergence_from_logits, _rule("tsallis", "logits"))
-register_rule(alpha_divergence, _rule("alpha", "probs"))
-register_rule(alpha_divergence_from_logits, _rule("alpha", "logits"))

@@ -7,25 +7,22 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any, get_args
 
-from ._arrays import Problem, floating, prepare_parameters
-from ._evaluate import finished, in_base
-from ._kernels import diversity
-from ._kernels import samples as kernels
+from ._arrays import floating, prepare_parameters
+from ._kernels.diversity import GRAM_ENTROPY
 from ._kernels.measures import ENTROPY
-from ._kernels.samples import KernelName, Scaled
+from ._kernels.samples import FEATURES, KERNEL_ENTROPY, KernelName
 from ._numbers import as_float
-from ._quiet import quiet
-from ._rules import Rule, register_rule
+from ._quantity import Quantity, quantity
 from ._shapes import with_axes
 from ._typing import Alpha, ArrayOf, ArrayT
-from .diversity import by_pairs, check_eigenvalues, gram_entropy, gram_gradient, gram_slope
+from .diversity import of_grams
 
 Array = Any
 
 __all__ = ["kernel_entropy"]
 
 
-@quiet
+@quantity(0, "bandwidth", "alpha")
 def kernel_entropy(
     samples: ArrayOf[ArrayT],
     /,
@@ -112,22 +109,37 @@ def kernel_entropy(
     >>> print(f"{renyi.kernel_entropy(1e-9 * samples, 2):.6e}")
     4.444444e-18
     """
+    return of_kernel(samples, alpha, kernel, bandwidth, base)
+
+
+def of_kernel(samples: Array, alpha: Any, kernel: Any, bandwidth: Any, base: Any) -> Any:
+    """Return the entropy of the kernel matrix of samples, as a quantity."""
     if not isinstance(kernel, str):
-        return gram_entropy(_called(samples, kernel, bandwidth), alpha, base=base)
-    problem, x, bandwidth = _prepare(samples, alpha, kernel, bandwidth, base)
-    xp = problem.xp
-    if kernel in _FEATURES:
-        gram = kernels.feature_gram(x, kernel, xp)[0]
-    else:
-        s = kernels.scaled(x, bandwidth, kernel, xp)
-        if not diversity.needs_eigenvalues(problem.order):
-            return problem.rows(in_base(by_pairs(kernels.order_two_entropy, xp)(s), problem))
-        gram = by_pairs(kernels.kernel_matrix, xp)(s)
-    value = by_pairs(diversity.gram_entropy, xp)(gram, problem.order, measure=ENTROPY)
-    return problem.rows(in_base(value, problem))
+        gram = _called(samples, kernel, bandwidth)
+        return _OfCallable(*of_grams(GRAM_ENTROPY, (gram,), alpha, base, measure=ENTROPY))
+    if kernel not in get_args(KernelName):
+        msg = f"`kernel` must be one of {', '.join(map(repr, get_args(KernelName)))} or a function, got {kernel!r}"
+        raise ValueError(msg)
+    _check_samples(samples)
+    given = _check_bandwidth(bandwidth, meant=kernel not in FEATURES)
+    arrays: tuple[Array, ...] = (samples,)
+    if not (given is None or isinstance(given, float)):
+        arrays = (samples, given)
+    names, trailing = ("samples", "bandwidth")[: len(arrays)], (2, 0)[: len(arrays)]
+    problem, checked = prepare_parameters(arrays, alpha, names=names, trailing=trailing, base=base)
+    rows = with_axes(checked[1], samples.ndim - 2) if len(checked) == 2 else given
+    shapes: dict[int | str, Any] = {1: tuple(getattr(bandwidth, "shape", ()))}
+    options = {"kernel": kernel}
+    return Quantity(problem, KERNEL_ENTROPY, (checked[0], rows), options, alpha, ("bandwidth",), shapes)
 
 
-_FEATURES = ("linear", "cosine")
+class _OfCallable(Quantity):
+    """The entropy of the matrices that a caller's own kernel gives, whose derivatives are the caller's."""
+
+    def derivatives(self, wrt: Any, cotangent: Any) -> Any:  # noqa: ARG002
+        """Raise TypeError."""
+        msg = "`kernel` must be a name for an analytic derivative, got a function; differentiate it yourself"
+        raise TypeError(msg)
 
 
 def _check_bandwidth(bandwidth: Any, *, meant: bool) -> Any:
@@ -171,70 +183,3 @@ def _called(samples: Array, kernel: Any, bandwidth: Any) -> Array:
         msg = f"`kernel` must return matrices of shape (..., {n}, {n}), got {shape or type(gram).__name__}"
         raise ValueError(msg)
     return gram
-
-
-def _prepare(
-    samples: Array, alpha: Any, kernel: Any, bandwidth: Any, base: Any, *, slope: bool = False
-) -> tuple[Problem, Array, Any]:
-    """Check the arguments, as :func:`kernel_entropy` says, for a kernel with a name."""
-    if kernel not in get_args(KernelName):
-        msg = f"`kernel` must be one of {', '.join(map(repr, get_args(KernelName)))} or a function, got {kernel!r}"
-        raise ValueError(msg)
-    _check_samples(samples)
-    bandwidth = _check_bandwidth(bandwidth, meant=kernel not in _FEATURES)
-    arrays, names, trailing = [samples], ["samples"], [2]
-    if not (bandwidth is None or isinstance(bandwidth, float)):
-        arrays, names, trailing = [*arrays, bandwidth], [*names, "bandwidth"], [*trailing, 0]
-    problem, checked = prepare_parameters(tuple(arrays), alpha, names=tuple(names), trailing=tuple(trailing), base=base)
-    check_eigenvalues(problem, needed=slope or diversity.needs_eigenvalues(problem.order))
-    return problem, checked[0], with_axes(checked[1], samples.ndim - 2) if len(checked) == 2 else bandwidth
-
-
-def _of_kernel(
-    wrt: int | str,
-    cotangent: Any,
-    samples: Array,
-    /,
-    alpha: Any,
-    *,
-    kernel: KernelName | Callable[[Array, Array], Array] = "gaussian",
-    bandwidth: Any = 1.0,
-    base: Any = None,
-) -> tuple[Array, Array]:
-    if not isinstance(kernel, str):
-        msg = f"`kernel` must be a name for an analytic derivative, got {kernel!r}; differentiate `kernel` yourself"
-        raise TypeError(msg)
-    problem, x, sigma = _prepare(samples, alpha, kernel, bandwidth, base, slope=wrt == "alpha")
-    if wrt == "bandwidth" and sigma is None:
-        msg = f"`wrt='bandwidth'` needs a kernel that has one, got `kernel={kernel!r}`"
-        raise ValueError(msg)
-    both = (
-        _features(problem, x, kernel, wrt)
-        if kernel in _FEATURES
-        else _distances(problem, kernels.scaled(x, sigma, kernel, problem.xp), wrt)
-    )
-    shape = samples.shape if wrt == 0 else getattr(alpha if wrt == "alpha" else bandwidth, "shape", ())
-    return finished(problem, *both, cotangent, tuple(shape), 2 if wrt == 0 else 0)
-
-
-def _features(problem: Problem, x: Array, kernel: KernelName, wrt: int | str) -> tuple[Array, Array]:
-    gram, x, lengths = kernels.feature_gram(x, kernel, problem.xp)
-    if wrt == "alpha":
-        return gram_slope(problem, gram, ENTROPY)
-    value, slopes = gram_gradient(problem, gram, ENTROPY)
-    return value, kernels.feature_gradient(slopes, x, lengths, problem.xp)
-
-
-def _distances(problem: Problem, s: Scaled, wrt: int | str) -> tuple[Array, Array]:
-    xp, of_bandwidth = problem.xp, wrt == "bandwidth"
-    if wrt != "alpha" and not diversity.needs_eigenvalues(problem.order):
-        both: tuple[Array, Array] = by_pairs(kernels.order_two_gradient, xp)(s, bandwidth=of_bandwidth)
-        return both
-    gram = by_pairs(kernels.kernel_matrix, xp)(s)
-    if wrt == "alpha":
-        return gram_slope(problem, gram, ENTROPY)
-    value, slopes = gram_gradient(problem, gram, ENTROPY)
-    return value, by_pairs(kernels.kernel_matrix_gradient, xp)(s, slopes, bandwidth=of_bandwidth)
-
-
-register_rule(kernel_entropy, Rule((0, "bandwidth", "alpha"), _of_kernel))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import operator
+from collections.abc import Callable, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._arrays import floating, namespace, real, same_namespace, usable
-from ._evaluate import evaluate
 from ._kernels.doors import accumulate
 from ._kernels.dtypes import cast
 from ._kernels.measures import ENTROPY
 from ._kernels.state import Door
-from ._quiet import quiet
-from ._rules import Rule, register_rule, rule_of
+from ._quantity import Quantity, quantity
 from ._typing import ArrayOf, ArrayT
-from .entropy import entropy, entropy_from_logits
+from .entropy import of_rows
 
 Array = Any
 
@@ -45,7 +45,7 @@ def _orders(alphas: Any, x: Array, door: Door) -> list[Any]:
     return orders
 
 
-@quiet
+@quantity(0, "alpha")
 def entropy_spectrum(
     probs: ArrayOf[ArrayT],
     /,
@@ -90,10 +90,10 @@ def entropy_spectrum(
     [[1.585 1.5   1.415 1.   ]
      [0.    0.    0.    0.   ]]
     """
-    return _spectrum(probs, alphas, "probs", axis, where, base, keepdims)
+    return _spectrum(probs, alphas, "probs", axis=axis, where=where, base=base, keepdims=keepdims)
 
 
-@quiet
+@quantity(0, "alpha")
 def entropy_spectrum_from_logits(
     logits: ArrayOf[ArrayT],
     /,
@@ -130,52 +130,52 @@ def entropy_spectrum_from_logits(
     >>> renyi.entropy_spectrum_from_logits(np.zeros((5, 8)), [0.5, 1, 2]).shape
     (5, 3)
     """
-    return _spectrum(logits, alphas, "logits", axis, where, base, keepdims)
+    return _spectrum(logits, alphas, "logits", axis=axis, where=where, base=base, keepdims=keepdims)
 
 
-def _spectrum(x: Array, alphas: Any, door: Door, axis: Any, where: Any, base: Any, keepdims: bool) -> Array:
-    xp = floating(x, door)
-    values = [
-        evaluate(x, alpha, door=door, measure=ENTROPY, axis=axis, where=where, base=base, keepdims=keepdims)
-        for alpha in _orders(alphas, x, door)
-    ]
-    return xp.stack(values, axis=-1)
+class _Spectrum(NamedTuple):
+    """The quantities of the orders, and the input as it was given."""
 
+    x: Array
+    orders: list[Any]
+    one: Callable[[Array, Any], Quantity]
 
-def _spectrum_rule(door: Door) -> Rule:
-    one = rule_of(entropy if door == "probs" else entropy_from_logits, "value_and_grad").value_and_gradient
+    @property
+    def xp(self) -> Any:
+        """The namespace of the input."""
+        return namespace(self.x)
 
-    def value_and_gradient(
-        wrt: int | str, cotangent: Any, x: Array, /, alphas: Any, **options: Any
-    ) -> tuple[Array, Array]:
-        xp, dtype = floating(x, door), x.dtype
-        orders = _orders(alphas, x, door)
-        if cotangent is not None and wrt != "alpha":
-            # the orders' gradients are added up
+    def value(self) -> Array:
+        """Return the entropies along a new last axis."""
+        return self.xp.stack([self.one(self.x, alpha).value() for alpha in self.orders], axis=-1)
+
+    def derivatives(self, wrt: tuple[int | str, ...], cotangent: Any) -> tuple[Array, tuple[Array, ...]]:
+        """Return the entropies and their derivatives; the gradients of all orders are added up for a cotangent."""
+        xp, x, count = self.xp, self.x, len(self.orders)
+        if cotangent is not None and 0 in wrt:
             x = accumulate(x, xp=xp)
         shared = cotangent is None or isinstance(cotangent, (Real, complex))
         if not shared:
-            same_namespace(cotangent, xp, "cotangent", door)
+            same_namespace(cotangent, xp, "cotangent", self.one(x, self.orders[0]).problem.name)
             shared = cotangent.ndim == 0
-            if not shared and cotangent.shape[-1] not in {1, len(orders)}:
-                msg = f"`cotangent` of shape {tuple(cotangent.shape)} does not end in the {len(orders)} `alphas`"
+            if not shared and cotangent.shape[-1] not in {1, count}:
+                msg = f"`cotangent` of shape {tuple(cotangent.shape)} does not end in the {count} `alphas`"
                 raise ValueError(msg)
-        values, gradients = [], []
-        for k, alpha in enumerate(orders):
+        values, parts = [], []
+        for k, alpha in enumerate(self.orders):
             part = cotangent if shared else cotangent[..., k if cotangent.shape[-1] > 1 else 0]
-            value, gradient = one(wrt, part, x, alpha, **options)
+            value, found = self.one(x, alpha).derivatives(wrt, part)
             values.append(value)
-            gradients.append(gradient)
-        value = cast(xp.stack(values, axis=-1), dtype, xp)
-        if cotangent is None or wrt == "alpha":
-            return value, xp.stack(gradients, axis=-1)
-        total = gradients[0]
-        for gradient in gradients[1:]:
-            total = total + gradient
-        return value, cast(total, dtype, xp)
-
-    return Rule((0, "alpha"), value_and_gradient)
+            parts.append(found)
+        gradients = []
+        for name, each in zip(wrt, zip(*parts, strict=True), strict=True):
+            if cotangent is None or name == "alpha":
+                gradients.append(xp.stack(each, axis=-1))
+            else:
+                gradients.append(cast(functools.reduce(operator.add, each), self.x.dtype, xp))
+        return cast(xp.stack(values, axis=-1), self.x.dtype, xp), tuple(gradients)
 
 
-register_rule(entropy_spectrum, _spectrum_rule("probs"))
-register_rule(entropy_spectrum_from_logits, _spectrum_rule("logits"))
+def _spectrum(x: Array, alphas: Any, door: Door, **options: Any) -> Any:
+    floating(x, door)
+    return _Spectrum(x, _orders(alphas, x, door), lambda x, alpha: of_rows(x, alpha, door, ENTROPY, **options))

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import Problem, constants, prepare_parameters
-from ._dispatch import dispatch
-from ._evaluate import cotangent_rows, in_base
-from ._kernels import tanh_gaussian as kernels
-from ._kernels.dtypes import cast
-from ._kernels.guards import scaled
-from ._kernels.quadrature import gauss_legendre
-from ._quiet import quiet
-from ._rules import Rule, register_rule
-from ._shapes import sum_to_shape
+from ._arrays import prepare_parameters
+from ._kernels.tanh_gaussian import TANH_GAUSSIAN
+from ._quantity import Quantity, quantity
 from ._typing import Alpha, ArrayOf, ArrayT
 
 Array = Any
@@ -21,7 +14,7 @@ Array = Any
 __all__ = ["tanh_gaussian_entropy"]
 
 
-@quiet
+@quantity(0, 1, "alpha")
 def tanh_gaussian_entropy(
     mean: ArrayOf[ArrayT],
     scale: ArrayOf[Any],
@@ -105,59 +98,7 @@ def tanh_gaussian_entropy(
     >>> print(round(float(renyi.tanh_gaussian_entropy(mean, scale, 2, axis=-1)), 6))
     -0.020064
     """
-    problem, (mean, scale), options = _prepare(mean, scale, alpha, axis=axis, base=base, keepdims=keepdims)
-    kernel = dispatch(kernels.tanh_gaussian_entropy, problem.xp)
-    return _summed(kernel(mean, scale, problem.order, **options), problem)
-
-
-def _prepare(
-    mean: Array, scale: Array, alpha: Any, **options: Any
-) -> tuple[Problem, tuple[Array, Array], dict[str, Any]]:
-    problem, arrays = prepare_parameters((mean, scale), alpha, names=("mean", "scale"), **options)
-    xp = problem.xp
-    nodes, weights = gauss_legendre(kernels.quadrature_size(float(xp.finfo(arrays[0].dtype).eps)))
-    quadrature = constants(nodes, arrays[0], xp), constants(weights, arrays[0], xp)
-    return problem, (arrays[0], arrays[1]), {"quadrature": quadrature, "xp": xp}
-
-
-def _summed(values: Array, problem: Problem) -> Array:
-    """Return the sums over the axes asked for, in the base asked for."""
-    if problem.axis:
-        values = problem.xp.sum(values, axis=problem.axis, keepdims=True)
-    return problem.rows(in_base(values, problem))
-
-
-def _value_and_gradient(
-    wrt: int | str,
-    cotangent: Any,
-    mean: Array,
-    scale: Array,
-    /,
-    alpha: Any,
-    *,
-    axis: Any = (),
-    base: Any = None,
-    keepdims: bool = False,
-) -> tuple[Array, Array]:
-    problem, arrays, options = _prepare(mean, scale, alpha, axis=axis, base=base, keepdims=keepdims)
-    xp = problem.xp
-    rows = cotangent_rows(cotangent, problem)
-    if wrt == "alpha":
-        kernel = dispatch(kernels.tanh_gaussian_entropy_and_alpha_gradient, xp)
-        value, gradient = kernel(*arrays, problem.order, **options)
-        gradient = scaled(gradient, rows, xp)
-        if problem.axis:
-            gradient = xp.sum(gradient, axis=problem.axis, keepdims=True)
-        gradient = in_base(gradient if problem.keepdims else xp.squeeze(gradient, axis=problem.axis), problem)
-        shape = tuple(getattr(alpha, "shape", ()))
-    else:
-        both = dispatch(kernels.tanh_gaussian_entropy_and_gradient, xp)
-        value, gradient = both(*arrays, problem.order, wrt=int(wrt), **options)
-        gradient = in_base(scaled(gradient, rows, xp), problem)
-        shape = tuple((mean, scale)[int(wrt)].shape)
-    if cotangent is not None:
-        gradient = sum_to_shape(gradient, shape, xp, problem.axis)
-    return _summed(value, problem), cast(gradient, mean.dtype, xp)
-
-
-register_rule(tanh_gaussian_entropy, Rule((0, 1, "alpha"), _value_and_gradient))
+    given: dict[str, Any] = {"axis": axis, "base": base, "keepdims": keepdims}
+    problem, arrays = prepare_parameters((mean, scale), alpha, names=("mean", "scale"), **given)
+    found: Any = Quantity(problem, TANH_GAUSSIAN, arrays, {}, alpha)
+    return found

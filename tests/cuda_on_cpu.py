@@ -18,7 +18,7 @@ import pytest
 import renyi_adapters.cupy as adapter
 import renyi_core as renyi
 from renyi_adapters.cupy import _entropy, _launch
-from renyi_core import _dispatch
+from renyi_core._kernels.library import adapters
 
 HERE = Path(__file__).parent
 KERNELS = (
@@ -112,7 +112,7 @@ class Emulated(_launch.Runtime):
 @contextlib.contextmanager
 def emulated():
     """Make NumPy arrays take the CuPy adapter's way; yield the runtime."""
-    before, runtime = _dispatch._adapters.get("numpy", _dispatch._UNKNOWN), Emulated()
+    before, runtime = adapters.copy(), Emulated()
     kept, _entropy.runtime = _entropy.runtime, runtime
     renyi.register_adapter("numpy", adapter)
     try:
@@ -123,6 +123,5 @@ def emulated():
         runtime.check_guards()
     finally:
         _entropy.runtime = kept
-        _dispatch._adapters["numpy"] = before
-        if before is _dispatch._UNKNOWN:
-            del _dispatch._adapters["numpy"]
+        adapters.clear()
+        adapters.update(before)

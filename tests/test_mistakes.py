@@ -247,7 +247,7 @@ CALLED = [
     ("divergence(p, [0.25] * 4, 2.0)", T, "`q`", "of `p`", "list"),
     ("grad(entropy, 0.0)", V, "`wrt` must be one of 0, 'alpha' for `entropy`", "0 is its first argument"),
     ("grad(entropy, 'probs')", V, "`wrt` must be one of 0, 'alpha'", "0 is its first argument"),
-    *((f"grad(entropy, {wrt})", V, "`wrt`") for wrt in ("1", "-1", "None", "False", "True", "(0,)", "1j")),
+    *((f"grad(entropy, {wrt})", V, "`wrt`") for wrt in ("1", "-1", "None", "False", "True", "()", "(0, 0)", "1j")),
     ("value_and_grad(entropy_spectrum_from_logits, 'alphas')", V, "`wrt`"),
     *(
         (f"{transform}({f})", T, "`f`", f"`{transform}` takes", word)

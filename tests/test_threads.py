@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import renyi_core as renyi
-from renyi_core import _dispatch
+from renyi_core._kernels import library
 
 BACKENDS = ("numpy", "torch")
 THREADS = 8
@@ -98,7 +98,7 @@ def test_agnostic_only_holds_for_its_thread_alone(backend):
             return None
 
         renyi.register_adapter("threads_of_a_test", types.SimpleNamespace(spectrum=kernel))
-        return _dispatch.dispatch(spectrum, overlay) is kernel
+        return library.ask(spectrum, overlay) is kernel
 
     def holds():
         with renyi.agnostic_only():
@@ -125,10 +125,10 @@ def test_agnostic_only_entered_and_left_by_many_threads_is_left(backend):
         for _ in range(2000):
             with renyi.agnostic_only(), renyi.agnostic_only():
                 pass
-        return _dispatch._here.depth
+        return library.here.depth
 
     assert together([work] * THREADS) == [0] * THREADS
-    assert not _dispatch._blocks
+    assert not library.blocks
 
 
 def test_an_adapter_registered_during_the_first_use_stays(backend, monkeypatch):
@@ -139,24 +139,24 @@ def test_an_adapter_registered_during_the_first_use_stays(backend, monkeypatch):
         renyi.register_adapter(name, own)
         return types.SimpleNamespace(spectrum="the one that comes with the library")
 
-    monkeypatch.setattr(_dispatch, "_built_in", slow)
+    monkeypatch.setattr(library, "_load", slow)
 
     def spectrum():
         return None
 
     namespace = types.SimpleNamespace(__name__="first_use_of_a_test")
     try:
-        assert _dispatch.dispatch(spectrum, namespace) is spectrum
-        assert _dispatch._adapters["first_use_of_a_test"] is own
+        assert library.ask(spectrum, namespace) is spectrum
+        assert library.adapters["first_use_of_a_test"] is own
     finally:
-        _dispatch._adapters.pop("first_use_of_a_test", None)
+        library.adapters.pop("first_use_of_a_test", None)
 
 
 FIRST_USE = """
 import sys, threading
 import numpy as np
 import renyi_core as renyi
-from renyi_core import _dispatch
+from renyi_core._kernels import library
 sys.setswitchinterval(1e-6)
 assert "renyi_adapters.numpy" not in sys.modules
 x, barrier, results = np.arange(12.0).reshape(3, 4), threading.Barrier(8), []
@@ -168,7 +168,7 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 assert len(results) == 8, len(results)
 assert all(np.array_equal(a, b) for result in results for a, b in zip(result, results[0]))
-assert _dispatch._adapters["numpy"] is sys.modules["renyi_adapters.numpy"]
+assert library.adapters["numpy"] is sys.modules["renyi_adapters.numpy"]
 """
 
 

@@ -16,13 +16,13 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from renyi_core._dispatch import dispatch
-
 from .channel import by_order
 from .choice_search import Curve, search_choice
 from .doors import accumulate, distributions
 from .dtypes import cast
-from .guards import along
+from .family import ENTRIES, ROWS, Family, finished
+from .guards import along, scaled
+from .library import ask
 from .pairs import balanced
 from .special import log1p_ratio, power_curvature
 from .state import Order, nonzero
@@ -31,6 +31,8 @@ Array = Any
 Axis = tuple[int, ...]
 
 __all__ = [
+    "ARGMAX",
+    "MAX",
     "regularized_argmax",
     "regularized_argmax_and_product",
     "regularized_max",
@@ -79,7 +81,7 @@ def _total(values: Array, axis: Axis, xp: Any) -> Array:
 
 
 def _rows(scores: Array, order: Order, temperature: Any, where: Array | None, axis: Axis, xp: Any) -> Rows:
-    (x,), sound = dispatch(distributions, xp)(scores, door="logits", where=where, axis=axis, xp=xp)
+    (x,), sound = ask(distributions, xp)(scores, door="logits", where=where, axis=axis, xp=xp)
     info = xp.finfo(x.dtype)
     smallest, largest = float(info.smallest_normal), float(info.max)
     peak = xp.max(x, axis=axis, keepdims=True)
@@ -168,7 +170,7 @@ def _solve(rows: Rows) -> Choice:
     order, axis, xp = curve.order, curve.axis, curve.xp
     if order.static and order.t == 0:
         return _choice(rows, 0 * curve.span)
-    v = dispatch(search_choice, xp)(curve)
+    v = ask(search_choice, xp)(curve)
     there = _choice(rows, v)
     spread = _spread(there, order, axis, xp)
     square = spread.x * spread.x
@@ -190,7 +192,7 @@ def _flat(rows: Rows) -> tuple[Array, Array, Array]:
     gaps = xp.permute_dims(xp.where(live, g, math.inf), tuple(i % g.ndim for i in order))
     if len(axis) > 1:
         gaps = xp.reshape(gaps, (*gaps.shape[: g.ndim - len(axis)], -1))
-    gaps = dispatch(sort_gaps, xp)(gaps, xp=xp)
+    gaps = ask(sort_gaps, xp)(gaps, xp=xp)
     finite = gaps < math.inf
     some = xp.where(finite, gaps, 0.0)
     count = xp.cumulative_sum(xp.where(finite, 1.0, xp.zeros_like(some)), axis=-1)
@@ -237,7 +239,7 @@ def _value(rows: Rows, entropy: Array, gap: Array) -> Array:
 
 
 def regularized_argmax(
-    scores: Array, order: Order, temperature: Any, *, where: Array | None, axis: Axis, xp: Any
+    scores: Array, temperature: Any, order: Order, *, where: Array | None, axis: Axis, xp: Any
 ) -> Array:
     """Return the distributions."""
 
@@ -250,7 +252,7 @@ def regularized_argmax(
 
 
 def regularized_max(
-    scores: Array, order: Order, temperature: Any, *, where: Array | None, axis: Axis, xp: Any
+    scores: Array, temperature: Any, order: Order, *, where: Array | None, axis: Axis, xp: Any
 ) -> Array:
     """Return the value of each maximum; the reduced axes keep length 1."""
 
@@ -306,15 +308,19 @@ def _alpha_score(choice: Choice, rows: Rows) -> Array:
 
 def regularized_max_and_gradient(
     scores: Array,
-    order: Order,
     temperature: Any,
+    order: Order,
     *,
-    wrt: int | str,
+    wrt: tuple[int | str, ...],
     where: Array | None,
     axis: Axis,
     xp: Any,
-) -> tuple[Array, Array]:
-    """Return the value of each maximum and its derivative: with respect to the scores, p itself."""
+    scale: Any = None,
+) -> tuple[Array, ...]:
+    """Return the value of each maximum and its derivatives, times ``scale``: with respect to the scores (0), p itself.
+
+    1 is the temperature, "alpha" the order.
+    """
 
     def function(own: Order) -> tuple[Array, ...]:
         rows = _rows(scores, own, temperature, where, axis, xp)
@@ -328,56 +334,65 @@ def regularized_max_and_gradient(
             choice = _solve(rows)
             p, entropy, gap = choice.p, choice.entropy, choice.gap
             slope = 0 * entropy
-            if wrt == "alpha":
+            if "alpha" in wrt:
                 slope = -rows.temperature * _total(p * _curvature(choice, rows.curve.order, xp)[0], axis, xp)
-        gradient = {0: p, "temperature": entropy, "alpha": slope}[wrt]
-        return _sound(rows, _value(rows, entropy, gap), gradient)
+        found = {0: p, 1: entropy, "alpha": slope}
+        return _sound(rows, _value(rows, entropy, gap), *(found[each] for each in wrt))
 
-    value, gradient = by_order(function, order, xp)
-    if wrt == 0 and where is not None:
-        gradient = xp.where(where, gradient, 0.0)
-    return value, cast(gradient, scores.dtype, xp) if wrt == 0 else gradient
+    value, *found = by_order(function, order, xp)
+    return value, *_scaled(found, wrt, scores, scale, where, xp)
+
+
+def _scaled(
+    found: list[Array], wrt: tuple[int | str, ...], scores: Array, scale: Any, where: Array | None, xp: Any
+) -> tuple[Array, ...]:
+    """Return derivatives times ``scale``, those of the scores in their dtype."""
+    return tuple(
+        finished((part,), (scores,), scale, xp, where=where)[0] if each == 0 else scaled(part, scale, xp)
+        for each, part in zip(wrt, found, strict=True)
+    )
 
 
 def regularized_argmax_and_product(
     scores: Array,
-    cotangent: Array,
-    order: Order,
     temperature: Any,
+    order: Order,
     *,
-    wrt: int | str,
+    wrt: tuple[int | str, ...],
     where: Array | None,
     axis: Axis,
     xp: Any,
-) -> tuple[Array, Array]:
-    """Return the distributions and the product of a cotangent with their Jacobians."""
+    scale: Array,
+) -> tuple[Array, ...]:
+    """Return the distributions and the products of a cotangent, ``scale``, with their Jacobians.
+
+    ``wrt`` is as for the maximum.
+    """
 
     def function(own: Order) -> tuple[Array, ...]:
         rows = _rows(scores, own, temperature, where, axis, xp)
-        vector = accumulate(cotangent, xp=xp) + 0 * rows.curve.g
+        vector = accumulate(scale, xp=xp) + 0 * rows.curve.g
         if own.static and own.alpha in {0, math.inf}:
             p = _extreme(rows, own)[0]
-            product = 0 * (p * vector)
-            if wrt == "alpha" and own.alpha == 0:
-                product = _along_alpha_at_zero(p, vector, rows)
-            elif wrt != 0:
-                product = _total(product, axis, xp)
-            return _sound(rows, p, product)
+            nothing = 0 * (p * vector)
+            found: dict[int | str, Array] = {0: nothing, 1: _total(nothing, axis, xp)}
+            found["alpha"] = _along_alpha_at_zero(p, vector, rows) if own.alpha == 0 else found[1]
+            return _sound(rows, p, *(found[each] for each in wrt))
         choice = _solve(rows)
         product = _product(choice, rows, vector)
-        if wrt == "temperature":
-            product = _total(product * rows.curve.g, axis, xp)
-        elif wrt == "alpha":
-            product = _total(product * _alpha_score(choice, rows), axis, xp)
-        if wrt != "alpha":
-            product = product / rows.temperature
-        return _sound(rows, choice.p, product)
+        parts = []
+        for each in wrt:
+            if each == "alpha":
+                parts.append(_total(product * _alpha_score(choice, rows), axis, xp))
+            else:
+                part = product if each == 0 else _total(product * rows.curve.g, axis, xp)
+                parts.append(part / rows.temperature)
+        return _sound(rows, choice.p, *parts)
 
-    p, product = by_order(function, order, xp)
-    product = along(accumulate(cotangent, xp=xp), product, axis, xp)
-    if wrt == 0 and where is not None:
-        product = xp.where(where, product, 0.0)
-    return tuple(cast(x, scores.dtype, xp) if wrt == 0 or x is p else x for x in (p, product))
+    p, *found = by_order(function, order, xp)
+    given = accumulate(scale, xp=xp)
+    found = [along(given, part, axis, xp) for part in found]
+    return cast(p, scores.dtype, xp), *_scaled(found, wrt, scores, None, where, xp)
 
 
 def _along_alpha_at_zero(p: Array, vector: Array, rows: Rows) -> Array:
@@ -388,3 +403,9 @@ def _along_alpha_at_zero(p: Array, vector: Array, rows: Rows) -> Array:
     count = _total(xp.where(live, 1.0, xp.zeros_like(g)), axis, xp)
     shares = xp.where(below, (vector - top) / xp.where(below, g, 1.0), 0.0)
     return _total(shares, axis, xp) / count
+
+
+ARGMAX = Family(
+    regularized_argmax, regularized_argmax_and_product, None, layouts=(ENTRIES, ROWS), result=ENTRIES, block=1 << 11
+)
+MAX = Family(regularized_max, regularized_max_and_gradient, None, layouts=(ENTRIES, ROWS), block=1 << 11)

@@ -21,8 +21,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from renyi_core._dispatch import dispatch
-
+from .library import ask
 from .state import Order, nonzero
 
 Array = Any
@@ -127,8 +126,8 @@ def _best(cells: tuple[Points, Points], count: int, curve: Curve) -> tuple[Point
     """Return the cells with the largest bounds, first those with the least v where bounds are equal."""
     xp = curve.xp
     # the largest first; not every library sorts in descending order
-    index = dispatch(argsort_cells, xp)(-_bounds(*cells, curve.order, xp), xp=xp)[:count, ...]
-    pick = dispatch(take_cells, xp)
+    index = ask(argsort_cells, xp)(-_bounds(*cells, curve.order, xp), xp=xp)[:count, ...]
+    pick = ask(take_cells, xp)
     left, right = (Points(*(pick(x, index, xp=xp) for x in side)) for side in cells)
     return left, right
 
@@ -194,6 +193,6 @@ def search_choice(curve: Curve, *, repeat: Callable[..., Any] = repeat) -> Array
     low, high = repeat(COMPARISONS, halve, (left.v, right.v))
     middle = _at(curve, (low + high) / 2)
     first = xp.argmax(_ranked(middle.f, left, right, curve.order, xp), axis=0, keepdims=True)
-    ends = tuple(dispatch(take_cells, xp)(end, first, xp=xp) for end in (low, high))
+    ends = tuple(ask(take_cells, xp)(end, first, xp=xp) for end in (low, high))
     low, high = repeat(max(0, digits - HALVINGS - COMPARISONS - 6), halve, ends)
     return ((low + high) / 2)[0, ...]

@@ -25,9 +25,8 @@ import math
 from typing import Any
 
 from .channel import AXES, by_order, sound_joint, total
-from .dtypes import cast
 from .entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
-from .guards import scaled
+from .family import Family, finished
 from .measures import ENTROPY
 from .pairs import exponent_limit, power_excess
 from .special import expm1_ratio, log1p_ratio, power_curvature, product_gap
@@ -35,7 +34,12 @@ from .state import Order, nonzero
 
 Array = Any
 
-__all__ = ["conditional_entropy", "conditional_entropy_and_alpha_gradient", "conditional_entropy_and_gradient"]
+__all__ = [
+    "CONDITIONAL_ENTROPY",
+    "conditional_entropy",
+    "conditional_entropy_and_alpha_gradient",
+    "conditional_entropy_and_gradient",
+]
 
 
 HUGE = 2.0**100
@@ -158,7 +162,7 @@ def conditional_entropy(joint: Array, order: Order, *, xp: Any) -> Array:
     return by_order(value, order, xp)[0]
 
 
-def conditional_entropy_and_gradient(joint: Array, order: Order, *, xp: Any, scale: Any = None) -> tuple[Array, Array]:
+def conditional_entropy_and_gradient(joint: Array, order: Order, *, xp: Any, scale: Any = None) -> tuple[Array, ...]:
     """Return the conditional entropy and its gradient with respect to the joint distribution, times ``scale``."""
 
     def both(own: Order) -> tuple[Array, Array]:
@@ -175,8 +179,7 @@ def conditional_entropy_and_gradient(joint: Array, order: Order, *, xp: Any, sca
         return xp.where(columns.sound, value, math.nan), xp.where(columns.sound, gradient, math.nan)
 
     value, gradient = by_order(both, order, xp)
-    gradient = scaled(gradient, scale, xp)
-    return value, cast(gradient, joint.dtype, xp)
+    return value, *finished((gradient,), (joint,), scale, xp)
 
 
 def conditional_entropy_and_alpha_gradient(joint: Array, order: Order, *, xp: Any) -> tuple[Array, Array]:
@@ -212,3 +215,13 @@ def _alpha_slope(columns: _Columns, g: Array, along: Array, value: Array) -> Arr
     t, rate = xp.where(small, 1.0, order.t + 0 * g), g / order.alpha
     spread = xp.where(small, rate * rate * curvature, (exponential * (z - 1) + 1) / t / t)
     return total(columns.weights * (exponential * along - spread), xp)
+
+
+CONDITIONAL_ENTROPY = Family(
+    conditional_entropy,
+    conditional_entropy_and_gradient,
+    conditional_entropy_and_alpha_gradient,
+    layouts=(2,),
+    kept=2,
+    masked=False,
+)

@@ -22,18 +22,16 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from renyi_core._dispatch import dispatch
-
 from .doors import accumulate, distributions
-from .dtypes import cast
-from .guards import scaled
+from .family import ENTRIES, Family, finished
+from .library import ask
 from .pairs import Axis, Pair, balanced, bounded_exp, compare, exponent_limit, log_tilt, or_one, total
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Door, Order, log_ratio, nonzero
 
 Array = Any
 
-__all__ = ["cross_entropy", "cross_entropy_and_alpha_gradient", "cross_entropy_and_gradient"]
+__all__ = ["CROSS_ENTROPY", "cross_entropy", "cross_entropy_and_alpha_gradient", "cross_entropy_and_gradient"]
 
 
 class Costs(NamedTuple):
@@ -68,7 +66,7 @@ def _rest(d: Array, e: Array, axis: Axis, xp: Any) -> Array:
 
 def _costs(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Costs:
     x, y = x + xp.zeros_like(y), y + xp.zeros_like(x)
-    (x, y), rows = dispatch(distributions, xp)(x, y, door=door, where=where, axis=axis, xp=xp)
+    (x, y), rows = ask(distributions, xp)(x, y, door=door, where=where, axis=axis, xp=xp)
     dp, ep, dead_p = _entries(x, door, axis, xp)
     dq, eq, dead_q = _entries(y, door, axis, xp)
     # where q = 0, and p too, they are held at 0
@@ -208,28 +206,28 @@ def cross_entropy_and_gradient(
     y: Array,
     order: Order,
     *,
-    wrt: int,
+    wrt: tuple[int, ...],
     door: Door,
     where: Array | None,
     axis: Axis,
     xp: Any,
     scale: Any = None,
-) -> tuple[Array, Array]:
-    """Return the cross-entropy and its gradient with respect to the entries of P (0) or of Q (1), times ``scale``."""
+) -> tuple[Array, ...]:
+    """Return the cross-entropy and its gradients with respect to the entries of P (0) or of Q (1), times ``scale``."""
     costs = _costs(x, y, door=door, where=where, axis=axis, xp=xp)
     mean = _means(costs, order, axis, xp)
     value = _value(costs, order, mean, axis, xp)
     pair = compare(x, y, door=door, where=where, axis=axis, xp=xp)
-    if wrt == 0:
-        gradient, ratio = _along_p(costs, mean, order, axis, xp)
-    else:
-        depth = _depth(x, costs.live, door, axis, xp)
-        gradient, ratio = _along_q(costs, mean, pair, depth, order, axis, xp)
-    gradient = gradient if door == "logits" else ratio / pair.scales[wrt]
-    gradient = xp.where(xp.isfinite(value), gradient, math.nan)
-    if where is not None:
-        gradient = xp.where(where, gradient, 0.0)
-    return value, cast(scaled(gradient, scale, xp), (x, y)[wrt].dtype, xp)
+    gradients = []
+    for i in wrt:
+        if i == 0:
+            gradient, ratio = _along_p(costs, mean, order, axis, xp)
+        else:
+            depth = _depth(x, costs.live, door, axis, xp)
+            gradient, ratio = _along_q(costs, mean, pair, depth, order, axis, xp)
+        gradient = gradient if door == "logits" else ratio / pair.scales[i]
+        gradients.append(xp.where(xp.isfinite(value), gradient, math.nan))
+    return value, *finished(tuple(gradients), tuple((x, y)[i] for i in wrt), scale, xp, where=where)
 
 
 def _along_p(costs: Costs, mean: Mean | None, order: Order, axis: Axis, xp: Any) -> tuple[Array, Array]:
@@ -311,3 +309,6 @@ def cross_entropy_and_alpha_gradient(
     terms = xp.where(tilt.near, inner, xp.where(costs.live | costs.lost, outer, 0.0))
     slope = none - total(terms, axis, xp)
     return value, slope if order.static else xp.where(order.infinite, none, slope)
+
+
+CROSS_ENTROPY = Family(cross_entropy, cross_entropy_and_gradient, cross_entropy_and_alpha_gradient, (ENTRIES, ENTRIES))

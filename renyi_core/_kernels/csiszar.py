@@ -23,12 +23,9 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from renyi_core._dispatch import dispatch
-
 from .channel import Channel, channel, total
 from .choice_search import repeat
-from .dtypes import cast
-from .guards import scaled
+from .library import ask
 from .pairs import bounded_exp, exponent_limit, power_excess
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
@@ -164,7 +161,7 @@ def _solve(joint: Array, order: Order, xp: Any) -> tuple[Channel, Outputs, Array
         known = (order.alpha >= LEAST) & (order.alpha <= LARGEST) & ~order.infinite
         order = Order(xp.where(known, order.alpha, 2.0), xp.where(known, order.t, 1.0), order.infinite & False)
     ch = channel(joint, order, "sibson", xp)
-    outputs = _outputs(ch, dispatch(center_csiszar, xp)(ch, order, xp=xp), order, xp)
+    outputs = _outputs(ch, ask(center_csiszar, xp)(ch, order, xp=xp), order, xp)
     sound = ch.sound if known is None else ch.sound & known
     return ch, outputs, _mean(ch, outputs, xp), sound, order
 
@@ -182,8 +179,8 @@ def _tilt(ch: Channel, outputs: Outputs, order: Order, xp: Any) -> tuple[Array, 
     return v, u, xp.abs(u) <= 1
 
 
-def csiszar_and_gradient(joint: Array, order: Order, *, xp: Any, scale: Any = None) -> tuple[Array, Array]:
-    """Return the mutual information and its gradient with respect to the joint distribution, times ``scale``."""
+def csiszar_and_gradient(joint: Array, order: Order, *, xp: Any) -> tuple[Array, Array]:
+    """Return the mutual information and its gradient with respect to the joint distribution."""
     ch, outputs, value, sound, order = _solve(joint, order, xp)
     t, eps = nonzero(order, xp=xp), float(xp.finfo(ch.u.dtype).eps)
     v, u, near = _tilt(ch, outputs, order, xp)
@@ -193,8 +190,7 @@ def csiszar_and_gradient(joint: Array, order: Order, *, xp: Any, scale: Any = No
     gradient = (outputs.divergences - value + order.alpha * ratio) / ch.size
     free = ch.live | (ch.rows & ch.columns & (order.t + 0 * ch.u > 0))
     gradient = xp.where(sound, xp.where(free, gradient, 0.0), math.nan)
-    gradient = scaled(gradient, scale, xp)
-    return xp.where(sound, value, math.nan), cast(gradient, joint.dtype, xp)
+    return xp.where(sound, value, math.nan), gradient
 
 
 def csiszar_and_alpha_gradient(joint: Array, order: Order, *, xp: Any) -> tuple[Array, Array]:

@@ -9,20 +9,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .family import Family, finished
 from .orders import order_ratio, order_ratio_slope
 from .state import Order
 
 Array = Any
 
-__all__ = ["scale_entropy", "scale_entropy_and_alpha_gradient", "scale_entropy_and_gradient"]
+__all__ = ["SCALE_ENTROPY", "scale_entropy", "scale_entropy_and_alpha_gradient", "scale_entropy_and_gradient"]
 
 
-def scale_entropy(scale: Array, order: Order, *, factor: float, shape: float, xp: Any) -> Array:
-    """Return log(factor · scale) + shape · log α/(α − 1), NaN where the scale is not positive and finite."""
-    sound = (scale > 0) & (scale < math.inf)
+def scale_entropy(b: Array, order: Order, *, factor: float, shape: float, xp: Any) -> Array:
+    """Return log(factor · b) + shape · log α/(α − 1), NaN where the scale is not positive and finite."""
+    sound = (b > 0) & (b < math.inf)
     # a product with the factor may overflow
-    large = sound & (scale > 1)
-    value = xp.log(xp.where(large, scale, factor * xp.where(sound & ~large, scale, 1.0)))
+    large = sound & (b > 1)
+    value = xp.log(xp.where(large, b, factor * xp.where(sound & ~large, b, 1.0)))
     value = xp.where(sound, xp.where(large, value + math.log(factor), value), math.nan)
     return value + _along(order, shape, order_ratio, xp)
 
@@ -35,19 +36,30 @@ def _along(order: Order, shape: float, function: Any, xp: Any) -> Any:
 
 
 def scale_entropy_and_gradient(
-    scale: Array, order: Order, *, factor: float, shape: float, xp: Any
-) -> tuple[Array, Array]:
-    """Return the entropy and its derivative with respect to the scale, 1/scale."""
-    value = scale_entropy(scale, order, factor=factor, shape=shape, xp=xp)
-    sound = (scale > 0) & (scale < math.inf)
-    inverse = 1 / xp.where(sound, scale, 1.0)
-    return value, xp.where(xp.isnan(value), math.nan, inverse + xp.zeros_like(value))
+    b: Array, order: Order, *, factor: float, shape: float, xp: Any, scale: Any = None
+) -> tuple[Array, ...]:
+    """Return the entropy and its derivative with respect to the scale, 1/b, times ``scale``."""
+    value = scale_entropy(b, order, factor=factor, shape=shape, xp=xp)
+    sound = (b > 0) & (b < math.inf)
+    inverse = 1 / xp.where(sound, b, 1.0)
+    gradient = xp.where(xp.isnan(value), math.nan, inverse + xp.zeros_like(value))
+    return value, *finished((gradient,), (b,), scale, xp)
 
 
 def scale_entropy_and_alpha_gradient(
-    scale: Array, order: Order, *, factor: float, shape: float, xp: Any
+    b: Array, order: Order, *, factor: float, shape: float, xp: Any
 ) -> tuple[Array, Array]:
     """Return the entropy and its derivative with respect to α."""
-    value = scale_entropy(scale, order, factor=factor, shape=shape, xp=xp)
+    value = scale_entropy(b, order, factor=factor, shape=shape, xp=xp)
     slope = _along(order, shape, order_ratio_slope, xp)
     return value, xp.where(xp.isnan(value), math.nan, slope + xp.zeros_like(value))
+
+
+SCALE_ENTROPY = Family(
+    scale_entropy,
+    scale_entropy_and_gradient,
+    scale_entropy_and_alpha_gradient,
+    layouts=(0,),
+    kept=0,
+    masked=False,
+)

@@ -18,10 +18,9 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from renyi_core._dispatch import dispatch
-
-from .dtypes import cast
-from .guards import scaled, unless
+from .family import ENTRIES, Family, finished
+from .guards import unless
+from .library import ask
 from .pairs import (
     Axis,
     Pair,
@@ -41,7 +40,13 @@ from .state import Door, Order, nonzero
 
 Array = Any
 
-__all__ = ["divergence", "divergence_and_alpha_gradient", "divergence_and_gradient", "divergence_and_slopes"]
+__all__ = [
+    "DIVERGENCE",
+    "divergence",
+    "divergence_and_alpha_gradient",
+    "divergence_and_gradient",
+    "divergence_and_slopes",
+]
 
 
 def _ties(pair: Pair, axis: Axis, xp: Any) -> tuple[Array, Array]:
@@ -83,14 +88,14 @@ def _finite_order(pair: Pair, order: Order, largest: Array, axis: Axis, xp: Any)
         faint = steep & (pair.p < float(xp.finfo(pair.p.dtype).smallest_normal))
         safe = safe & ((t <= 0) | ~xp.any(faint, axis=axis, keepdims=True))
     excess = pair.q * power_excess(xp.where(pair.live & safe & ~steep, pair.r, 0.0), order, xp=xp)
-    excess = dispatch(unless, xp)(~steep, excess, lambda: _steep_excess(pair, steep & safe, order, xp), xp)
+    excess = ask(unless, xp)(~steep, excess, lambda: _steep_excess(pair, steep & safe, order, xp), xp)
     mean = total(xp.where(pair.live, excess, 0.0), axis, xp) + pair.unused
     mean = mean - (alpha / t_or_one) * pair.outside
     u = t * mean
     inner = safe & (u > -0.5)
     u = xp.where(inner, u, 0.0)
     value = mean * log1p_ratio(u, eps=float(xp.finfo(u.dtype).eps), xp=xp)
-    return dispatch(unless, xp)(inner, value, lambda: _apart(pair, order, axis, xp), xp)
+    return ask(unless, xp)(inner, value, lambda: _apart(pair, order, axis, xp), xp)
 
 
 def _steep_excess(pair: Pair, steep: Array, order: Order, xp: Any) -> Array:
@@ -208,20 +213,18 @@ def divergence_and_gradient(
     y: Array,
     order: Order,
     *,
-    wrt: int,
+    wrt: tuple[int, ...],
     door: Door,
     where: Array | None,
     axis: Axis,
     xp: Any,
     scale: Any = None,
-) -> tuple[Array, Array]:
-    """Return the divergence and its gradient with respect to the entries of P (0) or of Q (1), times ``scale``."""
+) -> tuple[Array, ...]:
+    """Return the divergence and its gradients with respect to the entries of P (0) or of Q (1), times ``scale``."""
     pair = compare(x, y, door=door, where=where, axis=axis, xp=xp)
     value = _value(pair, order, axis, xp)
-    gradient = (_along_p if wrt == 0 else _along_q)(pair, value, order, door, axis, xp)
-    if where is not None:
-        gradient = xp.where(where, gradient, 0.0)
-    return value, cast(scaled(gradient, scale, xp), (x, y)[wrt].dtype, xp)
+    gradients = tuple((_along_p, _along_q)[i](pair, value, order, door, axis, xp) for i in wrt)
+    return value, *finished(gradients, tuple((x, y)[i] for i in wrt), scale, xp, where=where)
 
 
 def _no_gradient(value: Array, xp: Any) -> Array:
@@ -326,3 +329,6 @@ def _along_alpha(pair: Pair, value: Array, order: Order, axis: Axis, xp: Any) ->
     terms = xp.where(tilt.near, inner, xp.where(pair.live | pair.only_p, outer, 0.0))
     slope = total(terms, axis, xp) + _no_gradient(value, xp)
     return slope if order.static else xp.where(order.infinite, _no_gradient(value, xp), slope)
+
+
+DIVERGENCE = Family(divergence, divergence_and_gradient, divergence_and_alpha_gradient, (ENTRIES, ENTRIES))

@@ -16,21 +16,29 @@ kernels", IEEE Transactions on Information Theory 61 (2015), pp. 535–548.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from .entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient, factor_of
-from .measures import Measure
+from .family import Family, finished
+from .library import ask, identity
+from .measures import ENTROPY, Measure
+from .row_blocks import by_rows
 from .special import product_gap
 from .state import Order, Rows
 
 Array = Any
-ByRows = Callable[..., tuple[Array, ...]]
+Kind = Literal["joint", "information"]
 
 __all__ = [
+    "GRAM_ENTROPY",
+    "GRAM_PAIR",
+    "Kind",
     "gram_entropy",
     "gram_entropy_and_alpha_gradient",
     "gram_entropy_and_gradient",
+    "gram_pair",
+    "gram_pair_and_alpha_gradient",
+    "gram_pair_and_gradient",
     "needs_eigenvalues",
     "order_two",
 ]
@@ -85,17 +93,26 @@ def _by_row(order: Order) -> Order:
     return order if order.static else Order(*(part[..., None] for part in order))
 
 
-def gram_entropy(gram: Array, order: Order, *, measure: Measure, rows: ByRows, xp: Any) -> Array:
+def check_eigenvalues(xp: Any) -> None:
+    """Raise TypeError if the library has no eigenvalues."""
+    if not hasattr(getattr(xp, "linalg", None), "eigvalsh"):
+        msg = f"`alpha` other than the number 2 needs eigenvalues, which {xp.__name__} does not have"
+        raise TypeError(msg)
+
+
+def gram_entropy(gram: Array, order: Order, *, measure: Measure, xp: Any) -> Array:
     """Return the measure of the eigenvalues of each matrix."""
+    if needs_eigenvalues(order):
+        check_eigenvalues(xp)
     gram, trace, sound = _symmetric(gram, xp)
     if not needs_eigenvalues(order):
-        return measure.value(order_two(*_collision(gram, trace, sound, rows, xp), xp), order, xp=xp)
+        return measure.value(order_two(*_collision(gram, trace, sound, xp), xp), order, xp=xp)
     values = _cleaned(xp.linalg.eigvalsh(gram), trace, order, xp)
     value = entropy(values, _by_row(order), measure=measure, xp=xp, **_ROW)
     return xp.where(sound, value[..., 0], math.nan)
 
 
-def _collision(gram: Array, trace: Array, sound: Array, rows: ByRows, xp: Any) -> tuple[Array, Array]:
+def _collision(gram: Array, trace: Array, sound: Array, xp: Any) -> tuple[Array, Array]:
     """Return Σ (K_ii K_jj − K_ij²)/tr(K)² and ‖K‖²/tr(K)²."""
     n, eps = gram.shape[-1], float(xp.finfo(gram.dtype).eps)
     # by a power of 2, which rounds nothing, and only where squares could overflow or underflow
@@ -111,7 +128,7 @@ def _collision(gram: Array, trace: Array, sound: Array, rows: ByRows, xp: Any) -
         return xp.sum(minors, axis=(-2, -1)), xp.sum(entries * entries, axis=(-2, -1))
 
     cost = math.prod(gram.shape) // n
-    mixed, purity = rows(terms, (gram, diagonal[..., None]), cost=cost, rows=(False, False), xp=xp)
+    mixed, purity = ask(by_rows, xp)(terms, (gram, diagonal[..., None]), cost=cost, rows=(False, False), xp=xp)
     mixed, purity = mixed / trace / trace, purity / trace / trace
     # the rounding of K itself may leave a matrix of rank one a negative minor
     none = (mixed <= 0) & (mixed >= -n * eps)
@@ -137,15 +154,23 @@ def _purity_gap(shares: Array, unit: Array, xp: Any) -> Array:
 
 
 def gram_entropy_and_gradient(
-    gram: Array, order: Order, *, measure: Measure, unit: Array, rows: ByRows, xp: Any
-) -> tuple[Array, Array]:
-    """Return the measure and its derivative, symmetric, with respect to the matrix; ``unit`` is the identity."""
+    gram: Array, order: Order, *, measure: Measure, xp: Any, scale: Any = None
+) -> tuple[Array, ...]:
+    """Return the measure and its derivative, symmetric, with respect to the matrix, times ``scale``."""
+    value, gradient = _with_gradient(gram, order, measure, xp)
+    return value, *finished((gradient,), (gram,), scale, xp, trailing=(2,))
+
+
+def _with_gradient(gram: Array, order: Order, measure: Measure, xp: Any) -> tuple[Array, Array]:
+    if needs_eigenvalues(order):
+        check_eigenvalues(xp)
     gram, trace, sound = _symmetric(gram, xp)
     size = trace[..., None, None]
     if not needs_eigenvalues(order):
-        sums = order_two(*_collision(gram, trace, sound, rows, xp), xp)
+        sums = order_two(*_collision(gram, trace, sound, xp), xp)
         value, factor = measure.value(sums, order, xp=xp), factor_of(sums, order, measure, None, xp)
         purity = sums.total_alpha[..., None, None]
+        unit = identity(gram.shape[-1], gram, xp)
         gradient = 2 * _purity_gap(gram / size, unit, xp) / xp.where(purity > 0, purity, 1.0) / size
         gradient = gradient + 0 * sums.h[..., None, None]
         return value, gradient if factor is None else gradient * factor[..., None, None]
@@ -160,7 +185,57 @@ def gram_entropy_and_gradient(
 
 def gram_entropy_and_alpha_gradient(gram: Array, order: Order, *, measure: Measure, xp: Any) -> tuple[Array, Array]:
     """Return the measure of the eigenvalues of each matrix and its derivative with respect to α."""
+    check_eigenvalues(xp)
     gram, trace, sound = _symmetric(gram, xp)
     values = _cleaned(xp.linalg.eigvalsh(gram), trace, order, xp)
     value, slope = entropy_and_alpha_gradient(values, _by_row(order), measure=measure, xp=xp, **_ROW)
     return xp.where(sound, value[..., 0], math.nan), xp.where(sound, slope[..., 0], math.nan)
+
+
+def _product(x: Array, y: Array, xp: Any) -> Array:
+    """Return the Hadamard product of two matrices; of one that is not finite, NaN throughout."""
+    sound = xp.all(xp.isfinite(x) & xp.isfinite(y), axis=(-2, -1))[..., None, None]
+    return xp.where(sound, xp.where(sound, x, 0.0) * xp.where(sound, y, 0.0), math.nan)
+
+
+def gram_pair(x: Array, y: Array, order: Order, *, kind: Kind, xp: Any) -> Array:
+    """Return the joint entropy of two variables, or their mutual information."""
+    joint = gram_entropy(_product(x, y, xp), order, measure=ENTROPY, xp=xp)
+    if kind == "joint":
+        return joint
+    one, other = (gram_entropy(gram, order, measure=ENTROPY, xp=xp) for gram in (x, y))
+    return one + other - joint
+
+
+def gram_pair_and_gradient(
+    x: Array, y: Array, order: Order, *, kind: Kind, wrt: tuple[int, ...], xp: Any, scale: Any = None
+) -> tuple[Array, ...]:
+    """Return the quantity and its gradients with respect to the matrices, times ``scale``."""
+    grams = x, y
+    value, gradient = _with_gradient(_product(x, y, xp), order, ENTROPY, xp)
+    found = [gradient * grams[1 - i] for i in wrt]
+    if kind == "information":
+        each = {i: gram_entropy(grams[i], order, measure=ENTROPY, xp=xp) for i in (0, 1) if i not in wrt}
+        for k, i in enumerate(wrt):
+            each[i], own = _with_gradient(grams[i], order, ENTROPY, xp)
+            found[k] = own - found[k]
+        value = each[0] + each[1] - value
+    return value, *finished(tuple(found), tuple(grams[i] for i in wrt), scale, xp, trailing=(2,) * len(wrt))
+
+
+def gram_pair_and_alpha_gradient(x: Array, y: Array, order: Order, *, kind: Kind, xp: Any) -> tuple[Array, Array]:
+    """Return the quantity and its derivative with respect to α."""
+    grams = (x, y, _product(x, y, xp)) if kind == "information" else (_product(x, y, xp),)
+    parts = [gram_entropy_and_alpha_gradient(gram, order, measure=ENTROPY, xp=xp) for gram in grams]
+    if kind == "joint":
+        return parts[0]
+    value, slope = (one + other - joint for one, other, joint in zip(*parts, strict=True))
+    return value, slope
+
+
+GRAM_ENTROPY = Family(
+    gram_entropy, gram_entropy_and_gradient, gram_entropy_and_alpha_gradient, layouts=(2,), kept=0, masked=False
+)
+GRAM_PAIR = Family(
+    gram_pair, gram_pair_and_gradient, gram_pair_and_alpha_gradient, layouts=(2, 2), kept=0, masked=False
+)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from renyi_core._dispatch import dispatch
-
 from .guards import unless
+from .library import ask
 from .state import Door, Entries, Order, below_dtype, log_ratio
 
 Array = Any
@@ -112,7 +111,7 @@ def _weights(d: Array, e: Array, dead: Array, order: Order, door: Door, xp: Any)
             w = base**alpha
         else:
             w = xp.exp(alpha * d)
-        w = dispatch(unless, xp)(known, w, lambda: xp.exp(alpha * d), xp)
+        w = ask(unless, xp)(known, w, lambda: xp.exp(alpha * d), xp)
     return xp.where(dead, 0.0, w)
 
 
@@ -125,4 +124,4 @@ def power_ratio(d: Array, e: Array, w: Array, dead: Array, order: Order, *, xp: 
     else:
         close = xp.abs(order.t) <= CLOSE
         ratio = xp.where(close, base ** xp.where(close, order.t, 0.0), w / base)
-    return dispatch(unless, xp)(known, ratio, lambda: xp.exp(xp.where(known, 0.0, order.t * d)), xp)
+    return ask(unless, xp)(known, ratio, lambda: xp.exp(xp.where(known, 0.0, order.t * d)), xp)

@@ -14,11 +14,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from renyi_core._dispatch import dispatch
-
 from .doors import accumulate, centre, distributions, power_ratio
 from .dtypes import cast
+from .family import ENTRIES, Family
 from .guards import along, or_nan, scaled
+from .library import ask
 from .measures import Measure
 from .special import expm1_ratio, power_curvature
 from .state import Door, Entries, Order, Rows, finish, nonzero, partial_state
@@ -27,6 +27,8 @@ Array = Any
 Axis = tuple[int, ...]
 
 __all__ = [
+    "ENTROPIES",
+    "HESSIAN",
     "alpha_gradient",
     "alpha_slope_of",
     "entropy",
@@ -44,7 +46,7 @@ def entropy_state(
     x: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any, full: bool = False
 ) -> tuple[Entries, Rows, Any]:
     """Return the centred entries, what their state says of them, and which rows are distributions."""
-    (x,), sound = dispatch(distributions, xp)(x, door=door, where=where, axis=axis, xp=xp)
+    (x,), sound = ask(distributions, xp)(x, door=door, where=where, axis=axis, xp=xp)
     entries = centre(x, order, door=door, where=None, axis=axis, xp=xp)
     return entries, finish(partial_state(entries, order, axis=axis, xp=xp, full=full), order, xp=xp), sound
 
@@ -249,3 +251,7 @@ def entropy_hvp(
     product = or_nan(product, sound, xp)
     product = product if where is None else xp.where(where, product, 0.0)
     return cast(scaled(along(given, product, axis, xp), scale, xp), x.dtype, xp)
+
+
+ENTROPIES = Family(entropy, entropy_and_gradient, entropy_and_alpha_gradient)
+HESSIAN = Family(entropy_hvp, None, None, layouts=(ENTRIES, ENTRIES), result=ENTRIES)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from renyi_core._dispatch import dispatch
-
 from .doors import accumulate, distributions
-from .dtypes import cast
-from .guards import or_nan, scaled
+from .family import Family, finished
+from .guards import or_nan
+from .library import ask
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
 
@@ -21,6 +20,7 @@ Array = Any
 Axis = tuple[int, ...]
 
 __all__ = [
+    "FROM_LOG_PROB",
     "LogMean",
     "curvature",
     "entropy_from_log_prob",
@@ -81,8 +81,9 @@ def curvature(v: Array, order: Order, *, xp: Any) -> Array:
 
 def entropy_from_log_prob(log_prob: Array, order: Order, *, axis: Axis, xp: Any) -> Array:
     """Return log mean exp(t ℓ)/(−t); the reduced axes keep length 1."""
-    (values,), sound = dispatch(distributions, xp)(log_prob, door="logits", where=None, axis=axis, xp=xp)
+    (values,), sound = ask(distributions, xp)(log_prob, door="logits", where=None, axis=axis, xp=xp)
     least = -xp.max(values, axis=axis, keepdims=True)
+    least = xp.where(xp.abs(least) < math.inf, least, math.nan)
     if order.static and order.alpha == math.inf:
         return or_nan(least, sound, xp)
     parts = log_mean(values, order, axis=axis, xp=xp)
@@ -92,7 +93,7 @@ def entropy_from_log_prob(log_prob: Array, order: Order, *, axis: Axis, xp: Any)
 
 def entropy_from_log_prob_and_gradient(
     log_prob: Array, order: Order, *, axis: Axis, xp: Any, scale: Any = None
-) -> tuple[Array, Array]:
+) -> tuple[Array, ...]:
     """Return the entropy and its gradient, −exp(t ℓ)/Σ exp(t ℓ), times ``scale``; ties share that of α = ∞."""
     value = entropy_from_log_prob(log_prob, order, axis=axis, xp=xp)
     values = accumulate(log_prob, xp=xp)
@@ -105,7 +106,7 @@ def entropy_from_log_prob_and_gradient(
         if not order.static:
             weights = xp.where(order.infinite, xp.where(values == peak, 1.0 + 0 * u, 0.0), weights)
     gradient = -weights / xp.sum(weights, axis=axis, keepdims=True)
-    return value, cast(scaled(gradient, scale, xp), log_prob.dtype, xp)
+    return value, *finished((gradient,), (log_prob,), scale, xp)
 
 
 def entropy_from_log_prob_and_alpha_gradient(
@@ -122,6 +123,14 @@ def entropy_from_log_prob_and_alpha_gradient(
     # exp(t v) is at most the number of samples
     slope = -xp.mean(curvature(parts.r - parts.excess, order, xp=xp), axis=axis, keepdims=True)
     return value, slope if order.static else xp.where(order.infinite, 0.0 * value, slope)
+
+
+FROM_LOG_PROB = Family(
+    entropy_from_log_prob,
+    entropy_from_log_prob_and_gradient,
+    entropy_from_log_prob_and_alpha_gradient,
+    masked=False,
+)
 
 
 def power_sum_ratio(counts: Array, alpha: float, *, axis: int, xp: Any) -> Array:

@@ -17,18 +17,26 @@ distributions", Information Sciences 249 (2013), table 2 and equation (10).
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeVar
 
+from .family import Family, finished
+from .library import identity
 from .orders import order_ratio, order_ratio_slope
 from .quadrature import gauss_legendre
 from .special import log1p_ratio
 from .state import Order
 
 Array = Any
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 Kind = Literal["full", "diagonal", "isotropic"]
 
 __all__ = [
+    "GAUSSIAN_DIVERGENCE",
+    "GAUSSIAN_ENTROPY",
+    "TRAILING",
     "gaussian_divergence",
     "gaussian_divergence_and_alpha_gradient",
     "gaussian_divergence_and_gradient",
@@ -37,6 +45,8 @@ __all__ = [
     "gaussian_entropy_and_gradient",
 ]
 
+TRAILING = {"full": 2, "diagonal": 1, "isotropic": 0}
+"""How many axes a covariance has."""
 POINTS = 12
 """Nodes of F's integral where ``|ε|`` and ``|t ε|`` are at most 1/2: an error of 5.8**−24."""
 NODES, WEIGHTS = gauss_legendre(POINTS)
@@ -48,12 +58,32 @@ def _log(values: Array, xp: Any) -> Array:
     return xp.where(positive, xp.log(xp.where(positive, values, 1.0)), math.nan)
 
 
+def _naming(covariance: str) -> Callable[[Kernel], Kernel]:
+    """Let a kernel name the covariance where the library raises an error of linear algebra."""
+
+    def decorate(kernel: Any) -> Any:
+        @functools.wraps(kernel)
+        def named(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return kernel(*args, **kwargs)
+            except Exception as error:
+                if "LinAlgError" not in type(error).__name__:
+                    raise
+                msg = f"`{covariance}` is not positive definite: {error}"
+                raise ValueError(msg) from error
+
+        return named
+
+    return decorate
+
+
 def _log_determinant(covariance: Array, kind: Kind, dimension: int, xp: Any) -> Array:
     if kind == "full":
         return 2 * xp.sum(_log(xp.linalg.diagonal(xp.linalg.cholesky(covariance)), xp), axis=-1)
     return xp.sum(_log(covariance, xp), axis=-1) if kind == "diagonal" else dimension * _log(covariance, xp)
 
 
+@_naming("covariance")
 def gaussian_entropy(covariance: Array, order: Order, *, kind: Kind, dimension: int, xp: Any) -> Array:
     """Return the entropy of each Gaussian."""
     half = dimension / 2
@@ -61,19 +91,23 @@ def gaussian_entropy(covariance: Array, order: Order, *, kind: Kind, dimension: 
     return _log_determinant(covariance, kind, dimension, xp) / 2 + constant
 
 
+@_naming("covariance")
 def gaussian_entropy_and_gradient(
-    covariance: Array, order: Order, *, kind: Kind, dimension: int, xp: Any
-) -> tuple[Array, Array]:
-    """Return the entropy and its derivative with respect to the covariance, half its inverse."""
+    covariance: Array, order: Order, *, kind: Kind, dimension: int, xp: Any, scale: Any = None
+) -> tuple[Array, ...]:
+    """Return the entropy and its derivative with respect to the covariance, half its inverse, times ``scale``."""
     value = gaussian_entropy(covariance, order, kind=kind, dimension=dimension, xp=xp)
     if kind == "full":
         half = xp.linalg.inv(covariance) / 2
-        return value, (half + xp.matrix_transpose(half)) / 2
-    sound = covariance > 0
-    inverse = xp.where(sound, 1 / xp.where(sound, covariance, 1.0), math.nan)
-    return value, inverse * (dimension / 2 if kind == "isotropic" else 0.5)
+        gradient = (half + xp.matrix_transpose(half)) / 2
+    else:
+        sound = covariance > 0
+        inverse = xp.where(sound, 1 / xp.where(sound, covariance, 1.0), math.nan)
+        gradient = inverse * (dimension / 2 if kind == "isotropic" else 0.5)
+    return value, *finished((gradient,), (covariance,), scale, xp, trailing=(TRAILING[kind],))
 
 
+@_naming("covariance")
 def gaussian_entropy_and_alpha_gradient(
     covariance: Array, order: Order, *, kind: Kind, dimension: int, xp: Any
 ) -> tuple[Array, Array]:
@@ -102,6 +136,9 @@ def _whiten(mean_p: Array, cov_p: Array, mean_q: Array, cov_q: Array, kind: Kind
         eps = xp.where(sound, xp.where(sound, cov_p - cov_q, 0.0) / unit, math.nan)
         ratio = xp.where(sound, cov_p, math.nan) / unit
         return Whitened(eps + 0 * y, ratio + 0 * y, y / xp.sqrt(unit), None, None, None)
+    if not hasattr(getattr(xp, "linalg", None), "eigvalsh"):
+        msg = f"`kind='full'` needs eigenvalues, which {xp.__name__} does not have; 'diagonal' does not"
+        raise TypeError(msg)
     factor = xp.linalg.cholesky(cov_q)
     gap, whole = _within(factor, cov_p - cov_q, xp), _within(factor, cov_p + 0 * cov_q, xp)
     y = xp.linalg.solve(factor + 0 * gap, y[..., None] + 0 * gap[..., :1])[..., 0]
@@ -229,10 +266,12 @@ def _value(w: Whitened, m: Mixture, order: Order, solved: Array, xp: Any) -> Arr
     return xp.where(m.finite, xp.sum(terms, axis=-1) / 2, math.inf)
 
 
+@_naming("covariance_q")
 def gaussian_divergence(
-    mean_p: Array, cov_p: Array, mean_q: Array, cov_q: Array, order: Order, *, kind: Kind, unit: Any, xp: Any
+    mean_p: Array, cov_p: Array, mean_q: Array, cov_q: Array, order: Order, *, kind: Kind, xp: Any
 ) -> Array:
-    """Return the divergence of each pair; ``unit`` is the identity matrix for full covariances."""
+    """Return the divergence of each pair."""
+    unit = _unit(mean_p, kind, xp)
     numbers = (cov_p > 0) & (cov_q > 0) if unit is None else ~xp.isnan(cov_p + cov_q)
     sound = ~xp.any(xp.isnan(mean_p - mean_q), axis=-1) & xp.all(numbers, axis=(-1,) if unit is None else (-2, -1))
     row = sound[..., None]
@@ -252,46 +291,85 @@ def _unwhitened(factor: Array, matrix: Array, xp: Any) -> Array:
     return (whole + xp.matrix_transpose(whole)) / 2
 
 
+@_naming("covariance_q")
 def gaussian_divergence_and_gradient(
-    mean_p: Array, cov_p: Array, mean_q: Array, cov_q: Array, order: Order, *, wrt: int, kind: Kind, unit: Any, xp: Any
-) -> tuple[Array, Array]:
-    """Return the divergence and its derivative with respect to one of the first four arguments, by number."""
+    mean_p: Array,
+    cov_p: Array,
+    mean_q: Array,
+    cov_q: Array,
+    order: Order,
+    *,
+    wrt: tuple[int, ...],
+    kind: Kind,
+    xp: Any,
+    scale: Any = None,
+) -> tuple[Array, ...]:
+    """Return the divergence and its derivatives with respect to the first four arguments, times ``scale``."""
+    unit, given = _unit(mean_p, kind, xp), (mean_p, cov_p, mean_q, cov_q)
     w = _whiten(mean_p, cov_p, mean_q, cov_q, kind, xp)
     m = _mixture(w, order, xp)
     solved, matrix = _solved(w, m, unit, xp)
     value = _value(w, m, order, solved, xp)
     nothing = xp.where(xp.isfinite(value), 0.0 * xp.where(xp.isfinite(value), value, 0.0), math.nan)[..., None]
-    alpha, slope = m.alpha, m.slope
-    if kind == "diagonal":
-        sound = cov_q > 0
-        along = solved / xp.sqrt(xp.where(sound, cov_q, 1.0))
-        if wrt in {0, 2}:
-            return value, (1 - wrt) * alpha * along + nothing
-        cov = cov_p if wrt == 1 else cov_q
+    along = _diagonal if kind == "diagonal" else _full
+    found = along(w, m, solved, matrix, cov_p, cov_q, nothing, xp)
+    trailing = (1, TRAILING[kind], 1, TRAILING[kind])
+    parts = tuple(found(i) for i in wrt)
+    return value, *finished(parts, tuple(given[i] for i in wrt), scale, xp, trailing=tuple(trailing[i] for i in wrt))
+
+
+def _unit(like: Array, kind: Kind, xp: Any) -> Any:
+    """Return the identity matrix for full covariances."""
+    return identity(like.shape[-1], like, xp) if kind == "full" else None
+
+
+def _diagonal(
+    w: Whitened, m: Mixture, solved: Array, _: None, cov_p: Array, cov_q: Array, nothing: Array, xp: Any
+) -> Callable[[int], Array]:
+    alpha, sound = m.alpha, cov_q > 0
+    along = solved / xp.sqrt(xp.where(sound, cov_q, 1.0))
+
+    def derivative(i: int) -> Array:
+        if i in {0, 2}:
+            return (1 - i) * alpha * along + nothing
+        cov = cov_p if i == 1 else cov_q
         other = w.eps / m.values / xp.where(cov > 0, cov, 1.0)
-        factor, sign = (slope, 0.5) if wrt == 1 else (alpha, -0.5)
-        return value, sign * alpha * (factor * along * along + other) + nothing
+        factor, sign = (m.slope, 0.5) if i == 1 else (alpha, -0.5)
+        return sign * alpha * (factor * along * along + other) + nothing
+
+    return derivative
+
+
+def _full(
+    w: Whitened, m: Mixture, solved: Array, matrix: Array, _: Array, __: Array, nothing: Array, xp: Any
+) -> Callable[[int], Array]:
     upper = xp.matrix_transpose(w.factor) + 0 * matrix
     along = xp.linalg.solve(upper, solved[..., None])
-    if wrt in {0, 2}:
-        return value, (1 - wrt) * alpha * along[..., 0] + nothing
-    other = xp.linalg.solve(matrix, w.gap + 0 * matrix)
-    if wrt == 1:
-        other = xp.linalg.solve(w.whole + 0 * other, other)
-    factor, sign = (slope, 0.5) if wrt == 1 else (alpha, -0.5)
-    if not isinstance(alpha, float):
-        alpha, factor = alpha[..., None], factor[..., None]
-    outer = along * xp.matrix_transpose(along)
-    return value, sign * alpha * (factor * outer + _unwhitened(w.factor, other, xp)) + nothing[..., None]
+
+    def derivative(i: int) -> Array:
+        alpha = m.alpha
+        if i in {0, 2}:
+            return (1 - i) * alpha * along[..., 0] + nothing
+        other = xp.linalg.solve(matrix, w.gap + 0 * matrix)
+        if i == 1:
+            other = xp.linalg.solve(w.whole + 0 * other, other)
+        factor, sign = (m.slope, 0.5) if i == 1 else (alpha, -0.5)
+        if not isinstance(alpha, float):
+            alpha, factor = alpha[..., None], factor[..., None]
+        outer = along * xp.matrix_transpose(along)
+        return sign * alpha * (factor * outer + _unwhitened(w.factor, other, xp)) + nothing[..., None]
+
+    return derivative
 
 
+@_naming("covariance_q")
 def gaussian_divergence_and_alpha_gradient(
-    mean_p: Array, cov_p: Array, mean_q: Array, cov_q: Array, order: Order, *, kind: Kind, unit: Any, xp: Any
+    mean_p: Array, cov_p: Array, mean_q: Array, cov_q: Array, order: Order, *, kind: Kind, xp: Any
 ) -> tuple[Array, Array]:
     """Return the divergence of each pair and its derivative with respect to α, which is not negative."""
     w = _whiten(mean_p, cov_p, mean_q, cov_q, kind, xp)
     m = _mixture(w, order, xp)
-    solved, _ = _solved(w, m, unit, xp)
+    solved, _ = _solved(w, m, _unit(mean_p, kind, xp), xp)
     value = _value(w, m, order, solved, xp)
     moved = w.ratio * solved if w.gap is None else xp.sum(w.whole * xp.matrix_transpose(solved[..., None]), axis=-1)
     slope = xp.sum(solved * moved + _excess_slope(w, m, xp), axis=-1) / 2
@@ -300,3 +378,17 @@ def gaussian_divergence_and_alpha_gradient(
     else:
         slope = xp.where(order.infinite, 0.0, slope)
     return value, xp.where(xp.isfinite(value), slope, math.nan)
+
+
+def _entropies(kind: Kind) -> Family:
+    kernels = gaussian_entropy, gaussian_entropy_and_gradient, gaussian_entropy_and_alpha_gradient
+    return Family(*kernels, layouts=(TRAILING[kind],), kept=0, masked=False)
+
+
+def _divergences(kind: Kind) -> Family:
+    kernels = gaussian_divergence, gaussian_divergence_and_gradient, gaussian_divergence_and_alpha_gradient
+    return Family(*kernels, layouts=(1, TRAILING[kind], 1, TRAILING[kind]), kept=0, masked=False)
+
+
+GAUSSIAN_ENTROPY: dict[str, Family] = {kind: _entropies(kind) for kind in ("full", "diagonal", "isotropic")}
+GAUSSIAN_DIVERGENCE: dict[str, Family] = {kind: _divergences(kind) for kind in ("full", "diagonal")}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from renyi_core._dispatch import dispatch
+from .library import ask
 
 Array = Any
 
@@ -25,13 +25,13 @@ def scaled(values: Array, scale: Any, xp: Any) -> Array:
     if isinstance(scale, (int, float)):
         return values * scale if scale else xp.zeros_like(values)
     # where the derivative is a number, that of the product stays
-    return dispatch(unless, xp)(scale != 0, values, lambda: xp.where(xp.isfinite(values), values, 0.0), xp) * scale
+    return ask(unless, xp)(scale != 0, values, lambda: xp.where(xp.isfinite(values), values, 0.0), xp) * scale
 
 
 def along(vector: Array, product: Array, axis: tuple[int, ...], xp: Any) -> Array:
     """Return a product with ``vector``: 0 in rows where that is 0, whatever it was multiplied by."""
     moved = xp.any(vector + xp.zeros_like(product) != 0, axis=axis, keepdims=True)
-    return dispatch(unless, xp)(moved, product, lambda: xp.where(xp.isfinite(product), product, 0.0), xp)
+    return ask(unless, xp)(moved, product, lambda: xp.where(xp.isfinite(product), product, 0.0), xp)
 
 
 def or_nan(values: Array, sound: Any, xp: Any) -> Array:

@@ -26,8 +26,7 @@ from typing import Any, NamedTuple
 
 from . import csiszar
 from .channel import Channel, Kind, by_order, channel, total
-from .dtypes import cast
-from .guards import scaled
+from .family import Family, finished
 from .pairs import bounded_exp, exponent_limit, power_excess
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
@@ -35,6 +34,7 @@ from .state import Order, nonzero
 Array = Any
 
 __all__ = [
+    "INFORMATION",
     "mutual_information",
     "mutual_information_and_alpha_gradient",
     "mutual_information_and_gradient",
@@ -239,10 +239,11 @@ def mutual_information(joint: Array, order: Order, *, kind: Kind, xp: Any) -> Ar
 
 def mutual_information_and_gradient(
     joint: Array, order: Order, *, kind: Kind, xp: Any, scale: Any = None
-) -> tuple[Array, Array]:
+) -> tuple[Array, ...]:
     """Return the mutual information and its gradient with respect to the joint distribution, times ``scale``."""
     if kind == "csiszar":
-        return csiszar.csiszar_and_gradient(joint, order, xp=xp, scale=scale)
+        value, gradient = csiszar.csiszar_and_gradient(joint, order, xp=xp)
+        return value, *finished((gradient,), (joint,), scale, xp)
 
     def both(own: Order) -> tuple[Array, Array]:
         ch = channel(joint, own, kind, xp)
@@ -253,8 +254,7 @@ def mutual_information_and_gradient(
         return _sound(ch, parts.value, xp), xp.where(ch.sound, gradient, math.nan)
 
     value, gradient = by_order(both, order, xp)
-    gradient = scaled(gradient, scale, xp)
-    return value, cast(gradient, joint.dtype, xp)
+    return value, *finished((gradient,), (joint,), scale, xp)
 
 
 def _gradient(ch: Channel, parts: Parts, order: Order, kind: Kind, xp: Any) -> Array:
@@ -300,3 +300,13 @@ def _alpha_slope(ch: Channel, parts: Parts, order: Order, kind: Kind, xp: Any) -
     outer = (xp.where(tilt.tilted > 0, tilt.tilted * (tilt.u - 1), 0.0) + weights) / t / t
     slope = total(xp.where(tilt.near, inner, xp.where(ch.live, outer, 0.0)), xp)
     return slope if kind == "sibson" else slope + total(ch.marginal * tilt.rows * ch.omega, xp)
+
+
+INFORMATION = Family(
+    mutual_information,
+    mutual_information_and_gradient,
+    mutual_information_and_alpha_gradient,
+    layouts=(2,),
+    kept=2,
+    masked=False,
+)

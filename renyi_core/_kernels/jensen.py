@@ -25,17 +25,14 @@ import math
 from typing import Any, NamedTuple
 
 from .doors import accumulate, centre
-from .dtypes import cast
-from .guards import scaled
+from .family import Family, finished
 from .pairs import exponent_limit, power_excess
 from .special import exp_curvature, expm1_ratio, log1p_curvature, log1p_ratio, power_curvature, product_gap
 from .state import Order, finish, log_ratio, nonzero, partial_state
 
 Array = Any
 
-__all__ = ["AXES", "jensen_divergence", "jensen_divergence_and_alpha_gradient", "jensen_divergence_and_gradient"]
-
-AXES = (-2, -1)
+__all__ = ["JENSEN", "jensen_divergence", "jensen_divergence_and_alpha_gradient", "jensen_divergence_and_gradient"]
 
 
 class Mixture(NamedTuple):
@@ -255,24 +252,25 @@ def jensen_divergence(x: Array, weights: Array | None, order: Order, *, xp: Any)
 
 
 def jensen_divergence_and_gradient(
-    x: Array, weights: Array | None, order: Order, *, wrt: int | str, xp: Any, scale: Any = None
-) -> tuple[Array, Array]:
-    """Return the divergence and its gradient with respect to the distributions (0) or the weights, times ``scale``."""
+    x: Array, weights: Array | None, order: Order, *, wrt: tuple[int, ...], xp: Any, scale: Any = None
+) -> tuple[Array, ...]:
+    """Return the divergence and its gradients along the distributions (0) or the weights (1), times ``scale``."""
     mix = _mixture(x, weights, order, xp)
 
-    def both(parts: Parts, own: Order) -> tuple[Array, Array]:
+    def all_of(parts: Parts, own: Order) -> tuple[Array, ...]:
         value = _value(mix, parts, xp)
-        if wrt == "weights":
-            gradient = xp.where(mix.used, (parts.tau - value) / mix.weight_size, 0.0)
-        else:
-            gradient = _balanced(_along_entries(mix, parts, own, xp), mix, xp)
-        return value, gradient
+        found = [value]
+        for i in wrt:
+            if i == 1:
+                found.append(xp.where(mix.used, (parts.tau - value) / mix.weight_size, 0.0))
+            else:
+                found.append(_balanced(_along_entries(mix, parts, own, xp), mix, xp))
+        return tuple(found)
 
-    value, gradient = _by_order(both, mix, order, xp)
-    value, gradient = (xp.where(mix.sound, part, math.nan) for part in (value, gradient))
-    gradient = scaled(gradient, scale, xp)
-    gradient = gradient[..., 0] if wrt == "weights" else gradient
-    return value, cast(gradient, x.dtype, xp)
+    value, *found = (xp.where(mix.sound, part, math.nan) for part in _by_order(all_of, mix, order, xp))
+    like = tuple(x if i == 0 or weights is None else weights for i in wrt)
+    gradients = finished(tuple(found), like, scale, xp)
+    return value, *(part[..., 0] if i == 1 else part for i, part in zip(wrt, gradients, strict=True))
 
 
 def _along_entries(mix: Mixture, parts: Parts, order: Order, xp: Any) -> Array:
@@ -342,3 +340,13 @@ def _alpha_slope(mix: Mixture, parts: Parts, value: Array, order: Order, xp: Any
     terms = parts.v * xp.where(near, curved, lift) + xp.where(near, spread, rise)
     terms = xp.where(mix.used & ~mix.empty, mix.weights * terms, 0.0)
     return _over(_over(terms, -2, xp) - parts.escort * parts.v * value, -1, xp)
+
+
+JENSEN = Family(
+    jensen_divergence,
+    jensen_divergence_and_gradient,
+    jensen_divergence_and_alpha_gradient,
+    layouts=(2, 1),
+    kept=2,
+    masked=False,
+)

@@ -9,9 +9,8 @@ import math
 from math import factorial
 from typing import Any, NamedTuple
 
-from renyi_core._dispatch import dispatch
-
 from .doors import distributions
+from .library import ask
 from .special import expm1_ratio, power_curvature
 from .state import Door, Order, log_ratio, nonzero
 
@@ -148,7 +147,7 @@ def _one(x: Array, door: Door, axis: Axis, xp: Any) -> tuple[Array, Array, Array
 def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Pair:
     """Return the two distributions next to each other."""
     x, y = x + xp.zeros_like(y), y + xp.zeros_like(x)
-    (x, y), rows = dispatch(distributions, xp)(x, y, door=door, where=where, axis=axis, xp=xp)
+    (x, y), rows = ask(distributions, xp)(x, y, door=door, where=where, axis=axis, xp=xp)
     dp, ep, dead_p, total_p, peak_p = _one(x, door, axis, xp)
     dq, eq, dead_q, total_q, peak_q = _one(y, door, axis, xp)
     sound = (total_p > 0) & (total_q > 0) & rows

@@ -13,14 +13,21 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from .dtypes import cast
 from .estimators import LogMean, curvature, log_mean
+from .family import Family, per_row
 from .gamma import gamma_ratio, gamma_ratio_slope
+from .guards import scaled
+from .library import ask
+from .neighbors import neighbor_gap, neighbor_sum
 from .state import Order, nonzero
 
 Array = Any
 LAST = (-1,)
 
 __all__ = [
+    "PARTICLE_ENTROPY",
+    "finite_sets",
     "particle_entropy",
     "particle_entropy_and_alpha_gradient",
     "particle_entropy_and_gradient",
@@ -107,13 +114,32 @@ def _row(parts: Parts, value: Array, xp: Any) -> Array:
     return value[..., 0] if parts.void is False else xp.where(parts.void, math.nan, value[..., 0])
 
 
-def particle_entropy(gap: Array, order: Order, *, k: int, xp: Any) -> Array:
-    """Return the estimate for each set of (..., N, d) differences to k-th nearest neighbours."""
-    return _value(_parts(gap, order, k, xp), gap.shape, k, xp)
+def finite_sets(samples: Array, xp: Any) -> tuple[Array, Array]:
+    """Return samples with 0 in place of what is not finite, and which sets of (..., N, d) needed none of that.
+
+    Entries count as finite as long as distances cannot overflow.
+    """
+    finite = xp.abs(samples) <= float(xp.finfo(samples.dtype).max) / (4 * samples.shape[-1])
+    return xp.where(finite, samples, 0.0), xp.all(finite, axis=(-2, -1))
 
 
-def particle_entropy_and_gradient(gap: Array, order: Order, *, k: int, xp: Any) -> tuple[Array, Array]:
-    """Return the estimate and its derivative with respect to each difference."""
+def _gap(samples: Array, index: Array, xp: Any) -> tuple[Array, Array]:
+    """Return the difference of each sample to the one of its index, and which sets are finite."""
+    samples, sound = finite_sets(samples, xp)
+    return ask(neighbor_gap, xp)(samples, index, xp=xp), sound
+
+
+def particle_entropy(samples: Array, index: Array, order: Order, *, k: int, xp: Any) -> Array:
+    """Return the estimate for each set of (..., N, d) samples, given the index of the k-th neighbour of each."""
+    gap, sound = _gap(samples, index, xp)
+    return xp.where(sound, _value(_parts(gap, order, k, xp), gap.shape, k, xp), math.nan)
+
+
+def particle_entropy_and_gradient(
+    samples: Array, index: Array, order: Order, *, k: int, wrt: tuple[int, ...], xp: Any, scale: Any = None
+) -> tuple[Array, ...]:
+    """Return the estimate and its derivative with respect to the samples (0), times ``scale``."""
+    gap, sound = _gap(samples, index, xp)
     parts = _parts(gap, order, k, xp)
     n, dimension = gap.shape[-2:]
     distances, rest = parts.distances, parts.rest
@@ -122,22 +148,33 @@ def particle_entropy_and_gradient(gap: Array, order: Order, *, k: int, xp: Any) 
     if parts.void is not False:
         weights = xp.where(parts.void[..., None], math.nan, weights)
     factor = dimension * weights / distances.square
-    return _value(parts, gap.shape, k, xp), factor[..., None] * (distances.unit / distances.size[..., None])
+    pull = factor[..., None] * (distances.unit / distances.size[..., None])
+    pull = scaled(xp.where(sound[..., None, None], pull, math.nan), per_row(scale, 2), xp)
+    # broadcast, where there are more orders than sets of samples
+    index = index + xp.zeros_like(pull[..., 0], dtype=index.dtype)
+    gradient = pull - ask(neighbor_sum, xp)(pull, index, xp=xp)
+    value = xp.where(sound, _value(parts, gap.shape, k, xp), math.nan)
+    return value, *(cast(gradient, samples.dtype, xp) for _ in wrt)
 
 
-def particle_entropy_and_alpha_gradient(gap: Array, order: Order, *, k: int, xp: Any) -> tuple[Array, Array]:
+def particle_entropy_and_alpha_gradient(
+    samples: Array, index: Array, order: Order, *, k: int, xp: Any
+) -> tuple[Array, Array]:
     """Return the estimate and its derivative with respect to α."""
+    gap, sound = _gap(samples, index, xp)
     parts = _parts(gap, order, k, xp)
     rest, t = parts.rest, nonzero(parts.order, xp=xp)
     v = xp.where(parts.distances.zero, 0.0, rest.r - rest.excess)
     curved = xp.sum(curvature(v, parts.order, xp=xp), axis=-1, keepdims=True)
     slope = gamma_ratio_slope(parts.order, k, xp=xp) - curved / xp.where(parts.none, 1.0, rest.count)
     slope = slope + _share(parts, gap.shape[-2], xp) / (t * t)
-    return _value(parts, gap.shape, k, xp), _row(parts, xp.where(parts.none, 0.0, slope), xp)
+    value, slope = _value(parts, gap.shape, k, xp), _row(parts, xp.where(parts.none, 0.0, slope), xp)
+    return xp.where(sound, value, math.nan), xp.where(sound, slope, math.nan)
 
 
-def particle_reward(gap: Array, order: Order, *, xp: Any) -> Array:
-    """Return ρ**(1 − α) for each difference; NaN for an array of orders where they are not between 0 and 1."""
+def particle_reward(samples: Array, index: Array, order: Order, *, xp: Any) -> Array:
+    """Return ρ**(1 − α) for each sample; NaN for an array of orders where they are not between 0 and 1."""
+    gap, sound = _gap(samples, index, xp)
     distances = _distances(gap, xp)
     length = distances.size * xp.sqrt(distances.square)
     t = order.t
@@ -145,4 +182,15 @@ def particle_reward(gap: Array, order: Order, *, xp: Any) -> Array:
         inner = (order.alpha > 0) & (t < 0) & ~order.infinite
         t = xp.where(inner, t, -0.5)
     reward = xp.where(distances.zero, 0.0, length**-t)
-    return reward if order.static else xp.where(inner, reward, math.nan)
+    reward = reward if order.static else xp.where(inner, reward, math.nan)
+    return xp.where(sound[..., None], reward, math.nan)
+
+
+PARTICLE_ENTROPY = Family(
+    particle_entropy,
+    particle_entropy_and_gradient,
+    particle_entropy_and_alpha_gradient,
+    layouts=(2, 1),
+    kept=0,
+    masked=False,
+)

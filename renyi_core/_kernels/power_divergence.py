@@ -15,20 +15,20 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, NamedTuple
 
-from renyi_core._dispatch import dispatch
-
 from .divergence import divergence, divergence_and_alpha_gradient, divergence_and_gradient, divergence_and_slopes
 from .doors import accumulate
-from .guards import scaled
+from .family import ENTRIES, Family, finished
+from .library import ask
 from .pairs import Axis, bounded_exp
 from .special import expm1_ratio, power_curvature
 from .state import Door, Order, nonzero
 
 Array = Any
-Family = Literal["tsallis", "alpha"]
+Kind = Literal["tsallis", "alpha"]
 
 __all__ = [
-    "Family",
+    "POWER_DIVERGENCE",
+    "Kind",
     "power_divergence",
     "power_divergence_and_alpha_gradient",
     "power_divergence_and_gradient",
@@ -44,20 +44,20 @@ class _Arranged(NamedTuple):
     x: Array
     y: Array
     order: Order
-    family: Family
+    kind: Kind
     divisor: Any
     swapped: Any
     apart: Array | None
 
 
 def _arrange(
-    x: Array, y: Array, order: Order, *, family: Family, door: Door, where: Array | None, axis: Axis, xp: Any
+    x: Array, y: Array, order: Order, *, kind: Kind, door: Door, where: Array | None, axis: Axis, xp: Any
 ) -> _Arranged:
     """Return what D is taken of."""
     x, y = accumulate(x, xp=xp), accumulate(y, xp=xp)
     swapped: Any = False
     divisor: Any = 1.0
-    if family == "alpha":
+    if kind == "alpha":
         swapped = order.alpha < 0.5
         if not order.static:
             x, y = xp.where(swapped, y, x), xp.where(swapped, x, y)
@@ -70,7 +70,7 @@ def _arrange(
     if not order.static or order.t < 0:
         apart = _apart(x, y, door, where, axis, xp)
         y = xp.where(apart, x, y)
-    return _Arranged(x, y, order, family, divisor, swapped, apart)
+    return _Arranged(x, y, order, kind, divisor, swapped, apart)
 
 
 def _apart(x: Array, y: Array, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:
@@ -193,22 +193,13 @@ def _infinite(large: Array, sign: Array, values: Array, xp: Any) -> Array:
     return xp.where(large & (sign > 0), math.inf, xp.where(large, -math.inf, values))
 
 
-def _rounded(values: Array, dtype: Any, xp: Any) -> Array:
-    """Return values in a dtype that may be narrower, infinite without a warning."""
-    if values.dtype == dtype:
-        return values
-    info = xp.finfo(dtype)
-    bound = float(info.max) * (1 + float(info.eps) / 4)
-    return xp.astype(_infinite(xp.abs(values) >= bound, values, values, xp), dtype)
-
-
 def power_divergence(
-    x: Array, y: Array, order: Order, *, family: Family, door: Door, where: Array | None, axis: Axis, xp: Any
+    x: Array, y: Array, order: Order, *, kind: Kind, door: Door, where: Array | None, axis: Axis, xp: Any
 ) -> Array:
     """Return T or A of each pair of distributions; the reduced axes keep length 1."""
     kwargs: dict[str, Any] = {"door": door, "where": where, "axis": axis, "xp": xp}
-    pair = _arrange(x, y, order, family=family, **kwargs)
-    return _rounded(_value(dispatch(divergence, xp)(pair.x, pair.y, pair.order, **kwargs), pair, xp=xp), x.dtype, xp)
+    pair = _arrange(x, y, order, kind=kind, **kwargs)
+    return _value(ask(divergence, xp)(pair.x, pair.y, pair.order, **kwargs), pair, xp=xp)
 
 
 def power_divergence_and_gradient(
@@ -216,39 +207,42 @@ def power_divergence_and_gradient(
     y: Array,
     order: Order,
     *,
-    family: Family,
-    wrt: int,
+    kind: Kind,
+    wrt: tuple[int, ...],
     door: Door,
     where: Array | None,
     axis: Axis,
     xp: Any,
     scale: Any = None,
-) -> tuple[Array, Array]:
-    """Return the divergence and its gradient with respect to the entries of P (0) or of Q (1), times ``scale``."""
+) -> tuple[Array, ...]:
+    """Return the divergence and its gradients with respect to the entries of P (0) or of Q (1), times ``scale``."""
     kwargs: dict[str, Any] = {"door": door, "where": where, "axis": axis, "xp": xp}
-    pair = _arrange(x, y, order, family=family, **kwargs)
-    kernel = dispatch(divergence_and_gradient, xp)
-    if order.static or family == "tsallis":
-        d, gradient = kernel(pair.x, pair.y, pair.order, wrt=1 - wrt if pair.swapped else wrt, **kwargs)
+    pair = _arrange(x, y, order, kind=kind, **kwargs)
+    if order.static or kind == "tsallis":
+        here = tuple(1 - i for i in wrt) if pair.swapped else wrt
+        d, *found = ask(divergence_and_gradient, xp)(pair.x, pair.y, pair.order, wrt=here, **kwargs)
     else:
-        d, here = kernel(pair.x, pair.y, pair.order, wrt=wrt, **kwargs)
-        _, there = kernel(pair.x, pair.y, pair.order, wrt=1 - wrt, **kwargs)
-        gradient = xp.where(pair.swapped, there, here)
-    gradient = _product(gradient, _slope(d, pair, xp=xp), xp)
-    gradient = scaled(gradient, scale, xp)
-    gradient = gradient if where is None else xp.where(where, gradient, 0.0)
-    return _rounded(_value(d, pair, xp=xp), x.dtype, xp), _rounded(gradient, x.dtype, xp)
+        d, *both = ask(divergence_and_gradient, xp)(pair.x, pair.y, pair.order, wrt=(0, 1), **kwargs)
+        found = [xp.where(pair.swapped, both[1 - i], both[i]) for i in wrt]
+    slope = _slope(d, pair, xp=xp)
+    gradients = tuple(_product(gradient, slope, xp) for gradient in found)
+    return _value(d, pair, xp=xp), *finished(gradients, tuple((x, y)[i] for i in wrt), scale, xp, where=where)
 
 
 def power_divergence_and_alpha_gradient(
-    x: Array, y: Array, order: Order, *, family: Family, door: Door, where: Array | None, axis: Axis, xp: Any
+    x: Array, y: Array, order: Order, *, kind: Kind, door: Door, where: Array | None, axis: Axis, xp: Any
 ) -> tuple[Array, Array]:
     """Return the divergence of each pair of distributions and its derivative with respect to α."""
     kwargs: dict[str, Any] = {"door": door, "where": where, "axis": axis, "xp": xp}
-    pair = _arrange(x, y, order, family=family, **kwargs)
-    if family == "alpha":
-        d, along, skew = dispatch(divergence_and_slopes, xp)(pair.x, pair.y, pair.order, **kwargs)
+    pair = _arrange(x, y, order, kind=kind, **kwargs)
+    skew = None
+    if kind == "alpha":
+        d, along, skew = divergence_and_slopes(pair.x, pair.y, pair.order, **kwargs)
     else:
-        (d, along), skew = dispatch(divergence_and_alpha_gradient, xp)(pair.x, pair.y, pair.order, **kwargs), None
-    gradient = _alpha_slope(d, along, skew, pair, xp=xp)
-    return _rounded(_value(d, pair, xp=xp), x.dtype, xp), _rounded(gradient, x.dtype, xp)
+        d, along = divergence_and_alpha_gradient(pair.x, pair.y, pair.order, **kwargs)
+    return _value(d, pair, xp=xp), _alpha_slope(d, along, skew, pair, xp=xp)
+
+
+POWER_DIVERGENCE = Family(
+    power_divergence, power_divergence_and_gradient, power_divergence_and_alpha_gradient, (ENTRIES, ENTRIES)
+)

@@ -13,27 +13,38 @@ Matrices X Xᵀ of inner products have the eigenvalues of Xᵀ X, and zeros: the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from .diversity import order_two
-from .row_blocks import Terms
+from .diversity import (
+    gram_entropy,
+    gram_entropy_and_alpha_gradient,
+    gram_entropy_and_gradient,
+    needs_eigenvalues,
+    order_two,
+)
+from .family import Family, finished
+from .library import ask
+from .measures import ENTROPY
+from .row_blocks import Terms, by_rows
+from .state import Order
 
 Array = Any
-ByRows = Callable[..., tuple[Array, ...]]
 KernelName = Literal["gaussian", "laplacian", "linear", "cosine"]
 
 __all__ = [
+    "FEATURES",
+    "KERNEL_ENTROPY",
     "KernelName",
     "Scaled",
-    "feature_gradient",
-    "feature_gram",
-    "kernel_matrix",
-    "kernel_matrix_gradient",
+    "kernel_entropy",
+    "kernel_entropy_and_alpha_gradient",
+    "kernel_entropy_and_gradient",
     "order_two_entropy",
-    "order_two_gradient",
-    "scaled",
 ]
+
+FEATURES = ("linear", "cosine")
+"""The kernels that are inner products, without a bandwidth."""
 
 
 class Scaled(NamedTuple):
@@ -86,20 +97,20 @@ def _directed(weights: Array, differences: Array, s: Scaled, xp: Any) -> Array:
     return xp.matmul(weights[..., None, :], towards)[..., 0, :]
 
 
-def _over(rows: ByRows, terms: Terms, s: Scaled, *others: Array, laid: Sequence[bool], xp: Any) -> tuple[Array, ...]:
-    return rows(terms, (s.x, *others), cost=math.prod(s.x.shape), rows=laid, xp=xp)
+def _over(terms: Terms, s: Scaled, *others: Array, laid: Sequence[bool], xp: Any) -> tuple[Array, ...]:
+    return ask(by_rows, xp)(terms, (s.x, *others), cost=math.prod(s.x.shape), rows=laid, xp=xp)
 
 
-def kernel_matrix(s: Scaled, *, rows: ByRows, xp: Any) -> Array:
+def kernel_matrix(s: Scaled, *, xp: Any) -> Array:
     """Return the matrix exp(−r); NaN for what are no samples."""
 
     def terms(block: tuple[Array, ...], start: int | None) -> tuple[Array, ...]:  # noqa: ARG001
         return (xp.exp(-_exponents(_differences(block[0], s.x), s, xp)),)
 
-    return _over(rows, terms, s, laid=(True,), xp=xp)[0] + s.nothing[..., None, None]
+    return _over(terms, s, laid=(True,), xp=xp)[0] + s.nothing[..., None, None]
 
 
-def kernel_matrix_gradient(s: Scaled, slopes: Array, *, bandwidth: bool, rows: ByRows, xp: Any) -> Array:
+def kernel_matrix_gradient(s: Scaled, slopes: Array, *, bandwidth: bool, xp: Any) -> Array:
     """Return the derivative with respect to the samples, or the bandwidth, given that with respect to the matrix."""
 
     def terms(block: tuple[Array, ...], start: int | None) -> tuple[Array, ...]:  # noqa: ARG001
@@ -108,7 +119,7 @@ def kernel_matrix_gradient(s: Scaled, slopes: Array, *, bandwidth: bool, rows: B
         weights = block[1] * xp.exp(-r)
         return (xp.sum(weights * r, axis=(-2, -1)) if bandwidth else _directed(weights, differences, s, xp),)
 
-    (gradient,) = _over(rows, terms, s, slopes, laid=(not bandwidth,), xp=xp)
+    (gradient,) = _over(terms, s, slopes, laid=(not bandwidth,), xp=xp)
     if bandwidth:
         return gradient * s.power / _without_pairs(s.bandwidth)
     # a sample has a row and a column
@@ -119,7 +130,7 @@ def _without_pairs(values: Any) -> Any:
     return values if isinstance(values, float) else values[..., 0, 0]
 
 
-def order_two_entropy(s: Scaled, *, rows: ByRows, xp: Any) -> Array:
+def order_two_entropy(s: Scaled, *, xp: Any) -> Array:
     """Return the entropy of order 2 of the kernel matrix."""
 
     def terms(block: tuple[Array, ...], start: int | None) -> tuple[Array, ...]:
@@ -132,12 +143,12 @@ def order_two_entropy(s: Scaled, *, rows: ByRows, xp: Any) -> Array:
         own = block[0].shape[-2]
         return tuple(xp.sum(part[..., :own], axis=-1) + 2 * xp.sum(part[..., own:], axis=-1) for part in sums)
 
-    gaps, squares = _over(rows, terms, s, laid=(False, False), xp=xp)
+    gaps, squares = _over(terms, s, laid=(False, False), xp=xp)
     count = s.x.shape[-2] ** 2
     return order_two(gaps / count, squares / count, xp).h + s.nothing
 
 
-def order_two_gradient(s: Scaled, *, bandwidth: bool, rows: ByRows, xp: Any) -> tuple[Array, Array]:
+def order_two_gradient(s: Scaled, *, bandwidth: bool, xp: Any) -> tuple[Array, Array]:
     """Return the entropy of order 2 and its derivative with respect to the samples, or the bandwidth."""
 
     def terms(block: tuple[Array, ...], start: int | None) -> tuple[Array, ...]:  # noqa: ARG001
@@ -147,7 +158,7 @@ def order_two_gradient(s: Scaled, *, bandwidth: bool, rows: ByRows, xp: Any) -> 
         slope = xp.sum(weights * r, axis=(-2, -1)) if bandwidth else _directed(weights, differences, s, xp)
         return xp.sum(-xp.expm1(-2 * r), axis=(-2, -1)), xp.sum(weights, axis=(-2, -1)), slope
 
-    gaps, squares, slope = _over(rows, terms, s, laid=(False, False, not bandwidth), xp=xp)
+    gaps, squares, slope = _over(terms, s, laid=(False, False, not bandwidth), xp=xp)
     count = s.x.shape[-2] ** 2
     value = order_two(gaps / count, squares / count, xp).h + s.nothing
     if bandwidth:
@@ -175,3 +186,57 @@ def feature_gradient(slopes: Array, x: Array, lengths: Any, xp: Any) -> Array:
     if lengths is None:
         return gradient
     return (gradient - x * xp.sum(x * gradient, axis=-1, keepdims=True)) / lengths
+
+
+def _gram(x: Array, bandwidth: Any, kernel: KernelName, xp: Any) -> Array:
+    if kernel in FEATURES:
+        return feature_gram(x, kernel, xp)[0]
+    return kernel_matrix(scaled(x, bandwidth, kernel, xp), xp=xp)
+
+
+def kernel_entropy(x: Array, bandwidth: Any, order: Order, *, kernel: KernelName, xp: Any) -> Array:
+    """Return the entropy of the kernel matrix of each set of samples."""
+    if kernel not in FEATURES and not needs_eigenvalues(order):
+        return order_two_entropy(scaled(x, bandwidth, kernel, xp), xp=xp)
+    return gram_entropy(_gram(x, bandwidth, kernel, xp), order, measure=ENTROPY, xp=xp)
+
+
+def kernel_entropy_and_gradient(
+    x: Array, bandwidth: Any, order: Order, *, kernel: KernelName, wrt: tuple[int, ...], xp: Any, scale: Any = None
+) -> tuple[Array, ...]:
+    """Return the entropy and its derivatives with respect to the samples (0) or the bandwidth (1), times ``scale``."""
+    if 1 in wrt and bandwidth is None:
+        msg = f"`wrt='bandwidth'` needs a kernel that has one, got `kernel={kernel!r}`"
+        raise ValueError(msg)
+    of_matrix: dict[str, Any] = {"measure": ENTROPY, "xp": xp}
+    if kernel in FEATURES:
+        gram, samples, lengths = feature_gram(x, kernel, xp)
+        value, slopes = gram_entropy_and_gradient(gram, order, **of_matrix)
+        found = [feature_gradient(slopes, samples, lengths, xp)]
+    else:
+        s = scaled(x, bandwidth, kernel, xp)
+        if needs_eigenvalues(order):
+            value, slopes = gram_entropy_and_gradient(kernel_matrix(s, xp=xp), order, **of_matrix)
+            found = [kernel_matrix_gradient(s, slopes, bandwidth=i == 1, xp=xp) for i in wrt]
+        else:
+            both = [order_two_gradient(s, bandwidth=i == 1, xp=xp) for i in wrt]
+            value, found = both[0][0], [gradient for _, gradient in both]
+    like = tuple(x for _ in wrt)
+    return value, *finished(tuple(found), like, scale, xp, trailing=tuple(0 if i else 2 for i in wrt))
+
+
+def kernel_entropy_and_alpha_gradient(
+    x: Array, bandwidth: Any, order: Order, *, kernel: KernelName, xp: Any
+) -> tuple[Array, Array]:
+    """Return the entropy and its derivative with respect to α."""
+    return gram_entropy_and_alpha_gradient(_gram(x, bandwidth, kernel, xp), order, measure=ENTROPY, xp=xp)
+
+
+KERNEL_ENTROPY = Family(
+    kernel_entropy,
+    kernel_entropy_and_gradient,
+    kernel_entropy_and_alpha_gradient,
+    layouts=(2, 0),
+    kept=0,
+    masked=False,
+)

@@ -21,9 +21,8 @@ import functools
 import math
 from typing import Any, Literal, NamedTuple
 
-from renyi_core._dispatch import dispatch
-
 from .guards import unless
+from .library import ask
 from .special import expm1_ratio, log1p_ratio
 
 Array = Any
@@ -149,7 +148,7 @@ def log_ratio(x: Array, peak: Array, *, door: Door, xp: Any) -> tuple[Array, Arr
     # in other units, lest the derivative of the logarithm overflow
     unit = 2.0 ** round(8 - math.log2(float(info.eps)))
     d = xp.where(near, xp.log1p(below), xp.log(xp.where(near | low, 1.0, e)))
-    d = dispatch(unless, xp)(known, d, functools.partial(_log_of_low, x, peak, known, unit, xp), xp)
+    d = ask(unless, xp)(known, d, functools.partial(_log_of_low, x, peak, known, unit, xp), xp)
     return xp.where(dead, -1.0, d), e, dead
 
 

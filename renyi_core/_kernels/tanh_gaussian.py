@@ -16,15 +16,20 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from .dtypes import cast
+from .family import ENTRIES, Family, finished
+from .library import constants
 from .orders import order_ratio, order_ratio_slope
+from .quadrature import gauss_legendre
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
 
 Array = Any
-Quadrature = tuple[Array, Array]
 
 __all__ = [
-    "quadrature_size",
+    "LOG_SCALE",
+    "SQUASHED",
+    "TANH_GAUSSIAN",
     "tanh_gaussian_entropy",
     "tanh_gaussian_entropy_and_alpha_gradient",
     "tanh_gaussian_entropy_and_gradient",
@@ -34,7 +39,7 @@ NEAR = 0.25
 """Up to this distance of α to 1, Λ/t comes from expm1(t g)/t."""
 
 
-def quadrature_size(eps: float) -> int:
+def _size(eps: float) -> int:
     """Return how many nodes the precision ``eps`` needs: measured, for scales of up to 20."""
     return 128 if eps < 1e-10 else 64
 
@@ -116,7 +121,7 @@ def _interval(mean: Array, s: Array, t: Any, depth: float, xp: Any) -> tuple[Arr
     return xp.where(left > -r, left, -r), right
 
 
-def _nodes(mean: Array, scale: Array, order: Order, quadrature: Quadrature, xp: Any) -> Nodes:
+def _nodes(mean: Array, scale: Array, order: Order, xp: Any) -> Nodes:
     """Return the nodes for a mean >= 0 and a finite order > 0; 1 stands for α = 0."""
     alpha, t = order.alpha, order.t
     if not order.static:
@@ -127,7 +132,8 @@ def _nodes(mean: Array, scale: Array, order: Order, quadrature: Quadrature, xp: 
     left, right = _interval(mean, s, t, depth, xp)
     mean, s, left, right, alpha, t = map(_last, (mean, s, left, right, alpha, t))
     r = mean / s
-    points, shares = (part[(None,) * (r.ndim - 1) + (...,)] for part in quadrature)
+    quadrature = gauss_legendre(_size(float(xp.finfo(s.dtype).eps)))
+    points, shares = (constants(part, s, xp)[(None,) * (r.ndim - 1) + (...,)] for part in quadrature)
     v = left + (right - left) * points
     x = _positive(mean + s * v, xp)
     weight = (right - left) * shares / math.sqrt(2 * math.pi)
@@ -210,12 +216,12 @@ def _slope_at_zero(p: Parameters, xp: Any) -> Array:
     return 2 - math.log(2) - math.log(2 * math.pi) / 2 - xp.log(p.scale) - mean_square
 
 
-def _value(p: Parameters, order: Order, quadrature: Quadrature, xp: Any) -> tuple[Array, Nodes | None, Gain | None]:
+def _value(p: Parameters, order: Order, xp: Any) -> tuple[Array, Nodes | None, Gain | None]:
     if order.static and order.alpha == math.inf:
         return _least(p, xp)[0], None, None
     if order.static and order.alpha == 0:
         return math.log(2) + 0 * (p.mean + p.scale), None, None
-    nodes = _nodes(p.mean, p.scale, order, quadrature, xp)
+    nodes = _nodes(p.mean, p.scale, order, xp)
     gain = _gain(nodes, order, xp)
     if order.static:
         ratio = order_ratio(order, xp=xp)
@@ -229,43 +235,59 @@ def _value(p: Parameters, order: Order, quadrature: Quadrature, xp: Any) -> tupl
     return value, nodes, gain
 
 
-def tanh_gaussian_entropy(mean: Array, scale: Array, order: Order, *, quadrature: Quadrature, xp: Any) -> Array:
-    """Return the entropy of each squashed Gaussian."""
-    p, order = _parameters(mean, scale, xp), _held(order, mean, xp)
-    return xp.where(p.sound, _value(p, order, quadrature, xp)[0], math.nan)
+def _over(values: Array, axis: tuple[int, ...], xp: Any) -> Array:
+    """Return the sum over the axes, which keep length 1: that of the dimensions of one variable."""
+    return xp.sum(values, axis=axis, keepdims=True) if axis else values
+
+
+def tanh_gaussian_entropy(mean: Array, sigma: Array, order: Order, *, axis: tuple[int, ...], xp: Any) -> Array:
+    """Return the entropy of each squashed Gaussian of independent dimensions along the axes, which keep length 1."""
+    p, order = _parameters(mean, sigma, xp), _held(order, mean, xp)
+    return _over(xp.where(p.sound, _value(p, order, xp)[0], math.nan), axis, xp)
 
 
 def tanh_gaussian_entropy_and_gradient(
-    mean: Array, scale: Array, order: Order, *, wrt: int, quadrature: Quadrature, xp: Any
-) -> tuple[Array, Array]:
-    """Return the entropy and its derivative with respect to the mean (0) or the scale (1)."""
-    p, order = _parameters(mean, scale, xp), _held(order, mean, xp)
-    value, nodes, gain = _value(p, order, quadrature, xp)
-    gradient = 0 * value
-    if nodes is not None and gain is not None:
-        if wrt == 0:
-            tilted = gain.tilted / gain.total * nodes.tanh
-            gradient = -2 * xp.sum((nodes.weight - nodes.mirrored) * tilted, axis=-1)
-        else:
-            root = math.sqrt(nodes.alpha) if order.static else xp.sqrt(nodes.alpha[..., 0])
-            gradient = 1 / p.scale - 2 / root * _slope_along_scale(nodes, gain, xp)
-    if not order.static or order.alpha == math.inf:
-        tanh = xp.tanh(_least(p, xp)[1])
-        limit = -2 * tanh if wrt == 0 else 1 / p.scale - 4 * p.scale * tanh * tanh
-        if not order.static:
-            limit = xp.where(order.infinite, limit, xp.where(order.alpha == 0, 0.0, gradient))
-        gradient = limit
-    if wrt == 0:
-        gradient = gradient * p.sign
-    return xp.where(p.sound, value, math.nan), xp.where(p.sound, gradient, math.nan)
+    mean: Array,
+    sigma: Array,
+    order: Order,
+    *,
+    wrt: tuple[int, ...],
+    axis: tuple[int, ...],
+    xp: Any,
+    scale: Any = None,
+) -> tuple[Array, ...]:
+    """Return the entropy and its derivatives with respect to the means (0) or the scales (1), times ``scale``."""
+    p, order = _parameters(mean, sigma, xp), _held(order, mean, xp)
+    value, nodes, gain = _value(p, order, xp)
+    found = []
+    for i in wrt:
+        gradient = 0 * value
+        if nodes is not None and gain is not None:
+            if i == 0:
+                tilted = gain.tilted / gain.total * nodes.tanh
+                gradient = -2 * xp.sum((nodes.weight - nodes.mirrored) * tilted, axis=-1)
+            else:
+                root = math.sqrt(nodes.alpha) if order.static else xp.sqrt(nodes.alpha[..., 0])
+                gradient = 1 / p.scale - 2 / root * _slope_along_scale(nodes, gain, xp)
+        if not order.static or order.alpha == math.inf:
+            tanh = xp.tanh(_least(p, xp)[1])
+            limit = -2 * tanh if i == 0 else 1 / p.scale - 4 * p.scale * tanh * tanh
+            if not order.static:
+                limit = xp.where(order.infinite, limit, xp.where(order.alpha == 0, 0.0, gradient))
+            gradient = limit
+        if i == 0:
+            gradient = gradient * p.sign
+        found.append(xp.where(p.sound, gradient, math.nan))
+    like = tuple((mean, sigma)[i] for i in wrt)
+    return _over(xp.where(p.sound, value, math.nan), axis, xp), *finished(tuple(found), like, scale, xp)
 
 
 def tanh_gaussian_entropy_and_alpha_gradient(
-    mean: Array, scale: Array, order: Order, *, quadrature: Quadrature, xp: Any
+    mean: Array, sigma: Array, order: Order, *, axis: tuple[int, ...], xp: Any
 ) -> tuple[Array, Array]:
     """Return the entropy and its derivative with respect to α."""
-    p, order = _parameters(mean, scale, xp), _held(order, mean, xp)
-    value, nodes, gain = _value(p, order, quadrature, xp)
+    p, order = _parameters(mean, sigma, xp), _held(order, mean, xp)
+    value, nodes, gain = _value(p, order, xp)
     if nodes is None or gain is None:
         slope = 0 * value if order.alpha == math.inf else _slope_at_zero(p, xp) + 0 * value
     else:
@@ -277,7 +299,8 @@ def tanh_gaussian_entropy_and_alpha_gradient(
         slope = ratio / 2 - _curvature(nodes, gain, order, xp) + shift / alpha
     if not order.static:
         slope = xp.where(order.alpha == 0, _slope_at_zero(p, xp), xp.where(order.infinite, 0.0, slope))
-    return xp.where(p.sound, value, math.nan), xp.where(p.sound, slope, math.nan)
+    value, slope = (_over(xp.where(p.sound, part, math.nan), axis, xp) for part in (value, slope))
+    return value, slope
 
 
 def _slope_along_scale(nodes: Nodes, gain: Gain, xp: Any) -> Array:
@@ -302,3 +325,80 @@ def _curvature(nodes: Nodes, gain: Gain, order: Order, xp: Any) -> Array:
     terms = xp.where(near, density * rest * rest * curvature, (tilted * (u - 1) + density) / t / t)
     close = xp.sum(terms, axis=-1)
     return close if order.static else xp.where(xp.abs(nodes.t[..., 0]) <= NEAR, close, apart)
+
+
+TANH_GAUSSIAN = Family(
+    tanh_gaussian_entropy,
+    tanh_gaussian_entropy_and_gradient,
+    tanh_gaussian_entropy_and_alpha_gradient,
+    layouts=(ENTRIES, ENTRIES),
+    masked=False,
+    block=1 << 7,
+)
+
+
+def log_scale_entropy(log_scale: Array, order: Order, *, axis: tuple[int, ...], xp: Any) -> Array:
+    """Return the entropy of Gaussians of independent dimensions, from the logarithms of their standard deviations."""
+    return _over(log_scale + (order_ratio(order, xp=xp) + math.log(2 * math.pi)) / 2, axis, xp)
+
+
+def log_scale_entropy_and_gradient(
+    log_scale: Array, order: Order, *, axis: tuple[int, ...], xp: Any, scale: Any = None
+) -> tuple[Array, ...]:
+    """Return the entropy and its derivative, 1, times ``scale``."""
+    value = log_scale_entropy(log_scale, order, axis=axis, xp=xp)
+    gradient = xp.zeros_like(log_scale) + (1.0 if scale is None else scale)
+    return value, cast(gradient, log_scale.dtype, xp)
+
+
+def log_scale_entropy_and_alpha_gradient(
+    log_scale: Array, order: Order, *, axis: tuple[int, ...], xp: Any
+) -> tuple[Array, Array]:
+    """Return the entropy and its derivative with respect to α."""
+    slope = xp.zeros_like(log_scale) + order_ratio_slope(order, xp=xp) / 2
+    return log_scale_entropy(log_scale, order, axis=axis, xp=xp), _over(slope, axis, xp)
+
+
+LOG_SCALE = Family(
+    log_scale_entropy, log_scale_entropy_and_gradient, log_scale_entropy_and_alpha_gradient, masked=False
+)
+
+
+def _sigma(log_scale: Array, xp: Any) -> Array:
+    """Return the standard deviation, +inf without a warning."""
+    large = log_scale > math.log(float(xp.finfo(log_scale.dtype).max))
+    return xp.where(large, math.inf, xp.exp(xp.where(large, 0.0, log_scale)))
+
+
+def squashed_entropy(log_scale: Array, mean: Array, order: Order, *, axis: tuple[int, ...], xp: Any) -> Array:
+    """Return the entropy of squashed Gaussians, from the logarithms of their standard deviations and their means."""
+    return tanh_gaussian_entropy(mean, _sigma(log_scale, xp), order, axis=axis, xp=xp)
+
+
+def squashed_entropy_and_gradient(
+    log_scale: Array,
+    mean: Array,
+    order: Order,
+    *,
+    wrt: tuple[int, ...],
+    axis: tuple[int, ...],
+    xp: Any,
+    scale: Any = None,
+) -> tuple[Array, ...]:
+    """Return the entropy and its derivatives along the logarithms (0) or the means (1), times ``scale``."""
+    sigma, flipped = _sigma(log_scale, xp), tuple(1 - i for i in wrt)
+    options: dict[str, Any] = {"axis": axis, "xp": xp, "scale": scale}
+    value, *found = tanh_gaussian_entropy_and_gradient(mean, sigma, order, wrt=flipped, **options)
+    return value, *(part * sigma if i == 0 else part for i, part in zip(wrt, found, strict=True))
+
+
+def squashed_entropy_and_alpha_gradient(
+    log_scale: Array, mean: Array, order: Order, *, axis: tuple[int, ...], xp: Any
+) -> tuple[Array, Array]:
+    """Return the entropy and its derivative with respect to α."""
+    return tanh_gaussian_entropy_and_alpha_gradient(mean, _sigma(log_scale, xp), order, axis=axis, xp=xp)
+
+
+SQUASHED = TANH_GAUSSIAN._replace(
+    value=squashed_entropy, gradient=squashed_entropy_and_gradient, slope=squashed_entropy_and_alpha_gradient
+)

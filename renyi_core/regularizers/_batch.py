@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 from renyi_core._advice import explained
 from renyi_core._arrays import prepare
-from renyi_core._dispatch import dispatch
-from renyi_core._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
+from renyi_core._kernels.batch import BATCH_INFORMATION, weighted
+from renyi_core._kernels.entropy import ENTROPIES
+from renyi_core._kernels.family import Call, run
 from renyi_core._kernels.measures import ENTROPY
-from renyi_core._kernels.regularizers import deviations, through_mean, weighted
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
 
 from ._calls import Batch, in_rows, per_row, product
-from ._marginal import BatchTerm, Marginal, Mean, mean_of, scalar_order
+from ._marginal import BatchTerm, Marginal, of_batch, scalar_order
 from ._term import OfOrder
 
 Array = Any
@@ -236,53 +236,39 @@ class InformationTerm(BatchTerm):
         orders = self.marginal_alpha, self.conditional_alpha
         return all(isinstance(alpha, (int, float)) and alpha == 1 for alpha in orders)
 
-    def _kwargs(self, batch: Batch) -> dict[str, Any]:
+    def _entropies(self, batch: Batch, wrt: tuple[int | str, ...] = (), scale: Any = None) -> Any:
         problem = batch.problem
-        return {"door": self.source, "where": problem.where, "axis": problem.axis, "xp": problem.xp}
-
-    def _against_mean(self, batch: Batch) -> tuple[Mean, Array, Array, Array]:
-        """Return the mean, the divergence of each row from it, log(p/mean), and where that has weight."""
-        mean = mean_of(batch, self.source)
-        shares = in_rows(mean.shares, batch)
-        return mean, *deviations(batch.problem.x, mean.p, shares, axes=mean.axes, **self._kwargs(batch))
+        options = {"door": self.source, "measure": ENTROPY, "axis": problem.axis}
+        return run(Call(ENTROPIES, (problem.x,), problem.order, problem.where, options, problem.xp), wrt, scale)
 
     def _mean_rows(self, rows: Array, shares: Any, batch: Batch) -> Array:
         xp = batch.problem.xp
         return xp.sum(weighted(per_row(rows, batch.problem), shares, xp=xp))
 
+    def _information(self, batch: Batch, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
+        return run(of_batch(BATCH_INFORMATION, batch, self.source, batch.shares()), wrt, factor)
+
     def _total(self, batch: Batch) -> Array:
-        xp = batch.problem.xp
         if self._shannon:
-            mean, rows, _, _ = self._against_mean(batch)
-            return self._mean_rows(rows, mean.shares, batch)
+            return self._information(batch)
         marginal = Marginal.of(batch, self.marginal_alpha, self.source)
-        rows = dispatch(entropy, xp)(batch.problem.x, batch.problem.order, measure=ENTROPY, **self._kwargs(batch))
-        return marginal.value() - self._mean_rows(rows, marginal.mean.shares, batch)
+        return marginal.value() - self._mean_rows(self._entropies(batch), marginal.mean.shares, batch)
 
     def _total_and_gradient(self, batch: Batch, factor: Any) -> tuple[Array, Array]:
-        xp = batch.problem.xp
         if self._shannon:
-            # what the rows change of the mean has no effect to first order
-            mean, rows, slope, live = self._against_mean(batch)
-            shares = in_rows(product(mean.shares, factor, batch), batch)
-            door: Any = self.source
-            gradient = through_mean(mean.p, slope, shares, mean.size, door=door, axis=batch.problem.axis, xp=xp)
-            return self._mean_rows(rows, mean.shares, batch), xp.where(live | xp.isnan(gradient), gradient, 0.0)
+            value, gradient = self._information(batch, (0,), factor)
+            return value, gradient
         marginal = Marginal.of(batch, self.marginal_alpha, self.source)
         value, gradient = marginal.value_and_gradient(batch, factor)
         shares = marginal.mean.shares
         scale = in_rows(product(product(-1, shares, batch), factor, batch), batch)
-        each = dispatch(entropy_and_gradient, xp)
-        rows, own = each(batch.problem.x, batch.problem.order, measure=ENTROPY, scale=scale, **self._kwargs(batch))
+        rows, own = self._entropies(batch, (0,), scale)
         return value - self._mean_rows(rows, shares, batch), gradient + own
 
     def _total_and_slope(self, batch: Batch, wrt: str) -> tuple[Array, Array]:
-        xp = batch.problem.xp
         marginal = Marginal.of(batch, self.marginal_alpha, self.source)
-        both = dispatch(entropy_and_alpha_gradient, xp)
-        rows, slopes = both(batch.problem.x, batch.problem.order, measure=ENTROPY, **self._kwargs(batch))
+        rows, slopes = self._entropies(batch, ("alpha",))
         value, slope = marginal.value_and_slope()
-        total = self._total(batch) if self._shannon else value - self._mean_rows(rows, marginal.mean.shares, batch)
-        if wrt == "conditional_alpha":
-            slope = -self._mean_rows(slopes, marginal.mean.shares, batch)
-        return total, slope
+        shares = marginal.mean.shares
+        total = self._total(batch) if self._shannon else value - self._mean_rows(rows, shares, batch)
+        return total, -self._mean_rows(slopes, shares, batch) if wrt == "conditional_alpha" else slope

@@ -96,12 +96,14 @@ class Batch(NamedTuple):
         """Whether the weight is the number 0, so that nothing has to be computed."""
         return isinstance(self.weight, float) and self.weight == 0
 
-    def zero(self, wrt: int | str, shape: tuple[int, ...] = ()) -> tuple[Array, Array]:
-        """Return a value and a gradient of nothing but zeros."""
+    def zero(self, wrt: tuple[int | str, ...], shape: tuple[int, ...] = ()) -> tuple[Array, tuple[Array, ...]]:
+        """Return a value and gradients of nothing but zeros."""
         xp, x = self.problem.xp, self.problem.x
-        variable = self.arrays[wrt] if isinstance(wrt, int) else self.alpha
-        variable = variable if hasattr(variable, "shape") else zeros((), x, xp)
-        return zeros(shape, x, xp), xp.zeros_like(variable)
+        found = []
+        for name in wrt:
+            variable = self.arrays[name] if isinstance(name, int) else self.alpha
+            found.append(xp.zeros_like(variable if hasattr(variable, "shape") else zeros((), x, xp)))
+        return zeros(shape, x, xp), tuple(found)
 
 
 def with_arrays(problem: Problem, x: Array, where: Array | None) -> Problem:

@@ -8,23 +8,18 @@ from typing import Any, ClassVar
 
 from renyi_core._advice import explained
 from renyi_core._arrays import coefficient, counted, prepare, prepare_parameters, rectangular
-from renyi_core._dispatch import dispatch
 from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.dtypes import cast
-from renyi_core._kernels.estimators import (
-    entropy_from_log_prob,
-    entropy_from_log_prob_and_alpha_gradient,
-    entropy_from_log_prob_and_gradient,
-)
-from renyi_core._kernels.regularizers import log_scale_entropy, log_scale_entropy_slope
+from renyi_core._kernels.estimators import FROM_LOG_PROB
+from renyi_core._kernels.family import Family
+from renyi_core._kernels.tanh_gaussian import LOG_SCALE, SQUASHED
 from renyi_core._numbers import flag
 from renyi_core._quiet import quiet
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
 from renyi_core.entropy import entropy
-from renyi_core.gradients import grad, value_and_grad
-from renyi_core.tanh_gaussian import tanh_gaussian_entropy
+from renyi_core.gradients import grad
 
-from ._calls import Batch, in_rows, per_row
+from ._calls import Batch
 from ._term import RowTerm
 
 Array = Any
@@ -153,46 +148,12 @@ class GaussianEntropyBonus(RowTerm):
         problem, _ = prepare_parameters(arrays, alpha, names=names, axis=axis)
         return self._batch(problem, arrays, weight=weight, alpha=alpha, sample_weight=sample_weight)
 
-    def _summed(self, values: Array, batch: Batch) -> Array:
-        return batch.problem.xp.sum(values, axis=batch.problem.axis)
+    @property
+    def _family(self) -> Family:
+        return SQUASHED if self.squashed else LOG_SCALE
 
-    def _tanh(self, batch: Batch) -> tuple[Array, Array, dict[str, Any]]:
-        """Return mean and scale in the dtype of sums, and the axes."""
-        xp = batch.problem.xp
-        log_std, mean = (accumulate(x, xp=xp) for x in batch.arrays)
-        limit = math.log(float(xp.finfo(log_std.dtype).max))
-        large = log_std > limit
-        scale = xp.where(large, math.inf, xp.exp(xp.where(large, 0.0, log_std)))
-        return mean, scale, {"axis": batch.problem.axis}
-
-    def _rows(self, batch: Batch) -> Array:
-        problem = batch.problem
-        if self.squashed:
-            mean, scale, kwargs = self._tanh(batch)
-            return tanh_gaussian_entropy(mean, scale, batch.alpha, **kwargs)
-        return self._summed(
-            log_scale_entropy(accumulate(problem.x, xp=problem.xp), problem.order, xp=problem.xp), batch
-        )
-
-    def _pull(self, batch: Batch, wrt: int, factor: Any) -> tuple[Array, Array]:
-        x, xp = batch.arrays[wrt], batch.problem.xp
-        if self.squashed:
-            mean, scale, kwargs = self._tanh(batch)
-            both = value_and_grad(tanh_gaussian_entropy, 1 - wrt)
-            rows, gradient = both(mean, scale, batch.alpha, cotangent=factor, **kwargs)
-            return rows, gradient * scale if wrt == 0 else gradient
-        gradient = xp.zeros_like(accumulate(x, xp=xp)) + (1.0 if factor is None else in_rows(factor, batch))
-        return self._rows(batch), gradient
-
-    def _slope(self, batch: Batch) -> tuple[Array, Array]:
-        problem = batch.problem
-        if self.squashed:
-            mean, scale, kwargs = self._tanh(batch)
-            both = value_and_grad(tanh_gaussian_entropy, "alpha")
-            rows, slope = both(mean, scale, batch.alpha, **kwargs)
-            return rows, slope
-        slopes = log_scale_entropy_slope(accumulate(problem.x, xp=problem.xp), problem.order, xp=problem.xp)
-        return self._rows(batch), self._summed(slopes, batch)
+    def _arrays(self, batch: Batch) -> tuple[Array, ...]:
+        return tuple(accumulate(x, xp=batch.problem.xp) for x in batch.arrays)
 
     _sign: ClassVar[int] = -1
 
@@ -281,22 +242,7 @@ class SampledEntropyBonus(RowTerm):
         rectangular(log_prob, "log_prob", problem.axis)
         return self._batch(problem, (log_prob,), weight=weight, alpha=alpha, sample_weight=sample_weight)
 
-    def _kernel(self, kernel: Any, batch: Batch, **options: Any) -> Any:
-        problem = batch.problem
-        xp = problem.xp
-        return dispatch(kernel, xp)(problem.x, problem.order, axis=problem.axis, xp=xp, **options)
-
-    def _rows(self, batch: Batch) -> Array:
-        return per_row(self._kernel(entropy_from_log_prob, batch), batch.problem)
-
-    def _pull(self, batch: Batch, wrt: int, factor: Any) -> tuple[Array, Array]:  # noqa: ARG002
-        rows, gradient = self._kernel(entropy_from_log_prob_and_gradient, batch, scale=in_rows(factor, batch))
-        return per_row(rows, batch.problem), gradient
-
-    def _slope(self, batch: Batch) -> tuple[Array, Array]:
-        rows, slope = self._kernel(entropy_from_log_prob_and_alpha_gradient, batch)
-        return per_row(rows, batch.problem), per_row(slope, batch.problem)
-
+    _family: ClassVar[Family] = FROM_LOG_PROB
     _sign: ClassVar[int] = -1
 
 

@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 from renyi_core._advice import explained
 from renyi_core._arrays import Problem, prepare_pair, rectangular
-from renyi_core._dispatch import dispatch
-from renyi_core._kernels import divergence as kernels
-from renyi_core._kernels.entropy import entropy_and_gradient
+from renyi_core._kernels.divergence import DIVERGENCE
+from renyi_core._kernels.entropy import ENTROPIES
+from renyi_core._kernels.family import Call, Family, run
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._numbers import check_choice
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
 
-from ._calls import Batch, in_rows, per_row
+from ._calls import Batch, in_rows
 from ._entropy import Distributions
 
 Array = Any
@@ -33,29 +33,16 @@ class _OfDivergence(Distributions):
         """Whether the first array is P in D(P‖Q)."""
         return self._forward
 
-    def _pair(self, batch: Batch) -> tuple[Array, Array]:
+    _family: ClassVar[Family] = DIVERGENCE
+
+    def _arrays(self, batch: Batch) -> tuple[Array, ...]:
         x, reference = batch.arrays
         return (x, reference) if self._first else (reference, x)
 
-    def _rows(self, batch: Batch) -> Array:
-        problem = batch.problem
-        kernel = dispatch(kernels.divergence, problem.xp)
-        return per_row(kernel(*self._pair(batch), problem.order, **self._kwargs(batch)), problem)
-
-    def _pull(self, batch: Batch, wrt: int, factor: Any) -> tuple[Array, Array]:
-        problem = batch.problem
-        kernel = dispatch(kernels.divergence_and_gradient, problem.xp)
-        wrt = wrt if self._first else 1 - wrt
-        rows, gradient = kernel(
-            *self._pair(batch), problem.order, wrt=wrt, scale=in_rows(factor, batch), **self._kwargs(batch)
-        )
-        return per_row(rows, problem), gradient
-
-    def _slope(self, batch: Batch) -> tuple[Array, Array]:
-        problem = batch.problem
-        kernel = dispatch(kernels.divergence_and_alpha_gradient, problem.xp)
-        rows, slope = kernel(*self._pair(batch), problem.order, **self._kwargs(batch))
-        return per_row(rows, problem), per_row(slope, problem)
+    def _run(self, batch: Batch, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
+        # of the reverse direction the first array is the second
+        places = tuple(1 - name if isinstance(name, int) and not self._first else name for name in wrt)
+        return super()._run(batch, places, factor)
 
 
 @explained
@@ -178,14 +165,8 @@ def _uniform(problem: Problem, source: str) -> Array:
 class _OfUniform(_OfDivergence):
     """A term that is the divergence of each row and the uniform distribution on the outcomes that ``where`` leaves."""
 
-    def _rows(self, batch: Batch) -> Array:
-        return super()._rows(self._with_uniform(batch))
-
-    def _pull(self, batch: Batch, wrt: int, factor: Any) -> tuple[Array, Array]:
-        return super()._pull(self._with_uniform(batch), wrt, factor)
-
-    def _slope(self, batch: Batch) -> tuple[Array, Array]:
-        return super()._slope(self._with_uniform(batch))
+    def _run(self, batch: Batch, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
+        return super()._run(self._with_uniform(batch), wrt, factor)
 
     def _checked(self, x: Array, /, **kwargs: Any) -> Batch:
         batch = super()._checked(x, **kwargs)
@@ -234,13 +215,19 @@ class ConfidencePenalty(_OfUniform):
     2.352676e-01
     """
 
-    def _pull(self, batch: Batch, wrt: int, factor: Any) -> tuple[Array, Array]:  # noqa: ARG002
+    def _run(self, batch: Batch, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
+        if 0 not in wrt:
+            return super()._run(batch, wrt, factor)
         problem = batch.problem
         # the derivative of −H is the same one, of a kernel that every adapter has
-        kernel = dispatch(entropy_and_gradient, problem.xp)
         scale = in_rows(-1 if factor is None else -factor, batch)
-        _, gradient = kernel(problem.x, problem.order, measure=ENTROPY, scale=scale, **self._kwargs(batch))
-        return self._rows(batch), gradient
+        options = {"door": self.source, "measure": ENTROPY, "axis": problem.axis}
+        call = Call(ENTROPIES, (problem.x,), problem.order, problem.where, options, problem.xp)
+        gradient = run(call, (0,), scale)[1]
+        rest = tuple(name for name in wrt if name != 0)
+        rows, *others = super()._run(batch, rest, factor) if rest else (super()._run(batch),)
+        found = dict(zip((0, *rest), (gradient, *others), strict=True))
+        return rows, *(found[name] for name in wrt)
 
 
 @explained

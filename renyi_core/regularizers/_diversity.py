@@ -10,10 +10,10 @@ from renyi_core._advice import explained
 from renyi_core._arrays import coefficient, floating, prepare
 from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.dtypes import cast
-from renyi_core._kernels.samples import KernelName
+from renyi_core._kernels.family import Family, run
+from renyi_core._kernels.samples import KERNEL_ENTROPY, KernelName
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
-from renyi_core.gradients import value_and_grad
-from renyi_core.samples import kernel_entropy
+from renyi_core.samples import of_kernel
 
 from ._calls import Batch
 from ._term import RowTerm
@@ -80,6 +80,7 @@ class DiversityTerm(RowTerm):
     bandwidth: Any = 1.0
 
     _sign: ClassVar[int] = -1
+    _family: ClassVar[Family] = KERNEL_ENTROPY
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -137,23 +138,12 @@ class DiversityTerm(RowTerm):
         problem = prepare(samples, alpha, name="samples", axis=(-2, -1), where=None, base=None, keepdims=False)
         return self._batch(problem, (samples,), weight=weight, alpha=alpha, sample_weight=sample_weight)
 
-    def _arguments(self, batch: Batch) -> tuple[tuple[Array, Any], dict[str, Any]]:
+    def _run(self, batch: Batch, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
         xp, bandwidth = batch.problem.xp, self.bandwidth
         samples = accumulate(batch.problem.x, xp=xp)
         if hasattr(bandwidth, "dtype") and not isinstance(bandwidth, float):
             bandwidth = cast(bandwidth, samples.dtype, xp)
-        return (samples, batch.alpha), {"kernel": self.kernel, "bandwidth": bandwidth}
-
-    def _rows(self, batch: Batch) -> Array:
-        args, kwargs = self._arguments(batch)
-        return kernel_entropy(*args, **kwargs)
-
-    def _pull(self, batch: Batch, wrt: int, factor: Any) -> tuple[Array, Array]:
-        args, kwargs = self._arguments(batch)
-        rows, gradient = value_and_grad(kernel_entropy, wrt)(*args, cotangent=factor, **kwargs)
-        return rows, gradient
-
-    def _slope(self, batch: Batch) -> tuple[Array, Array]:
-        args, kwargs = self._arguments(batch)
-        rows, slope = value_and_grad(kernel_entropy, "alpha")(*args, **kwargs)
-        return rows, slope
+        quantity = of_kernel(samples, batch.alpha, self.kernel, bandwidth, None)
+        if wrt and callable(self.kernel):
+            return quantity.derivatives(wrt, factor)
+        return run(quantity.call(quantity.arrays), wrt, factor)

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 from renyi_core._advice import explained
 from renyi_core._arrays import coefficient, prepare
-from renyi_core._dispatch import dispatch
-from renyi_core._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
+from renyi_core._kernels.entropy import ENTROPIES
+from renyi_core._kernels.family import Family
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._numbers import check_choice, flag
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
 
-from ._calls import Batch, in_rows, per_row
+from ._calls import Batch
 from ._term import RowTerm
 
 Array = Any
@@ -91,32 +91,18 @@ class Distributions(RowTerm):
         problem = prepare(x, alpha, name=self.source, axis=axis, where=where, base=None, keepdims=False)
         return self._batch(problem, (x,), weight=weight, alpha=alpha, sample_weight=sample_weight)
 
-    def _kwargs(self, batch: Batch) -> dict[str, Any]:
-        problem = batch.problem
-        return {"door": self.source, "where": problem.where, "axis": problem.axis, "xp": problem.xp}
+    def _settings(self) -> dict[str, Any]:
+        return {"door": self.source}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class _OfEntropy(Distributions):
     """A term that is a function of the entropy of each row."""
 
-    def _rows(self, batch: Batch) -> Array:
-        problem = batch.problem
-        kernel = dispatch(entropy, problem.xp)
-        return per_row(kernel(problem.x, problem.order, measure=ENTROPY, **self._kwargs(batch)), problem)
+    _family: ClassVar[Family] = ENTROPIES
 
-    def _pull(self, batch: Batch, wrt: int, factor: Any) -> tuple[Array, Array]:  # noqa: ARG002
-        problem = batch.problem
-        kernel = dispatch(entropy_and_gradient, problem.xp)
-        scale = in_rows(factor, batch)
-        rows, gradient = kernel(problem.x, problem.order, measure=ENTROPY, scale=scale, **self._kwargs(batch))
-        return per_row(rows, problem), gradient
-
-    def _slope(self, batch: Batch) -> tuple[Array, Array]:
-        problem = batch.problem
-        kernel = dispatch(entropy_and_alpha_gradient, problem.xp)
-        rows, slope = kernel(problem.x, problem.order, measure=ENTROPY, **self._kwargs(batch))
-        return per_row(rows, problem), per_row(slope, problem)
+    def _settings(self) -> dict[str, Any]:
+        return {"door": self.source, "measure": ENTROPY}
 
 
 @explained

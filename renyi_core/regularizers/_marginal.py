@@ -7,12 +7,12 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from renyi_core._arrays import Problem, check_cotangent, coefficient, prepare, rectangular, zeros
-from renyi_core._dispatch import dispatch
+from renyi_core._kernels.batch import SHARE_OF_MEAN
 from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.dtypes import cast
-from renyi_core._kernels.entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
+from renyi_core._kernels.entropy import ENTROPIES
+from renyi_core._kernels.family import Call, Family, run
 from renyi_core._kernels.measures import ENTROPY
-from renyi_core._kernels.regularizers import assignments, through_mean, weighted
 from renyi_core._numbers import check_choice
 
 from ._calls import Batch, in_rows, per_row, product, with_arrays
@@ -20,34 +20,39 @@ from ._term import Term
 
 Array = Any
 
-__all__ = ["BatchTerm", "Marginal", "mean_of", "scalar_order"]
+__all__ = ["BatchTerm", "Marginal", "of_batch", "scalar_order"]
 
 
 class Mean(NamedTuple):
-    """The rows as probabilities, what they were divided by, their shares, and their mean, without batch axes.
+    """The shares of the rows, the mean of the rows as probabilities, without batch axes, and these axes.
 
     ``empty`` says whether no row counts; the mean is then anything. None: there are rows.
     """
 
-    p: Array
-    size: Array
     shares: Any
     mean: Array
     empty: Any
     axes: tuple[int, ...]
 
 
+def of_batch(family: Family, batch: Batch, source: Any, shares: Any) -> Call:
+    """Return the call of a family of rows and their shares."""
+    problem = batch.problem
+    options = {"door": source, "axis": problem.axis}
+    return Call(family, (problem.x, in_rows(shares, batch)), None, problem.where, options, problem.xp)
+
+
 def mean_of(batch: Batch, source: Any) -> Mean:
     problem, xp = batch.problem, batch.problem.xp
-    p, size = assignments(problem.x, door=source, where=problem.where, axis=problem.axis, xp=xp)
     shares = batch.shares()
-    axes = tuple(i for i in range(p.ndim) if i - p.ndim not in problem.axis)
-    mean = xp.sum(weighted(p, in_rows(shares, batch), xp=xp), axis=axes)
+    ndim = problem.x.ndim
+    axes = tuple(i for i in range(ndim) if i - ndim not in problem.axis)
+    mean = xp.sum(run(of_batch(SHARE_OF_MEAN, batch, source, shares)), axis=axes)
     empty = None
     if not isinstance(shares, float):
         empty = xp.sum(shares) == 0
         mean = xp.where(empty, 1.0, mean)
-    return Mean(p, size, shares, mean, empty, axes)
+    return Mean(shares, mean, empty, axes)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
@@ -94,13 +99,18 @@ class BatchTerm(Term):
         problem = batch.problem
         return batch._replace(problem=with_arrays(problem, accumulate(problem.x, xp=problem.xp), problem.where))
 
-    def _value_and_gradient(self, wrt: int | str, cotangent: Any, *args: Any, **kwargs: Any) -> tuple[Array, Array]:
+    def _derivatives(self, wrt: tuple[int | str, ...], cotangent: Any, *args: Any, **kwargs: Any) -> Any:
         given = self._checked(*args, **kwargs)
+        both = [self._derivative(name, cotangent, given) for name in wrt]
+        return both[0][0], tuple(gradient for _, gradient in both)
+
+    def _derivative(self, wrt: int | str, cotangent: Any, given: Batch) -> tuple[Array, Array]:
         xp = given.problem.xp
         cotangent = check_cotangent(cotangent, given.problem, ())
         order = None if wrt in {0, "weight"} else self._order(given, str(wrt))
         if 0 in given.rows or (given.none() and wrt != "weight"):
-            return given._replace(alpha=order).zero(wrt)
+            value, (gradient,) = given._replace(alpha=order).zero((wrt,))
+            return value, gradient
         batch = self._masked(given)
         if wrt == "weight":
             total = 0.0 - self._total(batch)
@@ -109,8 +119,6 @@ class BatchTerm(Term):
         if wrt == 0:
             rectangular(given.arrays[0], self.source)
             total, gradient = self._total_and_gradient(batch, factor)
-            if batch.problem.where is not None:
-                gradient = xp.where(batch.problem.where, gradient, 0.0)
             gradient = cast(gradient, given.arrays[0].dtype, xp)
         else:
             total, slope = self._total_and_slope(batch, str(wrt))
@@ -142,30 +150,26 @@ class Marginal(NamedTuple):
         problem = prepare(mean.mean, alpha, name=source, axis=None, where=None, base=None, keepdims=False)
         return cls(mean, problem, source)
 
-    def _kernel(self, kernel: Any) -> Any:
+    def _run(self, wrt: tuple[int | str, ...] = ()) -> Any:
         problem = self.problem
-        return dispatch(kernel, problem.xp)(
-            problem.x, problem.order, door="probs", measure=ENTROPY, where=None, axis=problem.axis, xp=problem.xp
-        )
+        options = {"door": "probs", "measure": ENTROPY, "axis": problem.axis}
+        return run(Call(ENTROPIES, (problem.x,), problem.order, None, options, problem.xp), wrt)
 
     def _scalar(self, value: Array) -> Array:
         value, empty = per_row(value, self.problem), self.mean.empty
         return value if empty is None else self.problem.xp.where(empty, 0.0, value)
 
     def value(self) -> Array:
-        return self._scalar(self._kernel(entropy))
+        return self._scalar(self._run())
 
     def value_and_slope(self) -> tuple[Array, Array]:
-        value, slope = self._kernel(entropy_and_alpha_gradient)
+        value, slope = self._run(("alpha",))
         return self._scalar(value), self._scalar(slope)
 
     def value_and_gradient(self, batch: Batch, factor: Any) -> tuple[Array, Array]:
         """Return the entropy and its gradient with respect to all rows, times a factor."""
-        value, slope = self._kernel(entropy_and_gradient)
-        mean, xp = self.mean, self.problem.xp
-        for i in mean.axes:
-            slope = xp.expand_dims(slope, axis=i)
-        shares = in_rows(product(mean.shares, factor, batch), batch)
-        door: Any = self.door
-        gradient = through_mean(mean.p, slope, shares, mean.size, door=door, axis=batch.problem.axis, xp=xp)
-        return self._scalar(value), gradient
+        value, slope = self._run((0,))
+        for i in self.mean.axes:
+            slope = self.problem.xp.expand_dims(slope, axis=i)
+        call = of_batch(SHARE_OF_MEAN, batch, self.door, product(self.mean.shares, factor, batch))
+        return self._scalar(value), run(call, (0,), slope)[1]

@@ -12,15 +12,16 @@ from typing import Any, ClassVar, NoReturn, Self
 
 from renyi_core._advice import unknown
 from renyi_core._arrays import Problem, check_cotangent, check_real, coefficient, zeros
+from renyi_core._kernels.batch import weighted
 from renyi_core._kernels.dtypes import cast
-from renyi_core._kernels.regularizers import weighted
+from renyi_core._kernels.family import Call, Family, run
 from renyi_core._numbers import check_choice
 from renyi_core._quiet import quiet
 from renyi_core._rules import Rule
 from renyi_core._shapes import sum_to_shape
 from renyi_core._typing import ArrayOf, ArrayT
 
-from ._calls import Batch, in_rows, product
+from ._calls import Batch, in_rows, per_row, product
 
 Array = Any
 
@@ -143,11 +144,11 @@ class Term(Summand):
     @property
     def rule(self) -> Rule:
         """How :func:`renyi_core.value_and_grad` differentiates the term."""
-        return Rule(self.wrt, self._value_and_gradient)
+        return Rule(self.wrt, self._derivatives)
 
     @abc.abstractmethod
-    def _value_and_gradient(self, wrt: int | str, cotangent: Any, *args: Any, **kwargs: Any) -> tuple[Array, Array]:
-        """Return the value and its gradient, times a cotangent."""
+    def _derivatives(self, wrt: tuple[int | str, ...], cotangent: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the value and its derivatives, times a cotangent."""
 
     @abc.abstractmethod
     def __call__(self, x: ArrayOf[ArrayT], /) -> ArrayT:
@@ -178,9 +179,8 @@ def _same(value: Any, default: Any) -> bool:
 class RowTerm(Term, OfOrder):
     """A term whose rows, the distributions of a batch, each have a value that a reduction takes together.
 
-    A subclass says what quantity its rows have: ``_rows`` gives it, ``_pull`` also its gradient with respect to an
-    array, times a factor for each row, ``_slope`` its derivative with respect to α. ``_outer`` makes the value of it,
-    that quantity with a sign where the term is ``_linear``.
+    A subclass says what quantity its rows have: ``_family`` is the family that computes it, ``_settings`` its options.
+    ``_outer`` makes the value of it, that quantity with a sign where the term is ``_linear``.
     """
 
     reduction: str = "mean"
@@ -200,17 +200,29 @@ class RowTerm(Term, OfOrder):
         """What stands in the place of the entries of rows that do not count."""
         return 0.0
 
+    @property
     @abc.abstractmethod
-    def _rows(self, batch: Batch) -> Array:
-        """Return the quantity of each row."""
+    def _family(self) -> Family:
+        """The quantity of each row."""
 
-    @abc.abstractmethod
-    def _pull(self, batch: Batch, wrt: int, factor: Any) -> tuple[Array, Array]:
-        """Return the quantity of each row, and its gradient with respect to an array times the factor of its row."""
+    def _settings(self) -> dict[str, Any]:
+        """Return the options of the family."""
+        return {}
 
-    @abc.abstractmethod
-    def _slope(self, batch: Batch) -> tuple[Array, Array]:
-        """Return the quantity of each row and its derivative with respect to α."""
+    def _arrays(self, batch: Batch) -> tuple[Array, ...]:
+        """Return the arrays of the family."""
+        return batch.arrays
+
+    def _run(self, batch: Batch, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
+        """Return the quantity of each row, and with ``wrt`` its derivatives times the factor of its row."""
+        problem, family = batch.problem, self._family
+        options = {**self._settings(), "axis": problem.axis}
+        call = Call(family, self._arrays(batch), problem.order, problem.where, options, problem.xp)
+        if not wrt:
+            return per_row(run(call), problem)
+        rows, *found = run(call, wrt, in_rows(factor, batch))
+        parts = (per_row(part, problem) if name == "alpha" else part for name, part in zip(wrt, found, strict=True))
+        return per_row(rows, problem), *parts
 
     def _outer(self, rows: Array, batch: Batch) -> tuple[Array, Any]:  # noqa: ARG002
         """Return the value of each row and its derivative with respect to its quantity."""
@@ -247,52 +259,50 @@ class RowTerm(Term, OfOrder):
         if batch.none():
             return zeros(self._zero_shape(batch), batch.problem.x, batch.problem.xp)
         batch = batch.masked(self._neutral)
-        values, _ = self._outer(self._rows(batch), batch)
+        values, _ = self._outer(self._run(batch), batch)
         return batch.scaled(self._reduced(values, self._weights(batch), batch), batch.weight)
 
-    def _value_and_gradient(self, wrt: int | str, cotangent: Any, *args: Any, **kwargs: Any) -> tuple[Array, Array]:
+    def _derivatives(self, wrt: tuple[int | str, ...], cotangent: Any, *args: Any, **kwargs: Any) -> Any:
         given = self._checked(*args, **kwargs)
         xp = given.problem.xp
         cotangent = check_cotangent(cotangent, given.problem, self._zero_shape(given))
-        if given.none() and wrt != "weight":
+        if given.none() and "weight" not in wrt:
             return given.zero(wrt, self._zero_shape(given))
         batch = given.masked(self._neutral)
         weights = self._weights(batch)
-        if wrt == "weight":
-            values, _ = self._outer(self._rows(batch), batch)
-            values = self._reduced(values, weights, batch)
-            slope = values if cotangent is None else xp.sum(batch.scaled(values, cotangent))
-            return batch.scaled(values, batch.weight), slope
         # all that a row's value is multiplied by
         factor = product(product(weights, batch.weight, batch), cotangent, batch)
         summed = cotangent is not None or self.reduction != "none"
-        if wrt == "alpha":
-            rows, gradient = self._slope(batch)
-            values, outer = self._outer(rows, batch)
-            gradient = weighted(gradient, product(factor, outer, batch), xp=xp)
-            shape = tuple(getattr(given.alpha, "shape", ()))
-            dtype = getattr(given.alpha, "dtype", gradient.dtype)
-            dtype = dtype if xp.isdtype(dtype, "real floating") else gradient.dtype
-        else:
-            if summed:
-                batch = batch.summable()
-            values, gradient = self._along(batch, int(wrt), factor, summed=summed)
-            x = given.arrays[int(wrt)]
-            shape, dtype = tuple(x.shape), x.dtype
-        if summed:
-            gradient = sum_to_shape(gradient, shape, xp, batch.problem.axis)
-        value = batch.scaled(self._reduced(values, weights, batch), batch.weight)
-        return value, cast(gradient, dtype, xp)
-
-    def _along(self, batch: Batch, wrt: int, factor: Any, *, summed: bool) -> tuple[Array, Array]:
-        """Return the values of the rows, and their gradient with respect to an array times the factor."""
-        outer = self._sign if self._linear else self._outer(self._rows(batch), batch)[1]
+        if summed and any(isinstance(name, int) for name in wrt):
+            batch = batch.summable()
+        names = tuple(name for name in wrt if name != "weight")
+        outer: Any = self._sign
+        if names and not self._linear:
+            outer = self._outer(self._run(batch), batch)[1]
         factor = product(factor, outer, batch)
         # an array of orders may have more rows than the arrays: each has its gradient, unless they are summed
-        rows, gradient = self._pull(batch, wrt, factor if summed else None)
-        if not summed:
-            gradient = weighted(gradient, in_rows(factor, batch), xp=batch.problem.xp)
-        return self._outer(rows, batch)[0], gradient
+        rows, *parts = self._run(batch, names, factor if summed else None) if names else (self._run(batch),)
+        values, _ = self._outer(rows, batch)
+        values = self._reduced(values, weights, batch)
+        found: dict[int | str, Array] = {}
+        if "weight" in wrt:
+            found["weight"] = values if cotangent is None else xp.sum(batch.scaled(values, cotangent))
+        for name, part in zip(names, parts, strict=True):
+            if not summed:
+                part = weighted(part, factor if name == "alpha" else in_rows(factor, batch), xp=xp)  # noqa: PLW2901
+            found[name] = self._as_given(part, name, given, summed=summed)
+        return batch.scaled(values, batch.weight), tuple(found[name] for name in wrt)
+
+    def _as_given(self, gradient: Array, name: int | str, given: Batch, *, summed: bool) -> Array:
+        """Return a derivative in the shape of its argument, or of each row, in its dtype."""
+        problem = given.problem
+        argument = given.alpha if name == "alpha" else given.arrays[int(name)]
+        dtype = getattr(argument, "dtype", gradient.dtype)
+        dtype = dtype if problem.xp.isdtype(dtype, "real floating") else gradient.dtype
+        if summed:
+            shape = tuple(getattr(argument, "shape", ()))
+            gradient = sum_to_shape(gradient, shape, problem.xp, problem.axis)
+        return cast(gradient, dtype, problem.xp)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -364,12 +374,13 @@ class TermSum(Summand):
     @property
     def rule(self) -> Rule:
         """How :func:`renyi_core.value_and_grad` differentiates the sum."""
-        return Rule((0,), self._value_and_gradient)
+        return Rule((0,), self._derivatives)
 
-    def _value_and_gradient(self, wrt: int | str, cotangent: Any, x: Array, /, **kwargs: Any) -> tuple[Array, Array]:
-        both = [term.rule.value_and_gradient(wrt, cotangent, x, **own) for term, own in self._each(kwargs)]
-        value, gradient = (functools.reduce(operator.add, parts) for parts in zip(*both, strict=True))
-        return value, gradient
+    def _derivatives(self, wrt: tuple[int | str, ...], cotangent: Any, x: Array, /, **kwargs: Any) -> Any:
+        both = [term.rule.derivatives(wrt, cotangent, x, **own) for term, own in self._each(kwargs)]
+        values, gradients = zip(*both, strict=True)
+        total = functools.partial(functools.reduce, operator.add)
+        return total(values), tuple(total(each) for each in zip(*gradients, strict=True))
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.terms))

@@ -14,9 +14,12 @@ import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
 from renyi_adapters import numpy as blocks
-from renyi_core._kernels import entropy as agnostic
+from renyi_core._kernels.entropy import ENTROPIES
+from renyi_core._kernels.family import Call
 from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Door, Order, State, finish, merge
+
+from ._rows import rows
 
 da: Any = dask.array
 Array = Any
@@ -154,7 +157,7 @@ def _aligned(rows: Array, x: Array, axis: Axis) -> Array:
 def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Array | None, axis: Axis, xp: Any) -> Array:
     """Overlay renyi_core._kernels.entropy.entropy."""
     if not _takes(x, order):
-        return agnostic.entropy(x, order, door=door, measure=measure, where=where, axis=axis, xp=xp)
+        return rows(Call(ENTROPIES, (x,), order, where, {"door": door, "measure": measure, "axis": axis}, xp))
     return _value(_masked(x, where, door), order, door, measure, axis, full=False)
 
 
@@ -189,24 +192,24 @@ def entropy_and_gradient(
     """Overlay renyi_core._kernels.entropy.entropy_and_gradient; the gradient has the chunks of x."""
     whole = _takes(x, order) and _are_whole(x, axis)
     if not _takes(x, order) or (order.alpha == math.inf and not whole):
-        return agnostic.entropy_and_gradient(
-            x, order, door=door, measure=measure, where=where, axis=axis, xp=xp, scale=scale
-        )
+        options = {"door": door, "measure": measure, "axis": axis}
+        value, gradient = rows(Call(ENTROPIES, (x,), order, where, options, xp), (0,), scale)
+        return value, gradient
     masked = _masked(x, where, door)
     settings: dict[str, Any] = {"order": order, "door": door, "measure": measure, "axis": axis, "number": scale}
-    rows = []
+    factors = []
     if isinstance(scale, da.Array):
-        settings["number"], rows = None, [_aligned(scale, x, axis)]
+        settings["number"], factors = None, [_aligned(scale, x, axis)]
     gradient_meta: dict[str, Any] = {"dtype": x.dtype, "meta": _meta(x, x.dtype)}
     if whole:
         # each chunk is a pair of arrays until the next two tasks take it apart
-        both = da.map_blocks(renyi_value_and_gradient, masked, *rows, **settings, **gradient_meta)
+        both = da.map_blocks(renyi_value_and_gradient, masked, *factors, **settings, **gradient_meta)
         gradient = both.map_blocks(renyi_part, which=1, **gradient_meta)
         chunks = _row_chunks(x, axis)
         value = both.map_blocks(renyi_part, which=0, chunks=chunks, dtype=_dtype(x), meta=_meta(x, _dtype(x)))
     else:
         states = _states(masked, order, door, axis, full=True)
-        gradient = da.map_blocks(renyi_gradient, masked, states, *rows, **settings, **gradient_meta)
+        gradient = da.map_blocks(renyi_gradient, masked, states, *factors, **settings, **gradient_meta)
         value = _value(masked, order, door, measure, axis, full=True)
     if where is not None:
         gradient = da.where(where, gradient, x.dtype.type(0))

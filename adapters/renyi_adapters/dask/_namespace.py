@@ -34,9 +34,9 @@ def renyi_together(x: Array) -> Array:
 
 def whole(x: Array, axes: tuple[int, ...]) -> Array:
     """Return x with one chunk along the axes, negative numbers of which it may lack some."""
-    axes = tuple(k for k in axes if -k <= x.ndim)
-    if not any(math.isnan(x.shape[k]) and x.numblocks[k] > 1 for k in axes):
-        return x.rechunk({x.ndim + k: -1 for k in axes})
+    axes = tuple(k for k in axes if -k <= x.ndim and x.numblocks[k] > 1)
+    if not any(math.isnan(x.shape[k]) for k in axes):
+        return x.rechunk({x.ndim + k: -1 for k in axes}) if axes else x
     labels = range(x.ndim)
     # a product without a factor: what it sums over is joined
     joined = tuple(k + x.ndim if k - x.ndim in axes else k for k in labels)

@@ -13,13 +13,12 @@ import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
 from renyi_adapters.numpy._neighbors import kth_neighbor as search
-from renyi_adapters.numpy._neighbors import neighbor_sum as add_up
 from renyi_core._kernels.neighbors import neighbor_gap as agnostic_gap
 
 da: Any = dask.array
 Array = Any
 
-__all__ = ["kth_neighbor", "neighbor_gap", "neighbor_sum"]
+__all__ = ["kth_neighbor", "neighbor_gap"]
 
 
 def renyi_neighbors(samples: Array, *, k: int) -> Array:
@@ -30,11 +29,6 @@ def renyi_neighbors(samples: Array, *, k: int) -> Array:
 def renyi_gap(samples: Array, index: Array) -> Array:
     """Return the differences for a chunk."""
     return agnostic_gap(samples, index[..., 0], xp=numpy_namespace)
-
-
-def renyi_neighbor_sum(values: Array, index: Array) -> Array:
-    """Return the sums for a chunk."""
-    return add_up(values, index[..., 0], xp=numpy_namespace)
 
 
 def _whole(x: Array, axes: tuple[int, ...]) -> Array:
@@ -52,11 +46,6 @@ def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:  # noqa: ARG001
 def neighbor_gap(samples: Array, index: Array, *, xp: Any) -> Array:  # noqa: ARG001
     """Overlay renyi_core._kernels.neighbors.neighbor_gap."""
     return _together(renyi_gap, samples, index)
-
-
-def neighbor_sum(values: Array, index: Array, *, xp: Any) -> Array:  # noqa: ARG001
-    """Overlay renyi_core._kernels.neighbors.neighbor_sum."""
-    return _together(renyi_neighbor_sum, values, index)
 
 
 def _together(function: Callable[..., Any], x: Array, index: Array) -> Array:

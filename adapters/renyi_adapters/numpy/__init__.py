@@ -3,7 +3,6 @@
 Not for users: renyi_core calls it for arrays of this library.
 """
 
-from ._choice import search_choice
 from ._entropy import (
     entropy,
     entropy_and_alpha_gradient,
@@ -13,21 +12,13 @@ from ._entropy import (
     entropy_partial_state,
 )
 from ._neighbors import kth_neighbor, neighbor_sum
-from ._pairs import (
-    distributions,
-    divergence,
-    divergence_and_alpha_gradient,
-    divergence_and_gradient,
-    divergence_and_slopes,
-    unless,
-)
+from ._pairs import distributions, divergence, divergence_and_gradient, unless
+from ._rows import rows
 
 __all__ = [
     "distributions",
     "divergence",
-    "divergence_and_alpha_gradient",
     "divergence_and_gradient",
-    "divergence_and_slopes",
     "entropy",
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",
@@ -36,6 +27,6 @@ __all__ = [
     "entropy_partial_state",
     "kth_neighbor",
     "neighbor_sum",
-    "search_choice",
+    "rows",
     "unless",
 ]

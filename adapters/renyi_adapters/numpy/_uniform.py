@@ -287,7 +287,9 @@ def of_uniform(
                 kwargs = {"door": "logits", "where": None if mask is None else mask[lost], "axis": (-1,), "xp": xp}
                 if with_gradient and not forward:
                     own = column[lost] if isinstance(column, np.ndarray) else column
-                    value[lost], part[lost] = general.divergence_and_gradient(*pair, order, wrt=1, scale=own, **kwargs)
+                    value[lost], part[lost] = general.divergence_and_gradient(
+                        *pair, order, wrt=(1,), scale=own, **kwargs
+                    )
                 else:
                     value[lost] = general.divergence(*pair, order, **kwargs)
             if with_gradient:

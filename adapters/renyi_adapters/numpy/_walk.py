@@ -13,10 +13,10 @@ from renyi_core._kernels.state import Order
 Array = Any
 Index = tuple[Any, ...]
 
-__all__ = ["Walk", "settle"]
+__all__ = ["Index", "Walk", "boxes", "settle"]
 
 
-def _boxes(shape: tuple[int, ...], limit: int) -> Iterator[Index]:
+def boxes(shape: tuple[int, ...], limit: int) -> Iterator[Index]:
     """Yield indices that cut an array of ``shape`` into boxes of at most ``limit`` elements, in order."""
     if not shape:
         yield ()
@@ -28,7 +28,7 @@ def _boxes(shape: tuple[int, ...], limit: int) -> Iterator[Index]:
             yield (slice(start, start + step),)
     else:
         for i in range(shape[0]):
-            for rest in _boxes(shape[1:], limit):
+            for rest in boxes(shape[1:], limit):
                 yield (i, *rest)
 
 
@@ -83,7 +83,7 @@ class Walk:
         """Yield ``(index, x, where, order, scale)`` for blocks of at most ``limit`` rows, each of shape (rows, n)."""
         if 0 in self.lead:
             return
-        for index in _boxes(self.lead, max(1, limit)):
+        for index in boxes(self.lead, max(1, limit)):
             x = self._x[index]
             where = self._where
             if not self.flat:

@@ -14,36 +14,20 @@ from ._entropy import (
 )
 from ._neighbors import kth_neighbor, neighbor_sum
 from ._orders import changing_number
-from ._pairs import (
-    cross_entropy,
-    divergence,
-    divergence_and_alpha_gradient,
-    divergence_and_gradient,
-    divergence_and_slopes,
-    mutual_information,
-    power_divergence,
-)
-from ._samples import order_two_entropy
+from ._rows import rows
 
 __all__ = [
     "argsort_cells",
     "center_csiszar",
     "changing_number",
-    "cross_entropy",
     "distributions",
-    "divergence",
-    "divergence_and_alpha_gradient",
-    "divergence_and_gradient",
-    "divergence_and_slopes",
     "entropy",
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",
     "entropy_hvp",
     "kth_neighbor",
-    "mutual_information",
     "neighbor_sum",
-    "order_two_entropy",
-    "power_divergence",
+    "rows",
     "search_choice",
     "sort_gaps",
     "take_cells",

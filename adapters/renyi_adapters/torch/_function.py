@@ -11,7 +11,7 @@ from torch.autograd import forward_ad
 
 Tensor = Any
 
-__all__ = ["differentiable", "is_plain", "pull", "sum_to"]
+__all__ = ["differentiable", "is_plain", "pull", "push", "sum_to"]
 
 
 def differentiable(
@@ -20,7 +20,8 @@ def differentiable(
     *,
     pull_back: Callable[..., tuple[Any, ...]] | None = None,
     push_forward: Callable[..., Tensor] | None = None,
-) -> Callable[..., Tensor]:
+    several: bool = False,
+) -> Callable[..., Any]:
     """Return a function ``(static, *tensors) -> tensor`` that keeps nothing but its arguments for its derivatives.
 
     It has reverse and forward mode, of any order, and a rule for ``torch.func.vmap``.
@@ -39,6 +40,8 @@ def differentiable(
     push_forward : callable, optional
         ``(static, tensors, tangents)``, the Jacobian–vector product, where a tangent may be None. By default that of
         ``pure``.
+    several : bool, default False
+        Whether the value is a tuple of tensors, each of which has derivatives.
     """
 
     class Function(torch.autograd.Function):
@@ -51,21 +54,22 @@ def differentiable(
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
             ctx.static, *tensors = inputs
-            kept = output[1:] if isinstance(output, tuple) else ()
+            kept = output[1:] if isinstance(output, tuple) and not several else ()
             ctx.mark_non_differentiable(*kept)
             ctx.kept = len(kept)
             ctx.save_for_backward(*tensors, *kept)
             ctx.save_for_forward(*tensors)
-            ctx.set_materialize_grads(False)
+            ctx.set_materialize_grads(several)
 
         @staticmethod
-        def backward(ctx: Any, cotangent: Tensor | None, *_: None) -> tuple[Any, ...]:
+        def backward(ctx: Any, cotangent: Tensor | None, *others: Any) -> tuple[Any, ...]:
             saved, wanted = ctx.saved_tensors, ctx.needs_input_grad[1:]
             tensors, kept = saved[: len(wanted)], saved[len(wanted) :]
             if cotangent is None:
                 return (None, *(None for _ in tensors))
             if pull_back is None:
-                return (None, *pull(pure, ctx.static, tensors, wanted, cotangent))
+                given = (cotangent, *others) if several else cotangent
+                return (None, *pull(pure, ctx.static, tensors, wanted, given))
             return (None, *pull_back(ctx.static, tensors, wanted, cotangent, *kept))
 
         @staticmethod
@@ -73,17 +77,17 @@ def differentiable(
             tangent = None
             if any(tangent is not None for tangent in tangents):
                 tensors = ctx.saved_tensors[: len(tangents)]
-                push = push_forward or functools.partial(_push, pure)
-                tangent = push(ctx.static, tensors, tangents)
+                forward = push_forward or functools.partial(push, pure)
+                tangent = forward(ctx.static, tensors, tangents)
             return (tangent, *(None,) * ctx.kept) if ctx.kept else tangent
 
     traced = pure if pull_back is None else _traced(pure, pull_back)
 
-    def apply(static: Any, *tensors: Any) -> Tensor:
+    def apply(static: Any, *tensors: Any) -> Any:
         if torch.compiler.is_compiling():
             return traced(static, *tensors)
         output = Function.apply(static, *tensors)
-        return output[0] if isinstance(output, tuple) else output
+        return output[0] if isinstance(output, tuple) and not several else output
 
     return apply
 
@@ -120,7 +124,7 @@ def _partial(
 
 
 def pull(
-    pure: Callable[..., Tensor], static: Any, tensors: Sequence[Any], wanted: Sequence[bool], cotangent: Tensor
+    pure: Callable[..., Tensor], static: Any, tensors: Sequence[Any], wanted: Sequence[bool], cotangent: Any
 ) -> list[Any]:
     """Return the vector–Jacobian product of ``pure``, None for what is not wanted."""
     f, some = _partial(pure, static, tensors, wanted)
@@ -129,7 +133,7 @@ def pull(
     return [next(gradients) if want else None for want in wanted]
 
 
-def _push(pure: Callable[..., Tensor], static: Any, tensors: Sequence[Any], tangents: Sequence[Any]) -> Tensor:
+def push(pure: Callable[..., Any], static: Any, tensors: Sequence[Any], tangents: Sequence[Any]) -> Any:
     """Return the Jacobian–vector product of ``pure``.
 
     The vector–Jacobian product is linear in the cotangent, and its own one is the Jacobian–vector product: levels of
@@ -138,9 +142,10 @@ def _push(pure: Callable[..., Tensor], static: Any, tensors: Sequence[Any], tang
     wanted = [tangent is not None for tangent in tangents]
     f, some = _partial(pure, static, tensors, wanted)
     pulled: Any = torch.func.vjp(f, *some)
-    twice: Any = torch.func.vjp(pulled[1], torch.zeros_like(pulled[0]))
-    product: Tensor = twice[1](tuple(tangent for tangent in tangents if tangent is not None))[0]
-    return product
+    value = pulled[0]
+    zero = tuple(map(torch.zeros_like, value)) if isinstance(value, tuple) else torch.zeros_like(value)
+    twice: Any = torch.func.vjp(pulled[1], zero)
+    return twice[1](tuple(tangent for tangent in tangents if tangent is not None))[0]
 
 
 def sum_to(values: Tensor, like: Tensor) -> Tensor:

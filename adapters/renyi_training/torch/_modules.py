@@ -11,8 +11,8 @@ from array_api_compat import torch as torch_namespace
 
 from renyi_core._advice import explained
 from renyi_core._arrays import check_real, floating, prepare, real, same_namespace
-from renyi_core._dispatch import dispatch
 from renyi_core._kernels import entropy as agnostic
+from renyi_core._kernels.library import ask
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._numbers import check_choice, finite, number
 from renyi_core._quiet import quiet
@@ -202,7 +202,7 @@ class EntropyRegularizer(_Scalars):
             # what has no part may hold anything: its gradient would be NaN times 0
             logits = torch.where(part, logits, 0.0)
             where = None if where is None else where | ~part
-        kernel = dispatch(agnostic.entropy, XP)
+        kernel = ask(agnostic.entropy, XP)
         rows = kernel(logits, problem.order, door="logits", measure=ENTROPY, where=where, axis=axes, xp=XP)
         entropies = rows.squeeze(axes[0]).to(dtype)
         if part is not None:

@@ -1,4 +1,4 @@
-"""What the terms of a loss add to the kernels: weighted means over rows, a batch's mean assignment, log-scales.
+"""What the terms of a whole batch add: its mean distribution, and the information of the rows about the outcome.
 
 For the mean m = Σ s p of rows p = softmax(z), with shares s that add up to 1, and g = ∂F/∂m::
 
@@ -18,19 +18,21 @@ import math
 from typing import Any
 
 from .doors import accumulate, peak_of
-from .orders import order_ratio, order_ratio_slope
+from .family import ALL, ENTRIES, ROWS, Family, finished
+from .guards import scaled
 from .special import power_curvature
-from .state import Door, Order, log_ratio
+from .state import Door, log_ratio
 
 Array = Any
 Axis = tuple[int, ...]
 
 __all__ = [
-    "assignments",
-    "deviations",
-    "log_scale_entropy",
-    "log_scale_entropy_slope",
-    "through_mean",
+    "BATCH_INFORMATION",
+    "SHARE_OF_MEAN",
+    "batch_information",
+    "batch_information_and_gradient",
+    "share_of_mean",
+    "share_of_mean_and_product",
     "weighted",
 ]
 
@@ -45,7 +47,7 @@ def weighted(values: Array, weights: Any, *, xp: Any) -> Array:
     return xp.where(none, 0.0, weights * xp.where(none, 0.0, values))
 
 
-def assignments(x: Array, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> tuple[Array, Array]:
+def _assignments(x: Array, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> tuple[Array, Array]:
     """Return the probabilities of each row, and what its weights were divided by; NaN for a row that is none."""
     x = accumulate(x, xp=xp)
     if where is not None:
@@ -58,7 +60,7 @@ def assignments(x: Array, *, door: Door, where: Array | None, axis: Axis, xp: An
     return p, xp.where(sound, peak, 1.0) * xp.where(sound, total, 1.0)
 
 
-def through_mean(p: Array, slope: Array, shares: Any, size: Array, *, door: Door, axis: Axis, xp: Any) -> Array:
+def _through_mean(p: Array, slope: Array, shares: Any, size: Array, *, door: Door, axis: Axis, xp: Any) -> Array:
     """Return the gradient with respect to each row of a function of the mean, given its ``slope`` at the mean."""
     top = p == xp.max(p, axis=axis, keepdims=True)
     at_top = xp.max(xp.where(top, slope, -math.inf), axis=axis, keepdims=True)
@@ -85,7 +87,7 @@ def _log_mean(values: Array, shares: Array, log_shares: Array, live: Array, axis
     return xp.where(near, xp.log1p(xp.where(near, excess, 0.0)), _log_sum(values + log_shares, live, axis, xp))
 
 
-def deviations(
+def _deviations(
     x: Array, p: Array, shares: Any, *, door: Door, where: Array | None, axis: Axis, axes: Axis, xp: Any
 ) -> tuple[Array, Array, Array]:
     """Return D(p‖m) of each row from the mean m of the rows, log(p/m), and where that is not 0 for lack of weight.
@@ -120,11 +122,71 @@ def deviations(
     return xp.sum(mean * terms, axis=axis, keepdims=True), r, live
 
 
-def log_scale_entropy(log_scale: Array, order: Order, *, xp: Any) -> Array:
-    """Return the entropy of each dimension of a Gaussian, from the logarithm of its standard deviation."""
-    return log_scale + (order_ratio(order, xp=xp) + math.log(2 * math.pi)) / 2
+def share_of_mean(x: Array, shares: Any, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:
+    """Return the probabilities of each row times its share: what the row adds to the mean."""
+    return weighted(_assignments(x, door=door, where=where, axis=axis, xp=xp)[0], shares, xp=xp)
 
 
-def log_scale_entropy_slope(log_scale: Array, order: Order, *, xp: Any) -> Array:
-    """Return the derivative of the entropy of each dimension with respect to α."""
-    return xp.zeros_like(log_scale) + order_ratio_slope(order, xp=xp) / 2
+def share_of_mean_and_product(
+    x: Array,
+    shares: Any,
+    *,
+    wrt: tuple[int | str, ...],
+    door: Door,
+    where: Array | None,
+    axis: Axis,
+    xp: Any,
+    scale: Array,
+) -> tuple[Array, ...]:
+    """Return what each row adds to the mean, and the products of a cotangent, ``scale``, along x (0) and shares (1)."""
+    p, size = _assignments(x, door=door, where=where, axis=axis, xp=xp)
+    found: list[Array] = []
+    for i in wrt:
+        if i == 0:
+            gradient = _through_mean(p, scale, shares, size, door=door, axis=axis, xp=xp)
+            found += finished((gradient,), (x,), None, xp, where=where)
+        else:
+            found.append(xp.sum(p * scale, axis=axis, keepdims=True))
+    return weighted(p, shares, xp=xp), *found
+
+
+def batch_information(x: Array, shares: Any, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:
+    """Return Σ s D(p‖m), a scalar."""
+    return _information(x, shares, door, where, axis, xp)[0]
+
+
+def batch_information_and_gradient(
+    x: Array,
+    shares: Any,
+    *,
+    wrt: tuple[int | str, ...],
+    door: Door,
+    where: Array | None,
+    axis: Axis,
+    xp: Any,
+    scale: Any = None,
+) -> tuple[Array, ...]:
+    """Return the information, and its derivatives along x (0) or the shares (1), times ``scale``."""
+    value, rows, slope, live, p, size = _information(x, shares, door, where, axis, xp)
+    found: list[Array] = []
+    for i in wrt:
+        if i == 0:
+            # what the rows change of the mean has no effect to first order
+            factor = shares if scale is None else shares * scale
+            gradient = _through_mean(p, slope, factor, size, door=door, axis=axis, xp=xp)
+            gradient = xp.where(live | xp.isnan(gradient), gradient, 0.0)
+            found += finished((gradient,), (x,), None, xp, where=where)
+        else:
+            found.append(scaled(rows, scale, xp))
+    return value, *found
+
+
+def _information(x: Array, shares: Any, door: Door, where: Array | None, axis: Axis, xp: Any) -> tuple[Array, ...]:
+    p, size = _assignments(x, door=door, where=where, axis=axis, xp=xp)
+    axes = tuple(i for i in range(p.ndim) if i - p.ndim not in axis)
+    rows, slope, live = _deviations(x, p, shares, door=door, where=where, axis=axis, axes=axes, xp=xp)
+    return xp.sum(weighted(rows, shares, xp=xp)), rows, slope, live, p, size
+
+
+SHARE_OF_MEAN = Family(share_of_mean, share_of_mean_and_product, None, layouts=(ENTRIES, ROWS), result=ENTRIES)
+BATCH_INFORMATION = Family(batch_information, batch_information_and_gradient, None, layouts=(ENTRIES, ROWS), result=ALL)
