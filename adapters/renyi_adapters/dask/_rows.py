@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import dask.array
 import numpy as np
 from array_api_compat import array_namespace
 
+from renyi_core._kernels import family as agnostic
 from renyi_core._kernels.family import ALL, ENTRIES, ROWS, Call, Family, Layout, Wrt, run
 from renyi_core._kernels.state import Order
 
@@ -70,6 +72,11 @@ class _Plan:
         self.ndim = max(x.ndim - self._own(layout) for x, layout in self.arguments.values())
         if family.result == ALL:
             self.axis = tuple(range(-self.ndim, 0))
+
+    def is_cut_anywhere(self) -> bool:
+        """Return whether rows are cut at lengths that are not known."""
+        entries = [x for x, layout in self.arguments.values() if layout == ENTRIES]
+        return any(math.isnan(x.shape[k]) and x.numblocks[k] > 1 for x in entries for k in self.axis if -k <= x.ndim)
 
     def _own(self, layout: Layout) -> int:
         """Return how many last axes of an array are none of the plan's."""
@@ -138,6 +145,10 @@ class _Plan:
 def rows(call: Call, wrt: Wrt = (), scale: Any = None) -> Any:
     """Overlay renyi_core._kernels.family.rows."""
     family, plan = call.family, _Plan(call, scale)
+    choice = family.slope is None and call.order is not None
+    if plan.is_cut_anywhere() and not choice:
+        # what is joined could not be cut again at lengths that are not known; of a choice nothing else would be small
+        return agnostic.rows(call, wrt, scale)
     first = next(x for x in call.arrays if isinstance(x, da.Array))
     sums = np.dtype(np.float32) if first.dtype == np.float16 else first.dtype
     found = plan.results(wrt)
