@@ -38,8 +38,8 @@ class Family(NamedTuple):
     Without a slope the gradient knows "alpha" as well. ``layouts`` are those of the arrays: ENTRIES, ROWS, or how many
     last axes belong to one row. ``result`` is the layout of the value: ROWS, ALL, or ENTRIES, whose gradient needs the
     scale. ``kept`` is how many axes of length 1 the value has in families whose reduced axes are always the last ones.
-    ``masked``: it takes a mask. ``block`` is how many entries of rows to take at a time, so that temporaries stay in a
-    cache.
+    ``masked``: it takes a mask. ``plain``: a library's own derivatives of the value are as good as the rule. ``block``
+    is how many entries of rows to take at a time, so that temporaries stay in a cache.
     """
 
     value: Callable[..., Any]
@@ -49,6 +49,7 @@ class Family(NamedTuple):
     result: Layout = ROWS
     kept: int | None = None
     masked: bool = True
+    plain: bool = False
     block: int = 1 << 13
 
 

@@ -360,7 +360,7 @@ def log_scale_entropy_and_alpha_gradient(
 
 
 LOG_SCALE = Family(
-    log_scale_entropy, log_scale_entropy_and_gradient, log_scale_entropy_and_alpha_gradient, masked=False
+    log_scale_entropy, log_scale_entropy_and_gradient, log_scale_entropy_and_alpha_gradient, masked=False, plain=True
 )
 
 

@@ -89,7 +89,7 @@ def _along(
 
 def rows(call: Call, wrt: Wrt = (), scale: Any = None) -> Any:
     """Overlay renyi_core._kernels.family.rows; JAX differentiates through derivatives, and distributions."""
-    if wrt or call.family.result == ENTRIES:
+    if wrt or call.family.result == ENTRIES or call.family.plain:
         return agnostic.rows(call, wrt, scale)
     numbers = tuple(x if isinstance(x, float) else None for x in call.arrays)
     arrays = tuple(None if isinstance(x, float) else x for x in call.arrays)

@@ -109,12 +109,24 @@ class _Rows:
         return rows.reshape(self.lead + (1,) * len(self.axis)), rows
 
 
+def _is_small(call: Call) -> bool:
+    """Return whether all arrays have one shape, of a block at most: at a glance."""
+    shapes = {x.shape for x in call.arrays if hasattr(x, "shape")}
+    return (
+        len(shapes) == 1
+        and (call.order is None or call.order.static)
+        and math.prod(next(iter(shapes))) <= call.family.block
+    )
+
+
 def rows(call: Call, wrt: tuple[int | str, ...] = (), scale: Any = None) -> Any:
     """Overlay renyi_core._kernels.family.rows."""
     family = call.family
     with np.errstate(all="ignore"):
-        walk = None if family.result == ALL else _Rows(call, scale)
-        if walk is None or math.prod(walk.lead) * walk.n <= family.block or math.prod(walk.lead) <= 1:
+        if family.result == ALL or _is_small(call):
+            return agnostic.rows(call, wrt, scale)
+        walk = _Rows(call, scale)
+        if math.prod(walk.lead) * walk.n <= family.block or math.prod(walk.lead) <= 1:
             return agnostic.rows(call, wrt, scale)
         layouts = [family.result, *(ROWS if place == "alpha" else family.layouts[int(place)] for place in wrt)]
         targets: list[tuple[Array, Array]] = []

@@ -163,6 +163,8 @@ _apply = differentiable(_fast_value, _value, pull_back=_pull_back, push_forward=
 
 def rows(call: Call, wrt: Wrt = (), scale: Any = None) -> Any:
     """Overlay renyi_core._kernels.family.rows; derivatives are differentiable by torch's own means."""
+    if call.family.plain:
+        return agnostic.rows(call, wrt, scale)
     if not wrt:
         return _apply(*_parted(call))
     alpha = None if call.order is None else call.order.alpha
