@@ -12,11 +12,6 @@ import renyi_core as renyi
 argmax, largest = renyi.regularized_argmax, renyi.regularized_max
 
 
-def lazy(backend):
-    """Whether each order is a compilation, or a graph, of its own."""
-    return backend.library in {"jax", "dask"}
-
-
 def not_compiled(backend):
     if backend.compiles:
         pytest.skip("compiled for each case: the orders in an array, masks and bad rows are run there")

@@ -10,7 +10,7 @@ import hypothesis
 import numpy as np
 import oracle_choice as oracle
 import pytest
-from choice_cases import argmax, largest, lazy, not_compiled, value
+from choice_cases import argmax, largest, not_compiled, value
 from hypothesis import strategies as st
 
 import renyi_core as renyi
@@ -152,13 +152,13 @@ def test_limits(backend):
     want = values.max(-1) + 0.4 * np.log(shifted.sum(-1))
     np.testing.assert_allclose(backend.numpy(largest(x, 1, 0.4)), want, rtol=1e-14)
     best = np.eye(7)[values.argmax(-1)]
-    for alpha in (0.5, 2.0, math.inf)[1 if lazy(backend) else 0 :]:
+    for alpha in (0.5, 2.0, math.inf)[1 if backend.compiles else 0 :]:
         np.testing.assert_allclose(backend.numpy(argmax(x, alpha, 1e-6)), best, rtol=0, atol=1e-5)
         np.testing.assert_allclose(backend.numpy(argmax(x, alpha, 1e9)), np.full((5, 7), 1 / 7), rtol=1e-7)
     # α -> 0
     np.testing.assert_array_equal(backend.numpy(argmax(x, 0)), best)
     np.testing.assert_allclose(backend.numpy(largest(x, 0, 0.4)), values.max(-1) + 0.4 * math.log(7), rtol=1e-14)
-    if not lazy(backend):
+    if not backend.compiles:
         np.testing.assert_allclose(backend.numpy(argmax(x, 1e-9, 0.4)), best, rtol=0, atol=1e-7)
         np.testing.assert_allclose(backend.numpy(largest(x, 1e-9, 0.4)), backend.numpy(largest(x, 0, 0.4)), rtol=1e-6)
         np.testing.assert_allclose(backend.numpy(largest(x, 1e9)), backend.numpy(largest(x, math.inf)), rtol=1e-7)
@@ -204,7 +204,7 @@ WEIGHTS = st.lists(st.floats(0, 1), min_size=5, max_size=5).filter(lambda w: sum
 @hypothesis.given(SCORES, SCORES, WEIGHTS, st.sampled_from([0.0, 0.2, 0.7, 1.0, 1.5, 3.0, 30.0, math.inf]))
 def test_laws(backend, scores, others, weights, alpha):
     if backend.slow:
-        pytest.skip("built case by case there: on the grid alone")
+        pytest.skip("compiled case by case there: on the grid alone")
     temperature = 0.8
     x, y = (backend.asarray(np.asarray(values)) for values in (scores, others))
 

@@ -20,11 +20,6 @@ SOME_ORDERS = (0.0, 1e-20, 1 - 1e-12, 1.0, 1.7, 20.0, math.inf)
 FEW_ORDERS = (0.3, 1.7)
 
 
-def lazy(backend):
-    """Whether each order is a compilation, or a graph, of its own."""
-    return backend.library in {"jax", "dask"}
-
-
 def condition(probs):
     """The weights carry the rounding of logarithms."""
     logs = np.log(probs[probs > 0])
@@ -48,13 +43,13 @@ def error(got, want, floor, eps):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_grid(backend, dtype):
-    if dtype not in backend.dtypes or (lazy(backend) and dtype == "float32"):
-        pytest.skip("no such dtype, or once is enough where all is compiled or built")
+    if dtype not in backend.dtypes or (backend.compiles and dtype == "float32"):
+        pytest.skip("no such dtype, or once is enough where all is compiled")
     eps = float(np.finfo(dtype).eps)
     known = oracle.sets(dtype)
     probs, weights = (np.stack([case[k] for case in known.values()]) for k in (0, 1))
     x, w = backend.asarray(probs, dtype), backend.asarray(weights, dtype)
-    orders = FEW_ORDERS[backend.library == "dask" :] if lazy(backend) else oracle.ORDERS
+    orders = FEW_ORDERS if backend.compiles else oracle.ORDERS
     orders = SOME_ORDERS if backend.library == "strict" else orders
     failures, checked = [], 0
     for alpha in orders:
@@ -87,8 +82,8 @@ def test_grid(backend, dtype):
 
 
 def test_orders_in_an_array(backend):
-    if lazy(backend):
-        pytest.skip("a graph of a thousand operations; JAX compiles one in test_automatic_differentiation")
+    if backend.compiles:
+        pytest.skip("JAX compiles one in test_automatic_differentiation")
     names = ("independent", "nearer", "zeros", "disjoint", "sure", "a weight of 0")
     probs, weights = (np.stack([oracle.sets()[name][k] for name in names]) for k in (0, 1))
     x, w = backend.asarray(probs), backend.asarray(weights)
@@ -109,8 +104,8 @@ WEIGHTS = st.lists(st.floats(0.01, 1), min_size=12, max_size=12)
 @hypothesis.settings(max_examples=25)
 @hypothesis.given(WEIGHTS, st.lists(st.floats(0.01, 1), min_size=3, max_size=3), st.floats(0.05, 5))
 def test_laws(backend, rows, weights, alpha):
-    if lazy(backend):
-        pytest.skip("built case by case there: on the grid alone")
+    if backend.compiles:
+        pytest.skip("compiled case by case there: on the grid alone")
     probs, w = np.asarray(rows).reshape(3, 4), np.asarray(weights)
     eps = float(np.finfo(backend.dtypes[-1]).eps)
 
@@ -155,8 +150,8 @@ def test_it_may_be_negative(backend):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0, 2.0, 20.0, math.inf])
 def test_closed_forms(backend, alpha):
-    if lazy(backend):
-        pytest.skip("compiled or built case by case there: on the grid alone")
+    if backend.compiles:
+        pytest.skip("compiled case by case there: on the grid alone")
     eps = float(np.finfo(backend.dtypes[-1]).eps)
 
     def jensen(probs, **options):
@@ -237,8 +232,6 @@ def test_shapes_weights_bases_and_cotangents(backend):
     bits = f(x, 1.7, weights=w, base=2, keepdims=True)
     assert tuple(bits.shape) == (2, 4, 1, 1)
     np.testing.assert_allclose(backend.numpy(bits)[..., 0, 0] * math.log(2), want, **tolerance)
-    if backend.library == "dask":
-        return
     cotangent = rng.normal(size=(2, 4))
     for wrt, shape in ((0, (2, 4, 3, 5)), ("weights", (2, 4, 3)), ("alpha", (2, 4))):
         each = backend.numpy(renyi.grad(f, wrt)(x, 1.7, weights=w))
@@ -264,15 +257,15 @@ def test_sets_that_are_none_are_nan_alone(backend):
     weights[6, 0], weights[7], weights[4, 0] = -0.25, np.nan, 0
     bad = np.isin(np.arange(9), [1, 2, 3, 5, 6, 7])
     x, w = backend.asarray(probs), backend.asarray(weights)
-    for alpha in (0.0, 0.5, 1.0, 2.0, math.inf)[4 if lazy(backend) else 0 :]:
-        for wrt in (0,) if lazy(backend) else (0, "weights", "alpha"):
+    for alpha in (0.0, 0.5, 1.0, 2.0, math.inf)[4 if backend.compiles else 0 :]:
+        for wrt in (0,) if backend.compiles else (0, "weights", "alpha"):
             call = backend.compiled(lambda x, w, a=alpha, v=wrt: renyi.value_and_grad(f, v)(x, a, weights=w))
             got, gradient = map(backend.numpy, call(x, w))
             np.testing.assert_array_equal(np.isnan(got), bad)
             gradient = gradient.reshape(9, -1)
             np.testing.assert_array_equal(np.isnan(gradient).all(1), bad)
             assert np.isfinite(gradient[~bad]).all()
-    if not lazy(backend):
+    if not backend.compiles:
         orders = backend.asarray(np.asarray([-1.0, 0.0, math.nan, math.inf]))
         for wrt in (0, "weights", "alpha"):
             got, gradient = renyi.value_and_grad(f, wrt)(x[:1, ...], orders)

@@ -10,7 +10,7 @@ import tracemalloc
 import numpy as np
 import oracle_terms as oracle
 import pytest
-from term_cases import ALL, WITH_TWO, arrays, close, skip_where_lazy
+from term_cases import ALL, WITH_TWO, arrays, close, skip_where_compiled
 
 import renyi_core as renyi
 from renyi_core.regularizers import (
@@ -336,7 +336,7 @@ def test_a_weight_of_nothing_takes_no_memory():
 
 
 def test_weights_and_orders_at_the_call(backend):
-    skip_where_lazy(backend)
+    skip_where_compiled(backend)
     for name, term in ALL.items():
         given = arrays(backend, name)
         alpha = {} if name == "information" else {"alpha": 2.0}

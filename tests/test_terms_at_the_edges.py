@@ -7,7 +7,7 @@ import math
 import numpy as np
 import oracle_terms as oracle
 import pytest
-from term_cases import ALL, PAIRS, TERMS, arrays, close, differentiate, of_order, skip_where_lazy
+from term_cases import ALL, PAIRS, TERMS, arrays, close, differentiate, of_order, skip_where_compiled
 
 import renyi_core as renyi
 from renyi_core.regularizers import (
@@ -22,7 +22,7 @@ from renyi_core.regularizers import (
 
 
 def test_the_floor_presses_from_the_first_step_below_it(backend):
-    skip_where_lazy(backend)
+    skip_where_compiled(backend)
     x = backend.asarray(oracle.X[:1])
     both = renyi.value_and_grad(renyi.entropy_from_logits)(x, 2.0)
     h, slope = (float(backend.numpy(part).ravel()[0]) for part in both)
@@ -33,7 +33,7 @@ def test_the_floor_presses_from_the_first_step_below_it(backend):
 
 
 def test_infinite_values_of_rows_that_do_not_count(backend):
-    skip_where_lazy(backend)
+    skip_where_compiled(backend)
     x = backend.asarray(oracle.X)
     orders = backend.asarray(np.asarray([0.0, 1.0, 1.0, 2.0, math.nan]))
     weights = backend.asarray(np.asarray([0, 1, 0, 1, 0]))
@@ -50,7 +50,7 @@ def test_infinite_values_of_rows_that_do_not_count(backend):
 def test_negative_weights_give_nan(backend, name):
     """Of a row, such as labels of -100, and of the term: in the value and in every derivative."""
     if name not in {"bonus", "balance"}:
-        skip_where_lazy(backend)
+        skip_where_compiled(backend)
     given = [x[None, ...] for x in arrays(backend, name)] if name == "diversity" else arrays(backend, name)
     rows = 1 if name == "diversity" else 5
     bad = {"sample_weight": backend.asarray(np.full(rows, -100))}, {"weight": backend.asarray(np.asarray(-0.5))}
@@ -87,7 +87,7 @@ def test_masked_out_batches_are_nothing(backend, name, batch):
     if backend.library == "strict" and batch == "masked":
         pytest.skip("the same operations as of weight 0")
     if batch != "of weight 0" or name not in {"bonus", "floor", "smoothing", "gaussian", "balance", "information"}:
-        skip_where_lazy(backend)
+        skip_where_compiled(backend)
     options = EMPTY[batch](backend)
     count = 2 if name in PAIRS else 1
 
@@ -110,7 +110,7 @@ def test_masked_out_batches_are_nothing(backend, name, batch):
 
 
 def test_batches_of_no_rows_are_nothing(backend):
-    skip_where_lazy(backend)  # and dask.array's own max takes no array of size 0
+    skip_where_compiled(backend)
     x = backend.asarray(np.ones((0, 4)))
     for name, term in TERMS.items():
         value, gradient = renyi.value_and_grad(term)(*[x] * (2 if name in PAIRS else 1))
@@ -119,7 +119,7 @@ def test_batches_of_no_rows_are_nothing(backend):
 
 
 def test_senseless_rows_that_count_give_nan(backend):
-    skip_where_lazy(backend)
+    skip_where_compiled(backend)
     entries = oracle.X.copy()
     entries[1] = math.nan
     x = backend.asarray(entries)
@@ -135,7 +135,7 @@ def test_senseless_rows_that_count_give_nan(backend):
 
 def test_penalties_near_their_least_keep_their_digits(backend):
     """Where the difference of two entropies has none left; the information in its gradient as well."""
-    skip_where_lazy(backend)
+    skip_where_compiled(backend)
     mp, few = oracle.mp, len(backend.dtypes) == 1
     centre = np.asarray([0.0, 0.5, -1.0, 0.25])
     pattern = np.asarray([[1.0, -1.0, 2.0, -2.0], [-1.0, 1.5, -2.0, 2.0], [0.5, 0.0, 0.0, -1.0]])
@@ -173,7 +173,7 @@ def test_penalties_near_their_least_keep_their_digits(backend):
 
 def test_information_of_rows_that_are_sure(backend):
     """It is the entropy of the outcomes' shares; exponentials of single logits are 0 there, or beyond any float."""
-    skip_where_lazy(backend)
+    skip_where_compiled(backend)
     x = np.asarray([[1e3, 0, 0], [0, 1e3, -1e3], [-1e3, 0, 1e3], [-math.inf, -math.inf, 2e3]])
     value, gradient = renyi.value_and_grad(InformationTerm())(backend.asarray(x))
     close(backend, value, -1.5 * math.log(2), 2e3 * 4)
@@ -187,7 +187,7 @@ def test_information_of_rows_that_are_sure(backend):
 
 def test_one_row(backend):
     """The mean of one row is the row: the information is 0, without rounding, and has no gradient."""
-    skip_where_lazy(backend)
+    skip_where_compiled(backend)
     for x in (backend.asarray(oracle.X[0]), backend.asarray(oracle.X[:1])):
         value, gradient = renyi.value_and_grad(InformationTerm())(x)
         close(backend, value, 0.0)
@@ -203,7 +203,7 @@ def test_one_row(backend):
 
 def test_gradients_of_rows_that_are_sure(backend):
     """Of a row of p = (1 − δ, δ, …) the gradient of the balance is of the order of δ, and right."""
-    skip_where_lazy(backend)
+    skip_where_compiled(backend)
     far = 30.0 if len(backend.dtypes) == 2 else 12.0
     logits = np.asarray([[far, 0.0, 1.0], [0.0, 0.5, 1.0], [0.3, 0.2, 1.0]])
     gradient = backend.numpy(renyi.grad(BalanceTerm(alpha=2.0))(backend.asarray(logits)))[0]
