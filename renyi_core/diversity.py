@@ -48,7 +48,7 @@ def gram_entropy(gram: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None =
     ------
     TypeError
         If ``gram`` is not an array of a real floating-point dtype, ``alpha`` is complex or of another library, or
-        the library has no ``linalg.eigvalsh``, as Dask has not, and the order is not the number 2.
+        the library has no ``linalg.eigvalsh`` and the order is not the number 2.
     ValueError
         If ``gram`` has not the shape of square matrices, ``alpha`` is a negative number or NaN, or ``base`` is not
         positive or is 1.

@@ -65,8 +65,8 @@ def gaussian_entropy(
     Notes
     -----
     Variances that are not positive give NaN. A matrix that is not positive definite has no Cholesky factor: that is a
-    ValueError on NumPy, torch and array-api-strict, which say so, and NaN on JAX. Only its lower triangle is read. Dask
-    factors one matrix, not batches, in square chunks.
+    ValueError on NumPy, torch and array-api-strict, which say so, and NaN on JAX. Only its lower triangle is read.
+    On Dask the ValueError comes when the graph is computed.
 
     The error is a few units in the last place of the largest of the three terms, plus what the determinant of an
     ill-conditioned matrix loses. ``grad`` and ``value_and_grad`` take ``wrt=0`` and ``"alpha"``; that of a matrix is
@@ -139,7 +139,7 @@ def gaussian_divergence(
     ------
     TypeError
         If an argument is not an array of a real floating-point dtype, their dtypes or libraries differ, ``alpha`` is
-        complex, or ``kind="full"`` is asked for from a library without ``linalg.eigvalsh``, such as Dask.
+        complex, or ``kind="full"`` is asked for from a library without ``linalg.eigvalsh``.
     ValueError
         If ``kind`` is neither, shapes do not broadcast or have no common d, ``alpha`` is negative or NaN, or ``base``
         is not positive or is 1.
@@ -147,8 +147,8 @@ def gaussian_divergence(
     Notes
     -----
     No value is read, so that no error is raised where Σ_α is not positive definite. A Σ_q that is not is a ValueError
-    on NumPy, torch and array-api-strict, whose Cholesky factorization says so, and NaN on JAX; a Σ_p that is not, or
-    variances that are not positive, give NaN.
+    on NumPy, torch and array-api-strict, whose Cholesky factorization says so, on Dask when the graph is computed, and
+    NaN on JAX; a Σ_p that is not, or variances that are not positive, give NaN.
 
     The covariances are compared by the eigenvalues of Σ_q^{-1/2}(Σ_p − Σ_q)Σ_q^{-1/2}, in terms of one sign, none of
     which is divided by α − 1: within 64 units in the last place for diagonal ones, the closest included. Full ones add

@@ -66,7 +66,7 @@ def kernel_entropy(
     TypeError
         If ``samples`` is not an array of a real floating-point dtype, ``alpha`` is complex or of another library,
         ``bandwidth`` is neither a real number nor an array of the same dtype, or the library has no
-        ``linalg.eigvalsh``, as Dask has not, and the order is not the number 2.
+        ``linalg.eigvalsh``, and the order is not the number 2.
     ValueError
         If ``samples`` has not two axes of lengths that are known and not 0, ``kernel`` is another name, ``bandwidth``
         is not positive and finite or goes with a kernel that has none, ``alpha`` is negative or NaN, or ``base`` is

@@ -196,24 +196,24 @@ def test_results_of_a_gpu_are_found(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("kind", "outcomes", "hollow"),
+    ("door", "outcomes", "hollow"),
     [
-        ("diagonal", "skip", True),
-        ("diagonal", "skip pass", False),
-        ("diagonal", "fail", False),
-        ("full", "skip", False),
-        ("diagonal", "lack", False),
+        ("logits", "skip", True),
+        ("logits", "skip pass", False),
+        ("logits", "fail", False),
+        ("probs", "skip", False),
+        ("logits", "lack", False),
     ],
 )
-def test_a_run_that_skips_what_is_named_fails(monkeypatch, kind, outcomes, hollow):
+def test_a_run_that_skips_what_is_named_fails(monkeypatch, door, outcomes, hollow):
     monkeypatch.setattr(conftest, "SHOWN", {})
     item = SimpleNamespace(
-        path=Path("tests/test_gaussian.py"),
-        originalname="test_divergence",
-        callspec=SimpleNamespace(params={"backend": "dask"}, id=f"dask-apart-{kind}"),
+        path=Path("tests/test_pair_measures.py"),
+        originalname="test_grid",
+        callspec=SimpleNamespace(params={"backend": "jax"}, id=f"jax-float64-{door}-alpha"),
         module=None,
     )
-    reasons = {"skip": "slow there", "lack": "could not import 'dask'", "pass": None, "fail": "assert"}
+    reasons = {"skip": "slow there", "lack": "could not import 'jax'", "pass": None, "fail": "assert"}
     for outcome in outcomes.split():
         hook = conftest.pytest_runtest_makereport(item)
         next(hook)
