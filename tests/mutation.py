@@ -48,7 +48,10 @@ TESTS = {
         "(divergence and not agnostic) or pairs or without_rows",
     ),
     "numpy._states": (["test_numpy_adapter.py"], "part or piece or state"),
-    "numpy._choice": (["test_choice_search.py", "test_choice.py"], "many_rows or shapes or masks"),
+    "numpy._rows": (
+        ["test_choice_search.py", "test_choice.py", "test_divergence.py", "test_gaussian.py"],
+        "(many_rows or shapes or masks or batches) and not agnostic",
+    ),
 }
 """For each file, the tests that are asked: files, and which of theirs (``pytest -k``)."""
 CONFIGURATION = """
