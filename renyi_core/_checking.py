@@ -65,6 +65,10 @@ def checking(*, tolerance: float | None = None) -> Iterator[None]:
         If ``tolerance`` is not a number >= 0; within the block, ValueError with the name of the argument, the index
         of the first row or entry, what is there, and the cure.
 
+    See Also
+    --------
+    check_probabilities : One array, at once.
+
     Notes
     -----
     What cannot be read is not checked: arrays under ``jax.jit``, ``jax.vmap``, ``torch.compile``, ``torch.export``

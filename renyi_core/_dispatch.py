@@ -31,6 +31,10 @@ def register_adapter(name: Any, module: Any) -> None:
     TypeError
         If ``name`` is not a string, or ``module`` is one.
 
+    See Also
+    --------
+    agnostic_only : Without any adapter.
+
     Examples
     --------
     >>> import types
@@ -52,6 +56,10 @@ def agnostic_only() -> Iterator[None]:
     """Leave every adapter aside within the block: the same array-API code then runs on every library.
 
     For tests and comparisons. It holds for the thread that enters the block, not for others.
+
+    See Also
+    --------
+    register_adapter : One adapter more, or less.
 
     Examples
     --------

@@ -74,6 +74,10 @@ def dual_ascent(
     ValueError
         If a number is not finite, ``rate`` is not positive, or ``bounds`` are not positive and in order.
 
+    See Also
+    --------
+    TargetEntropy : Which keeps log β itself.
+
     Notes
     -----
     The step is that of gradient descent on log β · (H − target) in log β, as implementations of Soft Actor-Critic have
@@ -146,6 +150,10 @@ class TargetEntropy:
         ``target`` or ``fraction`` that is given.
     ValueError
         If a parameter is out of its range, not finite, or the target is above log n.
+
+    See Also
+    --------
+    dual_ascent : The step as a pure function.
 
     Notes
     -----

@@ -53,6 +53,10 @@ def check_probabilities(
     ValueError
         If an entry is negative, infinite or NaN, or a sum is not 1; the message says how many and where the first is.
 
+    See Also
+    --------
+    checking : The same for every call of a block.
+
     Examples
     --------
     >>> import numpy as np

@@ -69,6 +69,11 @@ def regularized_argmax(
         If ``alpha`` is a negative number or NaN, ``temperature`` is a number that is not positive and finite, or shapes
         do not broadcast.
 
+    See Also
+    --------
+    regularized_max : The value of that choice.
+    entropy : Of what is chosen.
+
     Notes
     -----
     Up to α = 1 the objective is strictly concave and the maximum unique. For α > 1 the entropy is not concave (but for
@@ -140,6 +145,10 @@ def regularized_max(
     ------
     TypeError, ValueError
         As in :func:`regularized_argmax`.
+
+    See Also
+    --------
+    regularized_argmax : The choice, which is its gradient.
 
     Notes
     -----

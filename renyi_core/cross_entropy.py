@@ -56,6 +56,12 @@ def cross_entropy(
     TypeError, ValueError
         As in :func:`divergence`.
 
+    See Also
+    --------
+    cross_entropy_from_logits : The same of logits.
+    divergence : 0 where Q is P.
+    entropy : Of P and itself.
+
     Notes
     -----
     Within 64 units in the last place of the dtype, also where Q is nearly certain of what P is, plus the rounding of
@@ -116,6 +122,11 @@ def cross_entropy_from_logits(
     ------
     TypeError, ValueError
         As in :func:`divergence`.
+
+    See Also
+    --------
+    cross_entropy : Of probabilities.
+    divergence_from_logits : 0 where Q is P.
 
     Examples
     --------

@@ -49,6 +49,12 @@ def laplace_entropy(scale: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | No
     ValueError
         If ``alpha`` is negative or NaN, shapes do not broadcast, or ``base`` is not positive or is 1.
 
+    See Also
+    --------
+    exponential_entropy : Of one side.
+    uniform_entropy : Of a flat top.
+    gaussian_entropy : Of a Gaussian.
+
     Notes
     -----
     The error is a few units in the last place of the larger of the two terms. ``grad`` and ``value_and_grad`` take
@@ -99,6 +105,11 @@ def exponential_entropy(scale: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float 
     TypeError, ValueError
         See :func:`laplace_entropy`.
 
+    See Also
+    --------
+    laplace_entropy : Of both sides.
+    uniform_entropy : Of a flat top.
+
     Examples
     --------
     >>> import numpy as np
@@ -131,6 +142,11 @@ def uniform_entropy(width: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | No
     ------
     TypeError, ValueError
         See :func:`laplace_entropy`.
+
+    See Also
+    --------
+    laplace_entropy : With a tail.
+    gaussian_entropy : Of a Gaussian.
 
     Examples
     --------

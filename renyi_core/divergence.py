@@ -67,6 +67,13 @@ def divergence(
         If ``alpha`` is a negative number or NaN, shapes do not broadcast, ``p`` or ``q`` lacks outcomes along
         ``axis``, or ``base`` is not positive or is 1.
 
+    See Also
+    --------
+    divergence_from_logits : The same of logits.
+    alpha_divergence : The mean of a power instead of its logarithm.
+    cross_entropy : The entropy of P where Q is P.
+    jensen_divergence : Of several, symmetric.
+
     Notes
     -----
     Exact for close pairs, where the textbook formula loses all digits, D being of the order of the square of the
@@ -130,6 +137,12 @@ def divergence_from_logits(
     ------
     TypeError, ValueError
         See :func:`divergence`.
+
+    See Also
+    --------
+    divergence : Of probabilities.
+    cross_entropy_from_logits : The entropy of P where Q is P.
+    regularizers.DivergenceTerm : As a term of a loss.
 
     Examples
     --------

@@ -53,6 +53,13 @@ def gram_entropy(gram: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | None =
         If ``gram`` has not the shape of square matrices, ``alpha`` is a negative number or NaN, or ``base`` is not
         positive or is 1.
 
+    See Also
+    --------
+    vendi_score : As an effective number of samples.
+    kernel_entropy : Of the samples themselves.
+    gram_joint_entropy : Of two matrices together.
+    gram_mutual_information : What two matrices share.
+
     Notes
     -----
     A matrix with an entry that is infinite or NaN, a negative eigenvalue or a trace of 0 gives NaN, and it alone. α = 2
@@ -113,6 +120,12 @@ def vendi_score(gram: ArrayOf[ArrayT], /, alpha: Alpha = 1.0) -> ArrayT:
     TypeError, ValueError
         As in :func:`gram_entropy`.
 
+    See Also
+    --------
+    gram_entropy : Its logarithm.
+    kernel_entropy : Of the samples themselves.
+    hill_number : Of a distribution.
+
     Notes
     -----
     The derivatives are those of :func:`gram_entropy`, times the score.
@@ -166,6 +179,11 @@ def gram_joint_entropy(
     TypeError, ValueError
         As in :func:`gram_entropy`; also if the dtypes, libraries or N of the two differ.
 
+    See Also
+    --------
+    gram_entropy : Of one matrix.
+    gram_mutual_information : What the two share.
+
     Notes
     -----
     ``grad`` and ``value_and_grad`` take ``wrt=0``, ``1`` and ``"alpha"``.
@@ -212,6 +230,12 @@ def gram_mutual_information(
     ------
     TypeError, ValueError
         As in :func:`gram_joint_entropy`.
+
+    See Also
+    --------
+    gram_joint_entropy : Of the two together.
+    gram_entropy : Of one matrix.
+    mutual_information : Of a joint distribution.
 
     Notes
     -----

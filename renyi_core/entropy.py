@@ -83,6 +83,13 @@ def entropy(
         If ``alpha`` is a negative number or NaN, ``axis`` is out of range or has no entries, ``base`` is not
         positive or is 1, or shapes do not broadcast.
 
+    See Also
+    --------
+    entropy_from_logits : The same of logits.
+    entropy_spectrum : Of many orders at once.
+    hill_number : As an effective number of outcomes.
+    divergence : Of two distributions.
+
     Notes
     -----
     One centred form serves every order, with no threshold near 1 and no epsilon: the relative error is within 16
@@ -147,6 +154,13 @@ def entropy_from_logits(
     TypeError, ValueError
         As in :func:`entropy`.
 
+    See Also
+    --------
+    entropy : Of probabilities.
+    entropy_spectrum_from_logits : Of many orders at once.
+    value_and_grad : Its gradient.
+    regularizers.EntropyBonus : As a term of a loss.
+
     Notes
     -----
     The accuracy is that of :func:`entropy`. One limit is inherent: a logit far below the largest, by d, carries the
@@ -203,6 +217,12 @@ def hill_number(
     TypeError, ValueError
         As in :func:`entropy`.
 
+    See Also
+    --------
+    hill_number_from_logits : The same of logits.
+    entropy : Its logarithm.
+    vendi_score : Where outcomes are alike.
+
     Notes
     -----
     It is formed from the power sums themselves, not as exp of a rounded entropy, so that large numbers keep their
@@ -248,6 +268,11 @@ def hill_number_from_logits(
     ------
     TypeError, ValueError
         As in :func:`entropy`.
+
+    See Also
+    --------
+    hill_number : Of probabilities.
+    entropy_from_logits : Its logarithm.
 
     References
     ----------
@@ -295,6 +320,12 @@ def tsallis_entropy(
     TypeError, ValueError
         As in :func:`entropy`.
 
+    See Also
+    --------
+    tsallis_entropy_from_logits : The same of logits.
+    entropy : Which adds up over independent variables.
+    tsallis_divergence : Of two distributions.
+
     References
     ----------
     C. Tsallis, "Possible generalization of Boltzmann-Gibbs statistics", Journal of Statistical Physics 52, 1988,
@@ -336,6 +367,11 @@ def tsallis_entropy_from_logits(
     ------
     TypeError, ValueError
         As in :func:`entropy`.
+
+    See Also
+    --------
+    tsallis_entropy : Of probabilities.
+    entropy_from_logits : Rényi's.
 
     References
     ----------

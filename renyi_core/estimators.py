@@ -78,6 +78,12 @@ def entropy_from_counts(
         If ``estimator`` is none of the three or does not have this ``alpha``, ``alpha`` is negative or NaN, ``axis`` is
         out of range, or ``base`` is not positive or is 1.
 
+    See Also
+    --------
+    entropy : Of known probabilities.
+    hill_number : As an effective number of outcomes.
+    entropy_from_log_prob : From densities of samples.
+
     Notes
     -----
     The power sum is what ``"unbiased"`` has no bias of; its logarithm has one of order 1/N. No outcome seen α times
@@ -171,6 +177,12 @@ def entropy_from_log_prob(
     ------
     TypeError, ValueError
         As in :func:`entropy`.
+
+    See Also
+    --------
+    entropy_from_counts : From counts.
+    particle_entropy : Where no density is known.
+    regularizers.SampledEntropyBonus : As a term of a loss.
 
     Notes
     -----

@@ -62,6 +62,12 @@ def gaussian_entropy(
         If ``kind`` is not one of the three, ``covariance`` lacks the axes that it needs, ``dimension`` is missing, not
         positive or out of place, ``alpha`` is negative or NaN, or ``base`` is not positive or is 1.
 
+    See Also
+    --------
+    gaussian_divergence : Of two Gaussians.
+    tanh_gaussian_entropy : Of a squashed one.
+    regularizers.GaussianEntropyBonus : As a term of a loss.
+
     Notes
     -----
     Variances that are not positive give NaN. A matrix that is not positive definite has no Cholesky factor: that is a
@@ -143,6 +149,11 @@ def gaussian_divergence(
     ValueError
         If ``kind`` is neither, shapes do not broadcast or have no common d, ``alpha`` is negative or NaN, or ``base``
         is not positive or is 1.
+
+    See Also
+    --------
+    gaussian_entropy : Of one Gaussian.
+    divergence : Of probabilities.
 
     Notes
     -----

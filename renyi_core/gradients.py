@@ -54,6 +54,11 @@ def value_and_grad(f: Callable[..., Any], wrt: Wrt = 0) -> ValueAndGradient:
     ValueError
         If ``wrt`` is not one of the rule's arguments, or ``cotangent`` does not broadcast to the value.
 
+    See Also
+    --------
+    grad : The gradient only.
+    hvp : A product with the Hessian.
+
     Notes
     -----
     With respect to probabilities p the gradient is that of the function of p/Σp. At p = 0 it is the right
@@ -94,6 +99,11 @@ def value_and_grad(f: Callable[..., Any], wrt: Wrt = 0) -> ValueAndGradient:
 def grad(f: Callable[..., Any], wrt: Wrt = 0) -> Gradient:
     """Return a function that gives the analytic gradient of ``f``; see :func:`value_and_grad`.
 
+    See Also
+    --------
+    value_and_grad : The value with it.
+    hvp : A product with the Hessian.
+
     Examples
     --------
     >>> import numpy as np
@@ -128,6 +138,11 @@ def hvp(f: Callable[..., Any]) -> HessianProduct:
         If ``f`` has no Hessian rule.
     ValueError
         If ``vector`` does not broadcast to the logits.
+
+    See Also
+    --------
+    grad : The gradient.
+    value_and_grad : Value and gradient.
 
     Examples
     --------

@@ -69,6 +69,12 @@ def mutual_information(
         If ``joint`` has fewer than two axes or no entries along them, ``alpha`` is a negative number or NaN, ``kind``
         is another one, or "csiszar" and ``alpha`` a number outside [1/4, 16], or ``base`` is not positive or is 1.
 
+    See Also
+    --------
+    conditional_entropy : What is left to know.
+    maximal_leakage : Of Sibson's kind, α = ∞.
+    gram_mutual_information : Of samples, by kernels.
+
     Notes
     -----
     Within 64 units in the last place of the dtype, near independence too, where I is of the order of the square of the
@@ -135,6 +141,10 @@ def maximal_leakage(joint: ArrayOf[ArrayT], /, *, base: float | None = None, kee
     TypeError, ValueError
         As in :func:`mutual_information`.
 
+    See Also
+    --------
+    mutual_information : Of any order.
+
     References
     ----------
     I. Issa, A. B. Wagner and S. Kamath, "An operational approach to information leakage", IEEE Transactions on
@@ -177,6 +187,11 @@ def conditional_entropy(
     ------
     TypeError, ValueError
         As in :func:`mutual_information`.
+
+    See Also
+    --------
+    mutual_information : What the one tells of the other.
+    entropy : Of one variable.
 
     Notes
     -----

@@ -68,6 +68,12 @@ def jensen_divergence(
         If ``probs`` has fewer than two axes or no entries along them, ``weights`` does not have one for each
         distribution, ``alpha`` is a negative number or NaN, or ``base`` is not positive or is 1.
 
+    See Also
+    --------
+    divergence : Of two, from one to the other.
+    mutual_information : Of a joint distribution.
+    regularizers.InformationTerm : As a term of a loss.
+
     Notes
     -----
     For α ≤ 1 within 64 units in the last place of the dtype, plus 4 units for each nat that the entries span: for

@@ -79,6 +79,11 @@ def summary(
     TypeError, ValueError
         As in :func:`entropy_spectrum_from_logits`.
 
+    See Also
+    --------
+    entropy_from_logits : Of one order.
+    monitoring.plot_spectrum : The curve over all orders.
+
     Notes
     -----
     One pass over the logits for each order, as in :func:`entropy_spectrum_from_logits`, and no other if the numbers
@@ -130,6 +135,11 @@ def spectrum_orders(count: int = 65) -> list[float]:
         If ``count`` is not an integer.
     ValueError
         If it is below 2.
+
+    See Also
+    --------
+    plot_spectrum : The figure that they are for.
+    renyi_core.entropy_spectrum : The entropies.
 
     Examples
     --------
@@ -186,6 +196,12 @@ def plot_spectrum(
     ValueError
         If the shape, the orders or the labels do not fit each other, ``outcomes`` is below 1, or an entropy is above
         the logarithm of ``outcomes``, as one in another base is.
+
+    See Also
+    --------
+    spectrum_orders : Orders for it.
+    renyi_core.entropy_spectrum : The values.
+    renyi_core.summary : A few numbers of each distribution.
 
     Examples
     --------

@@ -75,6 +75,12 @@ def particle_entropy(
         If ``alpha`` is a number that is negative, NaN or ≥ k + 1, ``k`` is out of range, ``samples`` has not the shape
         (..., N, d), ``jitter`` is negative, or ``base`` is not positive or is 1.
 
+    See Also
+    --------
+    particle_reward : The part of each sample.
+    kernel_entropy : By a kernel of a width.
+    entropy_from_log_prob : Where the density is known.
+
     Notes
     -----
     Samples that coincide with k others have ρ = 0. For α ≥ 1 the estimate is then −inf and its derivatives 0; for
@@ -170,6 +176,11 @@ def particle_reward(
         As :func:`particle_entropy`.
     ValueError
         If ``alpha`` is a number that is not between 0 and 1, or as :func:`particle_entropy`.
+
+    See Also
+    --------
+    particle_entropy : What it is the part of.
+    regularizers.state_entropy_reward : For states of known probabilities.
 
     Notes
     -----

@@ -56,6 +56,13 @@ def tsallis_divergence(
     TypeError, ValueError
         As in :func:`divergence`.
 
+    See Also
+    --------
+    tsallis_divergence_from_logits : The same of logits.
+    alpha_divergence : Divided by α.
+    divergence : Rényi's.
+    tsallis_entropy : Of one distribution.
+
     Notes
     -----
     As exact as :func:`divergence`, near P = Q too, but for the factor exp((α − 1) D), whose relative error is
@@ -113,6 +120,11 @@ def tsallis_divergence_from_logits(
     TypeError, ValueError
         As in :func:`divergence`.
 
+    See Also
+    --------
+    tsallis_divergence : Of probabilities.
+    divergence_from_logits : Rényi's.
+
     Examples
     --------
     >>> import numpy as np
@@ -164,6 +176,12 @@ def alpha_divergence(
     ------
     TypeError, ValueError
         As in :func:`divergence`.
+
+    See Also
+    --------
+    alpha_divergence_from_logits : The same of logits.
+    tsallis_divergence : Α times as large.
+    divergence : Rényi's.
 
     Notes
     -----
@@ -222,6 +240,11 @@ def alpha_divergence_from_logits(
     ------
     TypeError, ValueError
         As in :func:`divergence`.
+
+    See Also
+    --------
+    alpha_divergence : Of probabilities.
+    divergence_from_logits : Rényi's.
 
     Examples
     --------

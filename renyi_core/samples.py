@@ -72,6 +72,12 @@ def kernel_entropy(
         is not positive and finite or goes with a kernel that has none, ``alpha`` is negative or NaN, or ``base`` is
         not positive or is 1.
 
+    See Also
+    --------
+    gram_entropy : Of a kernel matrix at hand.
+    particle_entropy : By distances to neighbours, without a kernel.
+    regularizers.DiversityTerm : As a term of a loss.
+
     Notes
     -----
     Distances are formed from differences of the samples, those of a few rows at a time. α = 2, as a number, with

@@ -76,6 +76,12 @@ def entropy_spectrum(
     TypeError, ValueError
         As in :func:`entropy`; ValueError if ``alphas`` is empty or has more than one dimension.
 
+    See Also
+    --------
+    entropy_spectrum_from_logits : The same of logits.
+    entropy : Of one order, or of one for each distribution.
+    monitoring.plot_spectrum : A figure of it.
+
     Notes
     -----
     Its gradient with respect to the probabilities has the orders as a new last axis, too: shape (..., n, k).
@@ -122,6 +128,12 @@ def entropy_spectrum_from_logits(
     ------
     TypeError, ValueError
         As in :func:`entropy_spectrum`.
+
+    See Also
+    --------
+    entropy_spectrum : Of probabilities.
+    entropy_from_logits : Of one order.
+    monitoring.plot_spectrum : A figure of it.
 
     Examples
     --------

@@ -64,6 +64,12 @@ def tanh_gaussian_entropy(
         If ``alpha`` is a negative number or NaN, shapes do not broadcast, ``axis`` is out of range, or ``base`` is not
         positive or is 1.
 
+    See Also
+    --------
+    gaussian_entropy : Before the squashing.
+    entropy_from_log_prob : From samples of any density.
+    regularizers.GaussianEntropyBonus : As a term of a loss.
+
     Notes
     -----
     Gauss–Legendre quadrature of 128 nodes (64 in float32) on the part of the line x > 0 that matters; memory and time

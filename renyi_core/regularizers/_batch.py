@@ -45,6 +45,11 @@ class BalanceTerm(BatchTerm, OfOrder):
     ValueError
         As :class:`EntropyBonus`; if ``alpha`` is an array of another shape.
 
+    See Also
+    --------
+    InformationTerm : Which also makes each row sure.
+    EntropyBonus : Of each row.
+
     Notes
     -----
     Sample weights weigh the rows of the mean. One that is NaN makes the result NaN, and so does a row that is no
@@ -153,6 +158,12 @@ class InformationTerm(BatchTerm):
     ------
     TypeError, ValueError
         As :class:`BalanceTerm`.
+
+    See Also
+    --------
+    BalanceTerm : Without the rows' entropy.
+    EntropyBonus : Of each row.
+    renyi_core.jensen_divergence : Of distributions with weights.
 
     Notes
     -----

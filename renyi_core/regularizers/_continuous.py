@@ -54,6 +54,13 @@ class GaussianEntropyBonus(RowTerm):
     ValueError
         As :class:`EntropyBonus`; if ``mean`` is missing for ``squashed=True``, or given without it.
 
+    See Also
+    --------
+    SampledEntropyBonus : From log-densities of samples.
+    EntropyBonus : Of discrete actions.
+    renyi_core.gaussian_entropy : What it averages.
+    renyi_core.tanh_gaussian_entropy : Of squashed actions.
+
     Notes
     -----
     ``grad`` and ``value_and_grad`` take ``wrt=0`` (log σ), for ``squashed=True`` ``1`` (the mean), ``"alpha"`` and
@@ -177,6 +184,11 @@ class SampledEntropyBonus(RowTerm):
     TypeError, ValueError
         As :class:`EntropyBonus`.
 
+    See Also
+    --------
+    GaussianEntropyBonus : Of Gaussians, without sampling.
+    renyi_core.entropy_from_log_prob : What it averages.
+
     Notes
     -----
     ``grad`` and ``value_and_grad`` take ``wrt=0`` (the log-densities), ``"alpha"`` and ``"weight"``.
@@ -292,6 +304,11 @@ def state_entropy_reward(
         If ``counts`` is not an array of a real dtype, or ``alpha`` or ``smoothing`` is not a real number.
     ValueError
         If ``alpha`` or ``smoothing`` is negative or NaN, or shapes do not fit.
+
+    See Also
+    --------
+    renyi_core.particle_reward : From distances, without probabilities.
+    EntropyBonus : Of actions.
 
     Notes
     -----

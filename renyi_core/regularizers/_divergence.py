@@ -69,6 +69,12 @@ class DivergenceTerm(_OfDivergence):
         As :class:`EntropyBonus`, and for a ``reference`` that is not an array of the library and dtype of the first
         argument or does not broadcast with it; for another ``direction``.
 
+    See Also
+    --------
+    ConfidencePenalty : From the uniform distribution.
+    LabelSmoothing : Of the uniform one.
+    renyi_core.divergence : What it averages.
+
     Notes
     -----
     See :func:`renyi_core.divergence_from_logits` for accuracy; +inf where that is. Automatic differentiation goes
@@ -195,6 +201,12 @@ class ConfidencePenalty(_OfUniform):
     TypeError, ValueError
         As :class:`EntropyBonus`.
 
+    See Also
+    --------
+    LabelSmoothing : The divergence the other way round.
+    EntropyBonus : Which has the same gradient, in less time.
+    DivergenceTerm : From any distribution.
+
     Notes
     -----
     ``grad`` and ``value_and_grad`` take ``wrt=0``, ``"alpha"`` and ``"weight"``.
@@ -248,6 +260,11 @@ class LabelSmoothing(_OfUniform):
     ------
     TypeError, ValueError
         As :class:`EntropyBonus`.
+
+    See Also
+    --------
+    ConfidencePenalty : The divergence the other way round.
+    DivergenceTerm : From any distribution.
 
     Notes
     -----

@@ -52,6 +52,12 @@ class DiversityTerm(RowTerm):
         As :class:`EntropyBonus`; for another ``kernel``, a ``bandwidth`` that is not positive and finite or goes with a
         kernel that has none, and samples without two axes.
 
+    See Also
+    --------
+    BalanceTerm : Of distributions of a batch.
+    renyi_core.kernel_entropy : What it averages.
+    renyi_core.vendi_score : A number of samples.
+
     Notes
     -----
     As exact as :func:`renyi_core.kernel_entropy`. ``grad`` and ``value_and_grad`` take ``wrt=0`` (the samples),

@@ -135,6 +135,13 @@ class EntropyBonus(_OfEntropy):
         If ``weight`` is negative, infinite or NaN, ``alpha`` is negative or NaN, ``reduction`` or ``source`` is another
         one, or shapes do not fit.
 
+    See Also
+    --------
+    EntropyFloor : Below a target only.
+    BalanceTerm : Of the mean of the batch.
+    GaussianEntropyBonus : Of Gaussians.
+    renyi_core.entropy_from_logits : What it averages.
+
     Notes
     -----
     The rows are within the bounds of :func:`renyi_core.entropy_from_logits`. ``grad`` and ``value_and_grad`` take
@@ -195,6 +202,11 @@ class EntropyFloor(_OfEntropy, _OfTarget):
     ValueError
         As :class:`EntropyBonus`; if ``target`` is negative, infinite or NaN, or above 1 for ``relative=True``, and at
         the call if it is above log n, which no distribution reaches.
+
+    See Also
+    --------
+    EntropyBonus : Everywhere.
+    renyi_core.schedules.TargetEntropy : A weight that holds the entropy.
 
     Notes
     -----
