@@ -7,6 +7,7 @@ from typing import Any
 from ._arrays import Problem, coefficient, floating, namespace, prepare_parameters, same_namespace
 from ._kernels import neighbors, particles
 from ._kernels.dtypes import cast
+from ._kernels.guards import constant
 from ._kernels.library import ask, constants
 from ._kernels.particles import PARTICLE_ENTROPY
 from ._numbers import integer
@@ -204,7 +205,7 @@ def particle_reward(
     if problem.order.static and not 0 < problem.order.alpha < 1:
         msg = f"`alpha` must be between 0 and 1, got {alpha!r}"
         raise ValueError(msg)
-    return problem.rows(particles.particle_reward(*arrays, problem.order, xp=problem.xp))
+    return problem.rows(ask(particles.particle_reward, problem.xp)(*arrays, problem.order, xp=problem.xp))
 
 
 def _search(
@@ -233,7 +234,7 @@ def _search(
         raise ValueError(msg)
     if jitter is not None or rng is not None:
         x = x + _noise(x, jitter, rng, xp)
-    index = ask(neighbors.kth_neighbor, xp)(particles.finite_sets(x, xp)[0], k=k, xp=xp)
+    index = ask(neighbors.kth_neighbor, xp)(ask(constant, xp)(x), k=k, xp=xp)
     return problem, (x, index), k
 
 

@@ -21,7 +21,7 @@ from .choice_search import Curve, search_choice
 from .doors import accumulate, distributions
 from .dtypes import cast
 from .family import ENTRIES, ROWS, Family, finished
-from .guards import along, scaled
+from .guards import along, constant, scaled
 from .library import ask
 from .pairs import balanced
 from .special import log1p_ratio, power_curvature
@@ -170,7 +170,8 @@ def _solve(rows: Rows) -> Choice:
     order, axis, xp = curve.order, curve.axis, curve.xp
     if order.static and order.t == 0:
         return _choice(rows, 0 * curve.span)
-    v = ask(search_choice, xp)(curve)
+    fixed = ask(constant, xp)
+    v = ask(search_choice, xp)(curve._replace(g=fixed(curve.g), span=fixed(curve.span), order=fixed(order)))
     there = _choice(rows, v)
     spread = _spread(there, order, axis, xp)
     square = spread.x * spread.x

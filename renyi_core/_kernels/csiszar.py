@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 from .channel import Channel, channel, total
 from .choice_search import repeat
+from .guards import constant
 from .library import ask
 from .pairs import bounded_exp, exponent_limit, power_excess
 from .special import expm1_ratio, log1p_ratio, power_curvature
@@ -161,7 +162,8 @@ def _solve(joint: Array, order: Order, xp: Any) -> tuple[Channel, Outputs, Array
         known = (order.alpha >= LEAST) & (order.alpha <= LARGEST) & ~order.infinite
         order = Order(xp.where(known, order.alpha, 2.0), xp.where(known, order.t, 1.0), order.infinite & False)
     ch = channel(joint, order, "sibson", xp)
-    outputs = _outputs(ch, ask(center_csiszar, xp)(ch, order, xp=xp), order, xp)
+    fixed = ask(constant, xp)
+    outputs = _outputs(ch, ask(center_csiszar, xp)(fixed(ch), fixed(order), xp=xp), order, xp)
     sound = ch.sound if known is None else ch.sound & known
     return ch, outputs, _mean(ch, outputs, xp), sound, order
 

@@ -10,12 +10,17 @@ from .library import ask
 
 Array = Any
 
-__all__ = ["along", "or_nan", "scaled", "unless"]
+__all__ = ["along", "constant", "or_nan", "scaled", "unless"]
 
 
 def unless(known: Array, values: Array, others: Callable[[], Array], xp: Any) -> Array:
     """Return the values where they are known, else what a function computes, which an adapter may spare itself."""
     return xp.where(known, values, others())
+
+
+def constant(values: Any) -> Any:
+    """Return an array, a number or a tuple of them without derivatives, where a library differentiates."""
+    return values
 
 
 def scaled(values: Array, scale: Any, xp: Any) -> Array:

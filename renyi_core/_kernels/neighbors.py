@@ -12,7 +12,7 @@ from typing import Any
 
 Array = Any
 
-__all__ = ["blocks_of", "kth_neighbor", "neighbor_gap", "neighbor_sum"]
+__all__ = ["blocks_of", "finite_sets", "kth_neighbor", "neighbor_gap", "neighbor_sum"]
 
 PAIRS = 1 << 20
 """Pairs of one block."""
@@ -26,8 +26,18 @@ def blocks_of(samples: Array, limit: int = PAIRS) -> Iterator[slice]:
         yield slice(start, min(start + rows, n))
 
 
+def finite_sets(samples: Array, xp: Any) -> tuple[Array, Array]:
+    """Return samples with 0 in place of what is not finite, and which sets of (..., N, d) needed none of that.
+
+    Entries count as finite as long as distances cannot overflow.
+    """
+    finite = xp.abs(samples) <= float(xp.finfo(samples.dtype).max) / (4 * samples.shape[-1])
+    return xp.where(finite, samples, 0.0), xp.all(finite, axis=(-2, -1))
+
+
 def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:
     """Return the index of the k-th nearest neighbour of each of the (..., N, d) samples, of shape (..., N)."""
+    samples, _ = finite_sets(samples, xp)
     size = xp.max(xp.abs(samples), axis=(-2, -1), keepdims=True)
     # squares of differences of this unit neither overflow nor vanish
     size = xp.where(size > 0, size, 1.0)

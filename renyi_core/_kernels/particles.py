@@ -19,7 +19,7 @@ from .family import Family, per_row
 from .gamma import gamma_ratio, gamma_ratio_slope
 from .guards import scaled
 from .library import ask
-from .neighbors import neighbor_gap, neighbor_sum
+from .neighbors import finite_sets, neighbor_gap, neighbor_sum
 from .state import Order, nonzero
 
 Array = Any
@@ -27,7 +27,6 @@ LAST = (-1,)
 
 __all__ = [
     "PARTICLE_ENTROPY",
-    "finite_sets",
     "particle_entropy",
     "particle_entropy_and_alpha_gradient",
     "particle_entropy_and_gradient",
@@ -112,15 +111,6 @@ def _value(parts: Parts, shape: tuple[int, ...], k: int, xp: Any) -> Array:
 def _row(parts: Parts, value: Array, xp: Any) -> Array:
     """Return a value of each set of samples, NaN where the estimator has no such order."""
     return value[..., 0] if parts.void is False else xp.where(parts.void, math.nan, value[..., 0])
-
-
-def finite_sets(samples: Array, xp: Any) -> tuple[Array, Array]:
-    """Return samples with 0 in place of what is not finite, and which sets of (..., N, d) needed none of that.
-
-    Entries count as finite as long as distances cannot overflow.
-    """
-    finite = xp.abs(samples) <= float(xp.finfo(samples.dtype).max) / (4 * samples.shape[-1])
-    return xp.where(finite, samples, 0.0), xp.all(finite, axis=(-2, -1))
 
 
 def _gap(samples: Array, index: Array, xp: Any) -> tuple[Array, Array]:

@@ -5,7 +5,6 @@ The index is a task of its own, so that what is made of it shares one search.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import dask.array
@@ -13,12 +12,13 @@ import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
 from renyi_adapters.numpy._neighbors import kth_neighbor as search
-from renyi_core._kernels.neighbors import neighbor_gap as agnostic_gap
+from renyi_core._kernels import particles as agnostic
+from renyi_core._kernels.state import Order
 
 da: Any = dask.array
 Array = Any
 
-__all__ = ["kth_neighbor", "neighbor_gap"]
+__all__ = ["kth_neighbor", "particle_reward"]
 
 
 def renyi_neighbors(samples: Array, *, k: int) -> Array:
@@ -26,9 +26,9 @@ def renyi_neighbors(samples: Array, *, k: int) -> Array:
     return search(samples, k=k, xp=numpy_namespace)[..., None]
 
 
-def renyi_gap(samples: Array, index: Array) -> Array:
-    """Return the differences for a chunk."""
-    return agnostic_gap(samples, index[..., 0], xp=numpy_namespace)
+def renyi_reward(samples: Array, index: Array, *, order: Order) -> Array:
+    """Return the rewards for a chunk, with a last axis of length 1."""
+    return agnostic.particle_reward(samples, index[..., 0], order, xp=numpy_namespace)[..., None]
 
 
 def _whole(x: Array, axes: tuple[int, ...]) -> Array:
@@ -43,12 +43,10 @@ def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:  # noqa: ARG001
     return samples.map_blocks(renyi_neighbors, k=k, dtype=np.int64, chunks=chunks, meta=meta)[..., 0]
 
 
-def neighbor_gap(samples: Array, index: Array, *, xp: Any) -> Array:  # noqa: ARG001
-    """Overlay renyi_core._kernels.neighbors.neighbor_gap."""
-    return _together(renyi_gap, samples, index)
-
-
-def _together(function: Callable[..., Any], x: Array, index: Array) -> Array:
-    """Return the function of each chunk of x and of its indices."""
-    x, index = _whole(x, (-2, -1)), _whole(index, (-1,))
-    return da.map_blocks(function, x, index[..., None], dtype=x.dtype, chunks=x.chunks, meta=x._meta)  # noqa: SLF001
+def particle_reward(samples: Array, index: Array, order: Order, *, xp: Any) -> Array:
+    """Overlay renyi_core._kernels.particles.particle_reward."""
+    if not order.static:
+        return agnostic.particle_reward(samples, index, order, xp=xp)
+    x, index = _whole(samples, (-2, -1)), _whole(index, (-1,))[..., None]
+    settings: dict[str, Any] = {"chunks": index.chunks, "dtype": x.dtype, "meta": x._meta}  # noqa: SLF001
+    return da.map_blocks(renyi_reward, x, index, order=order, **settings)[..., 0]

@@ -4,7 +4,7 @@ Not for users: renyi_core calls it for arrays of this library.
 """
 
 from ._by_rows import by_rows
-from ._choice import center_csiszar, search_choice
+from ._choice import center_csiszar, constant, search_choice
 from ._entropy import entropy, entropy_and_gradient
 from ._neighbors import kth_neighbor, neighbor_sum
 from ._rows import rows
@@ -12,6 +12,7 @@ from ._rows import rows
 __all__ = [
     "by_rows",
     "center_csiszar",
+    "constant",
     "entropy",
     "entropy_and_gradient",
     "kth_neighbor",

@@ -18,7 +18,7 @@ from renyi_core._kernels.state import Order
 
 Array = Any
 
-__all__ = ["center_csiszar", "search_choice"]
+__all__ = ["center_csiszar", "constant", "search_choice"]
 
 
 def _repeat(times: int, step: Callable[[Any], Any], state: Any) -> Any:
@@ -36,21 +36,22 @@ def _center(ch: Channel, traced: Any, *, static: Any, xp: Any) -> Any:
     return csiszar.center_csiszar(ch, static or traced, xp=xp, repeat=_repeat)
 
 
-def _parted(order: Order) -> tuple[Any, Any]:
-    """Return the order as an array without derivatives, or else as what is static."""
-    stop: Any = jax.lax.stop_gradient
-    return (None, order) if order.static else (stop(order), None)
+def constant(values: Any) -> Any:
+    """Overlay renyi_core._kernels.guards.constant."""
+    if isinstance(values, Order) and values.static:
+        return values
+    stopped: Any = jax.lax.stop_gradient(values)
+    return stopped
 
 
 def search_choice(curve: Curve) -> Any:
     """Overlay renyi_core._kernels.choice_search.search_choice."""
-    stop: Any = jax.lax.stop_gradient
-    traced, static = _parted(curve.order)
-    return _search(stop((curve.g, curve.live, curve.span)), traced, static=static, axis=curve.axis, xp=curve.xp)
+    g, live, order, span, axis, xp = curve
+    traced, static = (None, order) if order.static else (order, None)
+    return _search((g, live, span), traced, static=static, axis=axis, xp=xp)
 
 
 def center_csiszar(ch: Channel, order: Order, *, xp: Any) -> Any:
     """Overlay renyi_core._kernels.csiszar.center_csiszar."""
-    stop: Any = jax.lax.stop_gradient
-    traced, static = _parted(order)
-    return _center(stop(ch), traced, static=static, xp=xp)
+    traced, static = (None, order) if order.static else (order, None)
+    return _center(ch, traced, static=static, xp=xp)

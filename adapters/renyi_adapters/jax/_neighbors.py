@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from renyi_core._kernels.neighbors import PAIRS
+from renyi_core._kernels.neighbors import PAIRS, finite_sets
 
 Array = Any
 
@@ -18,13 +18,14 @@ __all__ = ["kth_neighbor", "neighbor_sum"]
 
 def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:  # noqa: ARG001
     """Overlay renyi_core._kernels.neighbors.kth_neighbor."""
-    return _kth_neighbor(jax.lax.stop_gradient(samples), k=k)
+    return _kth_neighbor(samples, k=k)
 
 
 # or the loop would be compiled at each call outside of ``jit``
 @functools.partial(jax.jit, static_argnames="k", inline=True)
 def _kth_neighbor(samples: Array, *, k: int) -> Array:
     *sets, n, _ = samples.shape
+    samples, _ = finite_sets(samples, jnp)
     size = jnp.max(jnp.abs(samples), axis=(-2, -1), keepdims=True)
     # squares of differences of this unit neither overflow nor vanish
     size = jnp.where(size > 0, size, 1.0)

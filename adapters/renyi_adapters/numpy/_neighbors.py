@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from renyi_core._kernels.neighbors import blocks_of
+from renyi_core._kernels.neighbors import blocks_of, finite_sets
 
 Array = Any
 
@@ -32,12 +32,13 @@ def tree_class() -> Callable[..., Any] | None:
     return tree
 
 
-def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:  # noqa: ARG001
+def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:
     """Overlay renyi_core._kernels.neighbors.kth_neighbor."""
     sets = samples.reshape(-1, *samples.shape[-2:])
     found = np.empty(sets.shape[:2], np.int64)
     tree = tree_class() if samples.shape[-1] <= DIMENSIONS else None
-    for i, one in enumerate(sets):
+    for i, given in enumerate(sets):
+        one, _ = finite_sets(given, xp)
         # a power of two, so that squares are in range and no digit is lost
         scaled = np.ldexp(one, -np.frexp(np.max(np.abs(one)))[1])
         if tree is None:

@@ -3,7 +3,7 @@
 Not for users: renyi_core calls it for arrays of this library.
 """
 
-from ._choice import argsort_cells, center_csiszar, search_choice, sort_gaps, take_cells
+from ._choice import argsort_cells, constant, sort_gaps, take_cells
 from ._entropy import (
     distributions,
     entropy,
@@ -18,8 +18,8 @@ from ._rows import rows
 
 __all__ = [
     "argsort_cells",
-    "center_csiszar",
     "changing_number",
+    "constant",
     "distributions",
     "entropy",
     "entropy_and_alpha_gradient",
@@ -28,7 +28,6 @@ __all__ = [
     "kth_neighbor",
     "neighbor_sum",
     "rows",
-    "search_choice",
     "sort_gaps",
     "take_cells",
     "unless",

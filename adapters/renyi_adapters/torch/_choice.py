@@ -1,4 +1,4 @@
-"""Optima that are searched for, out of autograd's sight: what is formed of them has their derivatives."""
+"""What torch has its own ways for: constants of a graph, sorting, and picking."""
 
 from __future__ import annotations
 
@@ -6,31 +6,17 @@ from typing import Any
 
 import torch
 
-from renyi_core._kernels import choice_search, csiszar
-from renyi_core._kernels.channel import Channel
-from renyi_core._kernels.choice_search import Curve
-from renyi_core._kernels.state import Order
-
 Tensor = Any
 
-__all__ = ["argsort_cells", "center_csiszar", "search_choice", "sort_gaps", "take_cells"]
+__all__ = ["argsort_cells", "constant", "sort_gaps", "take_cells"]
 
 
-def _detached(x: Any) -> Any:
-    return x.detach() if isinstance(x, torch.Tensor) else x
-
-
-def search_choice(curve: Curve) -> Any:
-    """Overlay renyi_core._kernels.choice_search.search_choice."""
-    order = Order(*map(_detached, curve.order))
-    with torch.no_grad():
-        return choice_search.search_choice(curve._replace(g=curve.g.detach(), span=_detached(curve.span), order=order))
-
-
-def center_csiszar(ch: Channel, order: Order, *, xp: Any) -> Any:
-    """Overlay renyi_core._kernels.csiszar.center_csiszar."""
-    with torch.no_grad():
-        return csiszar.center_csiszar(Channel(*map(_detached, ch)), Order(*map(_detached, order)), xp=xp)
+def constant(values: Any) -> Any:
+    """Overlay renyi_core._kernels.guards.constant."""
+    if isinstance(values, tuple):
+        parts = tuple(map(constant, values))
+        return type(values)(*parts) if hasattr(values, "_fields") else parts
+    return values.detach() if isinstance(values, torch.Tensor) else values
 
 
 def argsort_cells(values: Tensor, *, xp: Any) -> Tensor:  # noqa: ARG001

@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-from renyi_core._kernels.neighbors import blocks_of
+from renyi_core._kernels.neighbors import blocks_of, finite_sets
 
 Array = Any
 
 __all__ = ["kth_neighbor", "neighbor_sum"]
 
 
-def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:  # noqa: ARG001
+def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:
     """Overlay renyi_core._kernels.neighbors.kth_neighbor."""
-    samples = samples.detach()
+    samples, _ = finite_sets(samples, xp)
     # a power of two, so that squares are in range and no digit is lost
     exponent = torch.frexp(samples.abs().amax((-2, -1), keepdim=True))[1]
     least = math.frexp(torch.finfo(samples.dtype).tiny)[1]
@@ -24,7 +24,8 @@ def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:  # noqa: ARG001
     found = []
     for block in blocks_of(samples):
         distances = torch.cdist(samples[..., block, :], samples, compute_mode="donot_use_mm_for_euclid_dist")
-        found.append(distances.topk(k + 1, largest=False)[1][..., k])
+        # a copy, lest it keep all k alive
+        found.append(distances.topk(k + 1, largest=False)[1][..., k].clone())
     return found[0] if len(found) == 1 else torch.cat(found, -1)
 
 
