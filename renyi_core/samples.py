@@ -136,7 +136,18 @@ def of_kernel(samples: Array, alpha: Any, kernel: Any, bandwidth: Any, base: Any
     rows = with_axes(checked[1], samples.ndim - 2) if len(checked) == 2 else given
     shapes: dict[int | str, Any] = {1: tuple(getattr(bandwidth, "shape", ()))}
     options = {"kernel": kernel}
-    return Quantity(problem, KERNEL_ENTROPY, (checked[0], rows), options, alpha, ("bandwidth",), shapes)
+    return _OfKernel(problem, KERNEL_ENTROPY, (checked[0], rows), options, alpha, ("bandwidth",), shapes)
+
+
+class _OfKernel(Quantity):
+    """The entropy of a kernel that has a name, and perhaps no bandwidth."""
+
+    def derivatives(self, wrt: Any, cotangent: Any) -> Any:
+        """Return the value and the derivatives."""
+        if "bandwidth" in wrt and self.arrays[1] is None:
+            msg = f"`wrt='bandwidth'` needs a kernel that has one, got `kernel={self.options['kernel']!r}`"
+            raise ValueError(msg)
+        return super().derivatives(wrt, cotangent)
 
 
 class _OfCallable(Quantity):

@@ -131,10 +131,17 @@ class _Plan:
         elif layout == ROWS:
             chunks = (*chunks, *((1,),) * kept)
         elif layout:
-            chunks = (*chunks, *((n,) for n in like.shape[like.ndim - int(layout) :]))
+            chunks = (*chunks, *((n,) for n in self._lengths(like, int(layout))))
         new = list(range(found.ndim, len(chunks))) or None
         meta = np.empty((0,) * len(chunks), dtype)
         return da.map_blocks(renyi_part, found, which=which, chunks=chunks, new_axis=new, dtype=dtype, meta=meta)
+
+    def _lengths(self, like: Any, own: int) -> tuple[int, ...]:
+        """Return the lengths of the axes of one row, of an array that was left out those of the first array."""
+        if like is not None:
+            return tuple(like.shape[like.ndim - own :])
+        first, layout = self.arguments[0]
+        return tuple(first.shape[first.ndim - int(layout) :][:own])
 
     def _length(self, k: int) -> int:
         """Return how many entries there are along an axis."""
