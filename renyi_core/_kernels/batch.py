@@ -22,6 +22,7 @@ from .family import ALL, ENTRIES, ROWS, Family, finished
 from .guards import scaled
 from .special import power_curvature
 from .state import Door, log_ratio
+from .sums import log_sum
 
 Array = Any
 Axis = tuple[int, ...]
@@ -69,22 +70,13 @@ def _through_mean(p: Array, slope: Array, shares: Any, size: Array, *, door: Doo
     return weighted(p * slope if door == "logits" else slope / size, shares, xp=xp)
 
 
-def _log_sum(values: Array, live: Array, axis: Axis, xp: Any) -> Array:
-    """Return log Σ exp(values) over the live entries, anything where there are none."""
-    top = xp.max(xp.where(live, values, -math.inf), axis=axis, keepdims=True)
-    top = xp.where(top == -math.inf, 0.0, top)
-    terms = xp.where(live, xp.exp(xp.where(live, values - top, 0.0)), 0.0)
-    total = xp.sum(terms, axis=axis, keepdims=True)
-    return top + xp.log(xp.where(total > 0, total, 1.0))
-
-
 def _log_mean(values: Array, shares: Array, log_shares: Array, live: Array, axis: Axis, xp: Any) -> Array:
     """Return log Σ shares·exp(values) over the live entries, for shares that add up to 1; exact near 0."""
     all_live = xp.where(live | (shares == 0), 1.0 + 0.0 * values, 0.0)
     largest = xp.max(xp.where(live, xp.abs(values), 0.0), axis=axis, keepdims=True)
     near = (xp.min(all_live, axis=axis, keepdims=True) > 0) & (largest <= 1)
     excess = xp.sum(shares * xp.expm1(xp.where(near & live, values, 0.0)), axis=axis, keepdims=True)
-    return xp.where(near, xp.log1p(xp.where(near, excess, 0.0)), _log_sum(values + log_shares, live, axis, xp))
+    return xp.where(near, xp.log1p(xp.where(near, excess, 0.0)), log_sum(values + log_shares, live, axis, xp))
 
 
 def _deviations(
@@ -106,7 +98,7 @@ def _deviations(
     mass = xp.sum(weights, axis=axes, keepdims=True)
     used = ~(mass <= 0)
     centre = xp.sum(weights * logs, axis=axes, keepdims=True) / xp.where(used, mass, 1.0)
-    log_q = xp.where(used, centre - _log_sum(centre, used, axis, xp), 0.0)
+    log_q = xp.where(used, centre - log_sum(centre, used, axis, xp), 0.0)
     q = xp.where(used, xp.exp(log_q), 0.0)
     u = xp.where(live, logs - centre, 0.0)
     v = xp.where(live, u - _log_mean(u, q, log_q, live, axis, xp), 0.0)

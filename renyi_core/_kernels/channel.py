@@ -17,11 +17,12 @@ from typing import Any, Literal, NamedTuple
 from .doors import accumulate
 from .special import product_gap
 from .state import Order
+from .sums import total
 
 Array = Any
 Kind = Literal["sibson", "arimoto", "csiszar"]
 
-__all__ = ["AXES", "Channel", "Kind", "by_order", "channel", "sound_joint", "total"]
+__all__ = ["AXES", "Channel", "Kind", "by_order", "channel", "sound_joint"]
 
 AXES = (-2, -1)
 
@@ -57,11 +58,6 @@ class Channel(NamedTuple):
     sound: Array
 
 
-def total(values: Array, xp: Any, axis: Any = AXES) -> Array:
-    """Return the sum over the axes, which keep length 1."""
-    return xp.sum(values, axis=axis, keepdims=True)
-
-
 def by_order(function: Any, order: Order, xp: Any) -> Any:
     """Return function(order), which is asked for α = 0 and α = ∞ by their numbers also where an array holds them."""
     if order.static:
@@ -77,7 +73,7 @@ def by_order(function: Any, order: Order, xp: Any) -> Any:
 def sound_joint(joint: Array, xp: Any) -> tuple[Array, Array]:
     """Return the joint, 1 throughout where it is none, and where it is one."""
     joint = accumulate(joint, xp=xp)
-    size = total(joint, xp)
+    size = total(joint, AXES, xp)
     sound = (size > 0) & (size < math.inf) & (xp.min(joint, axis=AXES, keepdims=True) >= 0)
     return xp.where(sound, joint, 1.0), sound
 
@@ -94,7 +90,7 @@ def _escort(row: Array, rows: Array, order: Order, xp: Any) -> tuple[Array, Arra
     else:
         w = xp.where(rows, e, 1.0) * xp.exp(order.t * d)
         w = xp.where(rows, w, 0.0)
-    size = total(w, xp, -2)
+    size = total(w, -2, xp)
     return w / size, d, -xp.log(size)
 
 
@@ -103,7 +99,7 @@ def _centred(u: Array, ratio: Array, weights: Array, live: Array, lost: Array, a
     u = xp.where(live, u, 0.0)
     small = xp.max(xp.abs(xp.where(lost, 64.0, u)), axis=axis, keepdims=True) < 64
     excess = xp.where(live, xp.expm1(xp.where(small, u, 0.0)), ratio - 1)
-    shift = total(weights * excess, xp, axis)
+    shift = total(weights * excess, axis, xp)
     # not of a row or column of zeros
     shift = xp.log1p(xp.where(small & (shift > -0.5), shift, 0.0))
     return xp.where(live, u - shift, 0.0)
@@ -118,7 +114,7 @@ def channel(joint: Array, order: Order, kind: Kind, xp: Any) -> Channel:
     held = dead & (~rows | ~columns | (xp.zeros_like(joint) + order.t <= 0))
     joint = xp.where(held, 0.0, joint)
     live, eps, largest = ~dead, float(xp.finfo(joint.dtype).eps), float(xp.finfo(joint.dtype).max)
-    row, column, size = total(joint, xp, -1), total(joint, xp, -2), total(joint, xp)
+    row, column, size = total(joint, -1, xp), total(joint, -2, xp), total(joint, AXES, xp)
     some_row = xp.where(rows, row, 1.0)
     marginal, conditional = row / size, joint / some_row
     if kind == "sibson":
@@ -127,7 +123,7 @@ def channel(joint: Array, order: Order, kind: Kind, xp: Any) -> Channel:
     else:
         inputs, omega, log_rho = _escort(row, rows, order, xp)
         factor = inputs / xp.where(rows, marginal, 1.0)
-    means = total(inputs * conditional, xp, -2)
+    means = total(inputs * conditional, -2, xp)
     floor = 4 / (largest * eps)
     # an input of next to no weight has these outputs to itself: c and W/c would undo each other's derivatives
     lost = columns & ((means < floor) | (means < FAINT * column / size))

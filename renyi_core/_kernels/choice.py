@@ -26,6 +26,7 @@ from .library import ask
 from .pairs import balanced
 from .special import log1p_ratio, power_curvature
 from .state import Order, nonzero
+from .sums import total
 
 Array = Any
 Axis = tuple[int, ...]
@@ -76,10 +77,6 @@ class Spread(NamedTuple):
     curvature: Array
 
 
-def _total(values: Array, axis: Axis, xp: Any) -> Array:
-    return xp.sum(values, axis=axis, keepdims=True)
-
-
 def _rows(scores: Array, order: Order, temperature: Any, where: Array | None, axis: Axis, xp: Any) -> Rows:
     (x,), sound = ask(distributions, xp)(scores, door="logits", where=where, axis=axis, xp=xp)
     info = xp.finfo(x.dtype)
@@ -102,7 +99,7 @@ def _rows(scores: Array, order: Order, temperature: Any, where: Array | None, ax
     # a row that makes no sense goes on as one of equal scores
     peak, x = xp.where(sound, peak, 0.0), xp.where(sound, x, 0.0)
     live = x > -math.inf
-    count = _total(xp.where(live, 1.0, xp.zeros_like(x)), axis, xp)
+    count = total(xp.where(live, 1.0, xp.zeros_like(x)), axis, xp)
     order = _held(order, smallest * 2.0**40, xp)
     # beyond the cap c g would overflow, and a larger gap changes no digit
     cap = largest / 64 * _at_most_one(order.alpha, xp) / count
@@ -143,25 +140,25 @@ def _choice(rows: Rows, v: Array) -> Choice:
     inside = curve.live & (u > -1)
     y, w = xp.where(inside, y, 0.0), 1 + xp.where(inside, u, 0.0)
     e = xp.where(inside, xp.exp(_log_power(-y, order, xp)), 0.0)
-    rest = _total(xp.where(rows.top, 0.0, e), axis, xp)
+    rest = total(xp.where(rows.top, 0.0, e), axis, xp)
     # a sum, not a count, so that derivatives pass through it
-    rest = rest + (_total(xp.where(rows.top, e, 0.0), axis, xp) - 1)
+    rest = rest + (total(xp.where(rows.top, e, 0.0), axis, xp) - 1)
     p = e / (1 + rest)
-    mean = _total(p * y, axis, xp)
-    r = _total(p * w, axis, xp)
+    mean = total(p * y, axis, xp)
+    r = total(p * w, axis, xp)
     near = order.t * mean < 0.5
     m = -_log_power(-xp.where(near, mean, 0.0), order, xp)
     m = xp.where(near, m, -xp.log(xp.where(near, 1.0, r)) / nonzero(order, xp=xp))
-    gap = _total(p * curve.g, axis, xp)
+    gap = total(p * curve.g, axis, xp)
     return Choice(p, y, w, c, r, mean, m, xp.log1p(rest) + m, gap, inside)
 
 
 def _spread(choice: Choice, order: Order, axis: Axis, xp: Any) -> Spread:
     inverse = 1 / choice.w
-    size = _total(choice.p * inverse, axis, xp)
-    y = choice.y - _total(choice.p * (choice.y * inverse), axis, xp) / size
+    size = total(choice.p * inverse, axis, xp)
+    y = choice.y - total(choice.p * (choice.y * inverse), axis, xp) / size
     x = 1 / size
-    return Spread(inverse, size, y, x, x * x - order.t * _total(choice.p * (y * inverse) * y, axis, xp) / size)
+    return Spread(inverse, size, y, x, x * x - order.t * total(choice.p * (y * inverse) * y, axis, xp) / size)
 
 
 def _solve(rows: Rows) -> Choice:
@@ -203,10 +200,10 @@ def _flat(rows: Rows) -> tuple[Array, Array, Array]:
     for i in sorted(i % g.ndim for i in axis):
         last = xp.expand_dims(last, axis=i)
     inside = xp.where(live & (g <= last), 1.0, xp.zeros_like(g))
-    size = _total(inside, axis, xp)
+    size = total(inside, axis, xp)
     # differentiable, with the derivative 0
     p = inside / size + 0 * g
-    return p, xp.log(size), _total(p * g, axis, xp)
+    return p, xp.log(size), total(p * g, axis, xp)
 
 
 def sort_gaps(gaps: Array, *, xp: Any) -> Array:
@@ -218,8 +215,8 @@ def _top(rows: Rows) -> tuple[Array, Array, Array]:
     """Return the limit of p for α -> 0, equal on the largest entries, with the limit of its entropy and h = 0."""
     curve, xp = rows.curve, rows.curve.xp
     top = xp.where(rows.top, 1.0, xp.zeros_like(curve.g))
-    size = _total(top, curve.axis, xp)
-    live = _total(xp.where(curve.live, 1.0, xp.zeros_like(curve.g)), curve.axis, xp)
+    size = total(top, curve.axis, xp)
+    live = total(xp.where(curve.live, 1.0, xp.zeros_like(curve.g)), curve.axis, xp)
     return top / size + 0 * curve.g, xp.log(live), 0 * live
 
 
@@ -282,8 +279,8 @@ def _curvature(choice: Choice, order: Order, xp: Any) -> tuple[Array, Array, Arr
 def _next_to_top(vector: Array, rows: Rows) -> Array:
     """Return a vector less its mean at the largest scores: the rest keeps its digits where p is small."""
     xp, axis = rows.curve.xp, rows.curve.axis
-    size = _total(xp.where(rows.top, 1.0, xp.zeros_like(vector)), axis, xp)
-    return vector - _total(xp.where(rows.top, vector, 0.0), axis, xp) / size
+    size = total(xp.where(rows.top, 1.0, xp.zeros_like(vector)), axis, xp)
+    return vector - total(xp.where(rows.top, vector, 0.0), axis, xp) / size
 
 
 def _product(choice: Choice, rows: Rows, vector: Array) -> Array:
@@ -292,8 +289,8 @@ def _product(choice: Choice, rows: Rows, vector: Array) -> Array:
     spread = _spread(choice, order, axis, xp)
     vector = xp.where(choice.inside, vector, 0.0)
     vector = _next_to_top(vector, rows)
-    vector = vector - _total(choice.p * (spread.inverse * vector), axis, xp) / spread.size
-    covariance = _total(choice.p * (choice.y * spread.inverse * vector), axis, xp) / spread.size
+    vector = vector - total(choice.p * (spread.inverse * vector), axis, xp) / spread.size
+    covariance = total(choice.p * (choice.y * spread.inverse * vector), axis, xp) / spread.size
     factor = order.alpha * covariance * order.t / xp.where(spread.curvature != 0, spread.curvature, 1.0)
     product = choice.p * (choice.c * spread.inverse) * (vector + factor * spread.y)
     return balanced(product, choice.p, axis, xp)
@@ -303,7 +300,7 @@ def _alpha_score(choice: Choice, rows: Rows) -> Array:
     """Return what J takes to ∂p/∂α."""
     order, axis, xp = rows.curve.order, rows.curve.axis, rows.curve.xp
     k, log_share, share = _curvature(choice, order, xp)
-    kappa = _total(choice.p * log_share * share, axis, xp)
+    kappa = total(choice.p * log_share * share, axis, xp)
     return _next_to_top(kappa * ((choice.mean - choice.y) / choice.r + share) - k - log_share * share, rows)
 
 
@@ -336,7 +333,7 @@ def regularized_max_and_gradient(
             p, entropy, gap = choice.p, choice.entropy, choice.gap
             slope = 0 * entropy
             if "alpha" in wrt:
-                slope = -rows.temperature * _total(p * _curvature(choice, rows.curve.order, xp)[0], axis, xp)
+                slope = -rows.temperature * total(p * _curvature(choice, rows.curve.order, xp)[0], axis, xp)
         found = {0: p, 1: entropy, "alpha": slope}
         return _sound(rows, _value(rows, entropy, gap), *(found[each] for each in wrt))
 
@@ -376,7 +373,7 @@ def regularized_argmax_and_product(
         if own.static and own.alpha in {0, math.inf}:
             p = _extreme(rows, own)[0]
             nothing = 0 * (p * vector)
-            found: dict[int | str, Array] = {0: nothing, 1: _total(nothing, axis, xp)}
+            found: dict[int | str, Array] = {0: nothing, 1: total(nothing, axis, xp)}
             found["alpha"] = _along_alpha_at_zero(p, vector, rows) if own.alpha == 0 else found[1]
             return _sound(rows, p, *(found[each] for each in wrt))
         choice = _solve(rows)
@@ -384,9 +381,9 @@ def regularized_argmax_and_product(
         parts = []
         for each in wrt:
             if each == "alpha":
-                parts.append(_total(product * _alpha_score(choice, rows), axis, xp))
+                parts.append(total(product * _alpha_score(choice, rows), axis, xp))
             else:
-                part = product if each == 0 else _total(product * rows.curve.g, axis, xp)
+                part = product if each == 0 else total(product * rows.curve.g, axis, xp)
                 parts.append(part / rows.temperature)
         return _sound(rows, choice.p, *parts)
 
@@ -400,10 +397,10 @@ def _along_alpha_at_zero(p: Array, vector: Array, rows: Rows) -> Array:
     """For α -> 0, p is α/(n g) but at the top."""
     g, live, _, _, axis, xp = rows.curve
     below = live & ~rows.top
-    top = _total(p * vector, axis, xp)
-    count = _total(xp.where(live, 1.0, xp.zeros_like(g)), axis, xp)
+    top = total(p * vector, axis, xp)
+    count = total(xp.where(live, 1.0, xp.zeros_like(g)), axis, xp)
     shares = xp.where(below, (vector - top) / xp.where(below, g, 1.0), 0.0)
-    return _total(shares, axis, xp) / count
+    return total(shares, axis, xp) / count
 
 
 ARGMAX = Family(

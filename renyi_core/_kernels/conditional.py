@@ -24,13 +24,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .channel import AXES, by_order, sound_joint, total
+from .channel import AXES, by_order, sound_joint
 from .entropy import entropy, entropy_and_alpha_gradient, entropy_and_gradient
 from .family import Family, finished
 from .measures import ENTROPY
 from .pairs import exponent_limit, power_excess
 from .special import expm1_ratio, log1p_ratio, power_curvature, product_gap
 from .state import Order, nonzero
+from .sums import total
 
 Array = Any
 
@@ -57,8 +58,8 @@ class _Columns:
         # the derivative where p = 0 is +inf up to α = 1, and depends on the path in a column of zeros
         held = (joint == 0) & (~self.live | (xp.zeros_like(joint) + order.t <= 0))
         joint = xp.where(held, 0.0, joint)
-        self.size = total(joint, xp)
-        self.weights = total(joint, xp, -2) / self.size
+        self.size = total(joint, AXES, xp)
+        self.weights = total(joint, -2, xp) / self.size
         self.joint = xp.where(self.live, joint, 1.0)
         self.order, self.xp = order, xp
         self.kwargs: dict[str, Any] = {"door": "probs", "measure": ENTROPY, "where": None, "axis": (-2,), "xp": xp}
@@ -86,8 +87,8 @@ class _Columns:
         """Return what each column's entropy lacks of the most, of how many that is, and if it is next to nothing."""
         xp, order, joint = self.xp, self.order, self.joint
         eps, live, small = float(xp.finfo(joint.dtype).eps), joint > 0, order.alpha <= SMALL
-        count = total(xp.where(live, 1.0 + 0 * joint, 0.0), xp, -2)
-        column = total(joint, xp, -2)
+        count = total(xp.where(live, 1.0 + 0 * joint, 0.0), -2, xp)
+        column = total(joint, -2, xp)
         ratio = joint / column * count
         # n p − 1 without the rounding of the product, away from what splits its factors into halves
         near = live & (ratio > 0.5) & (ratio < 2) & (column > 1 / HUGE) & (column < HUGE)
@@ -97,17 +98,17 @@ class _Columns:
         far = live & ~near
         u = xp.where(far & small, xp.log(xp.where(far, joint, 1.0)) - xp.log(xp.where(far, column / count, 1.0)), u)
         # the rounding of the column's sum moves all of u; Σ n p − 1 = 0, entries of 0 and their derivatives included
-        excess = total(xp.where(live, xp.expm1(u), ratio), xp, -2) / count
+        excess = total(xp.where(live, xp.expm1(u), ratio), -2, xp) / count
         u = xp.where(live, u - xp.log1p(xp.where(excess > -0.5, excess, 0.0)), 0.0)
         if order.static and order.alpha == math.inf:
             deficit, steep = xp.max(xp.where(live, u, -math.inf), axis=-2, keepdims=True), 1.0
         else:
             at_zero = -ratio * (order.alpha / nonzero(order, xp=xp))
-            mean = total(xp.where(live, power_excess(u, order, xp=xp), at_zero), xp, -2) / count
+            mean = total(xp.where(live, power_excess(u, order, xp=xp), at_zero), -2, xp) / count
             x = order.t * mean
             inner = xp.abs(x) < 0.5
             deficit = mean * log1p_ratio(xp.where(inner, x, 0.0), eps=eps, xp=xp)
-            power = xp.log(xp.where(inner, 1.0, total(xp.where(live, xp.exp(order.alpha * u), 0.0), xp, -2) / count))
+            power = xp.log(xp.where(inner, 1.0, total(xp.where(live, xp.exp(order.alpha * u), 0.0), -2, xp) / count))
             deficit = xp.where(small & ~inner, power / nonzero(order, xp=xp), deficit)
             steep = order.alpha
         uneven = xp.any(far, axis=-2, keepdims=True) | (steep * xp.max(xp.abs(u), axis=-2, keepdims=True) > 0.25)
@@ -126,7 +127,7 @@ class _Columns:
         small, safe = xp.abs(z) <= 1, z < exponent_limit(h, xp)
         near = h * expm1_ratio(xp.where(small, z, 0.0), eps=eps, xp=xp)
         far = xp.expm1(xp.where(small | ~safe, 0.0, z)) / -some_tau
-        s = total(self.weights * xp.where(small, near, far), xp)
+        s = total(self.weights * xp.where(small, near, far), AXES, xp)
         x = -tau * s
         inner = (
             (xp.max(xp.where(self.live, z, -math.inf), axis=-1, keepdims=True) < exponent_limit(h, xp))
@@ -136,7 +137,7 @@ class _Columns:
         s = xp.where(inner, s, 0.0)
         logs = xp.where(self.live, xp.log(xp.where(self.live, self.weights, 1.0)) + z, -math.inf)
         top = xp.max(logs, axis=-1, keepdims=True)
-        rest = total(xp.where(self.live, xp.exp(xp.where(self.live, logs, top) - top), 0.0), xp)
+        rest = total(xp.where(self.live, xp.exp(xp.where(self.live, logs, top) - top), 0.0), AXES, xp)
         return xp.where(inner, s * log1p_ratio(-tau * s, eps=eps, xp=xp), (top + xp.log(rest)) / -some_tau)
 
     def shares(self, g: Array) -> tuple[Array, Array, Array]:
@@ -204,8 +205,8 @@ def _alpha_slope(columns: _Columns, g: Array, along: Array, value: Array) -> Arr
         # log Σ P exp(∂h/∂α) over the columns that share the maximum, next to Σ P = 1 over all
         best = columns.live & (g == 0)
         excess = xp.where(best, columns.weights * xp.expm1(xp.where(best, along, 0.0)), -columns.weights)
-        excess = total(xp.where(columns.live, excess, 0.0), xp)
-        size = total(xp.where(best, columns.weights * xp.exp(xp.where(best, along, 0.0)), 0.0), xp)
+        excess = total(xp.where(columns.live, excess, 0.0), AXES, xp)
+        size = total(xp.where(best, columns.weights * xp.exp(xp.where(best, along, 0.0)), 0.0), AXES, xp)
         near = excess > -0.5
         return xp.where(near, xp.log1p(xp.where(near, excess, 0.0)), xp.log(xp.where(near, 1.0, size)))
     exponential, z, _ = columns.shares(g)
@@ -214,7 +215,7 @@ def _alpha_slope(columns: _Columns, g: Array, along: Array, value: Array) -> Arr
     # ψ(z) g²/α² = (z exp(z) − expm1(z))/t²
     t, rate = xp.where(small, 1.0, order.t + 0 * g), g / order.alpha
     spread = xp.where(small, rate * rate * curvature, (exponential * (z - 1) + 1) / t / t)
-    return total(columns.weights * (exponential * along - spread), xp)
+    return total(columns.weights * (exponential * along - spread), AXES, xp)
 
 
 CONDITIONAL_ENTROPY = Family(

@@ -25,9 +25,10 @@ from typing import Any, NamedTuple
 from .doors import accumulate, distributions
 from .family import ENTRIES, Family, finished
 from .library import ask
-from .pairs import Axis, Pair, balanced, bounded_exp, compare, exponent_limit, log_tilt, or_one, total
+from .pairs import Axis, Pair, balanced, bounded_exp, compare, exponent_limit, log_tilt, or_one
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Door, Order, log_ratio, nonzero
+from .sums import total
 
 Array = Any
 

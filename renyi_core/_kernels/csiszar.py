@@ -23,13 +23,14 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .channel import Channel, channel, total
+from .channel import AXES, Channel, channel
 from .choice_search import repeat
 from .guards import constant
 from .library import ask
 from .pairs import bounded_exp, exponent_limit, power_excess
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
+from .sums import total
 
 Array = Any
 
@@ -56,11 +57,11 @@ def _normalized(ch: Channel, m: Array, xp: Any) -> Array:
     # steps that are tried may lead anywhere
     m = xp.where(m < 1 - log_means, m, 1 - log_means)
     m = xp.where(ch.columns, m, 0.0)
-    excess = total(ch.means * xp.expm1(m), xp, -1)
+    excess = total(ch.means * xp.expm1(m), -1, xp)
     near = excess > -0.5
     logs = xp.where(ch.columns, log_means + m, -math.inf)
     top = xp.max(logs, axis=-1, keepdims=True)
-    far = top + xp.log(total(xp.where(ch.columns, xp.exp(logs - top), 0.0), xp, -1))
+    far = top + xp.log(total(xp.where(ch.columns, xp.exp(logs - top), 0.0), -1, xp))
     return m - xp.where(near, xp.log1p(xp.where(near, excess, 0.0)), far)
 
 
@@ -72,37 +73,37 @@ def _outputs(ch: Channel, m: Array, order: Order, xp: Any) -> Outputs:
     r = xp.where(ch.live, ch.u - m, 0.0)
     # where p = 0, q K is q − α W/t to first order: the value is q, but the derivative counts
     at_zero = q - xp.where(ch.live, 0.0, ch.conditional) * (order.alpha / nonzero(order, xp=xp))
-    unused = total(xp.where(ch.live, 0.0, at_zero), xp, -1)
+    unused = total(xp.where(ch.live, 0.0, at_zero), -1, xp)
     largest = max(1.0, order.alpha) if order.static else xp.where(order.alpha > 1, order.alpha, 1.0)
     steep = largest * xp.where(r > 0, r, 0.0)
     small = xp.max(steep, axis=-1, keepdims=True) < exponent_limit(r, xp)
-    mean = total(xp.where(ch.live, q * power_excess(xp.where(small, r, 0.0), order, xp=xp), 0.0), xp, -1) + unused
+    mean = total(xp.where(ch.live, q * power_excess(xp.where(small, r, 0.0), order, xp=xp), 0.0), -1, xp) + unused
     x = order.t * mean
     near = small & (x > -0.5) & (x < 1)
     inner = xp.where(near, mean, 0.0) * log1p_ratio(xp.where(near, x, 0.0), eps=eps, xp=xp)
     logs = xp.where(ch.live, order.alpha * r + xp.log(xp.where(ch.live & (q > 0), q, 1.0)), -math.inf)
     top = xp.max(logs, axis=-1, keepdims=True)
     top = xp.where(top == -math.inf, 0.0, top)
-    size = total(xp.where(ch.live, xp.exp(xp.where(ch.live, logs - top, 0.0)), 0.0), xp, -1)
+    size = total(xp.where(ch.live, xp.exp(xp.where(ch.live, logs - top, 0.0)), 0.0), -1, xp)
     far = (top + xp.log(xp.where(size > 0, size, 1.0))) / nonzero(order, xp=xp)
     return Outputs(q, r, xp.where(ch.rows, xp.where(near, inner, far), 0.0))
 
 
 def _mean(ch: Channel, outputs: Outputs, xp: Any) -> Array:
-    return total(ch.inputs * outputs.divergences, xp)
+    return total(ch.inputs * outputs.divergences, AXES, xp)
 
 
 def _newton(ch: Channel, m: Array, order: Order, repeat: Callable[..., Any], xp: Any) -> Array:
     """Return M after a step of Newton's method, a part of it, or one of the fixed-point iteration: the best."""
     here = _outputs(ch, m, order, xp)
     excess = _excess(ch, here, order, xp)
-    g = total(ch.inputs * excess, xp, -2)
+    g = total(ch.inputs * excess, -2, xp)
     ratio = xp.where(ch.rows & ch.columns, excess + 1, 0.0)
     tilted = here.q * ratio
     tiny = float(xp.finfo(m.dtype).smallest_normal)
 
     def apply(d: Array) -> Array:
-        return (1 + order.t * (1 + g)) * d - order.t * total(ch.inputs * ratio * total(tilted * d, xp, -1), xp, -2)
+        return (1 + order.t * (1 + g)) * d - order.t * total(ch.inputs * ratio * total(tilted * d, -1, xp), -2, xp)
 
     def quotient(a: Array, b: Array) -> Array:
         known = b > tiny
@@ -111,12 +112,12 @@ def _newton(ch: Channel, m: Array, order: Order, repeat: Callable[..., Any], xp:
     def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
         d, rest, along, square = state
         image = apply(along)
-        length = quotient(square, total(here.q * along * image, xp, -1))
+        length = quotient(square, total(here.q * along * image, -1, xp))
         d, rest = d + length * along, rest - length * image
-        smaller = total(here.q * rest * rest, xp, -1)
+        smaller = total(here.q * rest * rest, -1, xp)
         return d, rest, rest + quotient(smaller, square) * along, smaller
 
-    d = repeat(CONJUGATE, step, (0 * g, g, g, total(here.q * g * g, xp, -1)))[0]
+    d = repeat(CONJUGATE, step, (0 * g, g, g, total(here.q * g * g, -1, xp)))[0]
     best, least = m + _step(g, order, xp), None
     # rounding is no reason to turn the whole step down
     slack = 8 * float(xp.finfo(m.dtype).eps)
@@ -149,9 +150,9 @@ def center_csiszar(ch: Channel, order: Order, *, xp: Any, repeat: Callable[..., 
 
     def iterate(m: Array) -> Array:
         excess = _excess(ch, _outputs(ch, m, order, xp), order, xp)
-        return m + _step(total(ch.inputs * excess, xp, -2), order, xp)
+        return m + _step(total(ch.inputs * excess, -2, xp), order, xp)
 
-    m = repeat(ITERATIONS, iterate, 0 * ch.means + 0 * (order.t * total(ch.u, xp)))
+    m = repeat(ITERATIONS, iterate, 0 * ch.means + 0 * (order.t * total(ch.u, AXES, xp)))
     return repeat(NEWTON, lambda m: _newton(ch, m, order, repeat, xp), m)
 
 
@@ -202,5 +203,5 @@ def csiszar_and_alpha_gradient(joint: Array, order: Order, *, xp: Any) -> tuple[
     v, u, near = _tilt(ch, outputs, order, xp)
     inner = v * v * power_curvature(xp.where(near, u, 0.0), eps=eps, xp=xp)
     outer = (bounded_exp(xp.where(near, 0.0, u), xp) * (u - 1) + 1) / t / t
-    slope = total(xp.where(ch.live, ch.p * xp.where(near, inner, outer), 0.0), xp)
+    slope = total(xp.where(ch.live, ch.p * xp.where(near, inner, outer), 0.0), AXES, xp)
     return xp.where(sound, value, math.nan), xp.where(sound, slope, math.nan)

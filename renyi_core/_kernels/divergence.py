@@ -33,10 +33,10 @@ from .pairs import (
     or_one,
     power_excess,
     power_excess_slope,
-    total,
 )
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Door, Order, nonzero
+from .sums import total
 
 Array = Any
 

@@ -25,11 +25,12 @@ import math
 from typing import Any, NamedTuple
 
 from . import csiszar
-from .channel import Channel, Kind, by_order, channel, total
+from .channel import AXES, Channel, Kind, by_order, channel
 from .family import Family, finished
 from .pairs import bounded_exp, exponent_limit, power_excess
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
+from .sums import log_sum, total
 
 Array = Any
 
@@ -55,14 +56,6 @@ class Parts(NamedTuple):
     v: Any = None
 
 
-def _log_sum(values: Array, live: Array, axis: Any, xp: Any) -> Array:
-    """Return log Σ exp(values) over the live entries; 0 where there are none."""
-    top = xp.max(xp.where(live, values, -math.inf), axis=axis, keepdims=True)
-    top = xp.where(top == -math.inf, 0.0, top)
-    size = total(xp.where(live, xp.exp(xp.where(live, values - top, 0.0)), 0.0), xp, axis)
-    return top + xp.log(xp.where(size > 0, size, 1.0))
-
-
 class Powers(NamedTuple):
     """α M, S ℓ(t S) and where the latter holds, for each output; α (u − M), and where that has its digits."""
 
@@ -80,7 +73,7 @@ def _log_powers(ch: Channel, order: Order, xp: Any) -> Powers:
     excess = power_excess(xp.where(small, ch.u, 0.0), order, xp=xp)
     # where p = 0, K is 1 − α exp(u)/t to first order: the value is 1, but the derivative counts
     at_zero = 1 - xp.where(ch.live, 0.0, ch.ratio) * (alpha / nonzero(order, xp=xp))
-    mean = total(ch.inputs * xp.where(ch.live, excess, at_zero), xp, -2)
+    mean = total(ch.inputs * xp.where(ch.live, excess, at_zero), -2, xp)
     x = order.t * mean
     inner = small & (x > -0.5)
     # beyond 1 the quotient's own derivative would overflow before the logarithm's does
@@ -93,7 +86,7 @@ def _log_powers(ch: Channel, order: Order, xp: Any) -> Powers:
     peak = xp.max(xp.where(ch.live, level, -math.inf), axis=-2, keepdims=True)
     peak = xp.where(ch.columns, peak, 0.0)
     below = alpha * xp.where(ch.live, level - peak, 0.0)
-    rest = _log_sum(ch.log_rho + below, ch.live, -2, xp)
+    rest = log_sum(ch.log_rho + below, ch.live, -2, xp)
     powers = xp.where(inner, order.t * slope, alpha * peak + rest)
     return Powers(powers, slope, inner, below - rest - alpha * ch.omega, ch.live & ~(inner & (x <= 1)) & (order.t > 0))
 
@@ -110,11 +103,11 @@ def _parts(ch: Channel, order: Order, kind: Kind, xp: Any) -> Parts:
     gentle = inner & (xp.abs(m) <= 1)
     terms = ch.means * slope / alpha * expm1_ratio(xp.where(gentle, m, 0.0), eps=eps, xp=xp)
     terms = xp.where(gentle, terms, (xp.exp(xp.where(gentle, 0.0, log_q)) - ch.means) / nonzero(order, xp=xp))
-    mean = total(xp.where(ch.columns, terms, 0.0), xp)
+    mean = total(xp.where(ch.columns, terms, 0.0), AXES, xp)
     x = t * mean
     near = x > -0.5
     b = xp.where(near, mean, 0.0) * log1p_ratio(xp.where(near, x, 0.0), eps=eps, xp=xp)
-    size = _log_sum(log_q, ch.columns, -1, xp)
+    size = log_sum(log_q, ch.columns, -1, xp)
     b = xp.where(near, b, size / nonzero(order, xp=xp))
     v = xp.where(lifted, (lift - alpha * b) / alpha, xp.where(ch.live, ch.u - m - b, 0.0))
     return Parts(alpha * b, m, b, xp.where(ch.columns, log_q - t * b, 0.0), v)
@@ -130,34 +123,34 @@ def _at_infinity(ch: Channel, kind: Kind, xp: Any) -> Parts:
     else:
         # Σ_y max_x J less the weight of a largest row, from their differences: exact where they are close
         top = xp.max(ch.joint, axis=-2, keepdims=True)
-        row = total(ch.joint, xp, -1)
+        row = total(ch.joint, -1, xp)
         size = xp.max(row, axis=-2, keepdims=True)
-        terms = total(xp.where(row == size, ch.inputs * (top - ch.joint), 0.0), xp, -2) / size
+        terms = total(xp.where(row == size, ch.inputs * (top - ch.joint), 0.0), -2, xp) / size
         log_q = xp.log(xp.where(ch.columns, top, 1.0)) - xp.log(size)
         m = log_q - xp.log(ch.reference)
-    value = xp.log1p(total(xp.where(ch.columns, terms, 0.0), xp))
+    value = xp.log1p(total(xp.where(ch.columns, terms, 0.0), AXES, xp))
     return Parts(value, m, None, log_q - value)
 
 
 def _at_zero(ch: Channel, xp: Any) -> Parts:
     """Of the outputs that most inputs reach, those that q* goes to share it as exp Σ λ log Q W, λ being Q of these."""
     # of the same inputs the same number, to the last digit, whatever else is known of the output
-    gone = total(xp.where(ch.live, 0.0, ch.inputs), xp, -2)
+    gone = total(xp.where(ch.live, 0.0, ch.inputs), -2, xp)
     near = gone < 0.5
-    kept = total(xp.where(ch.live, ch.inputs, 0.0), xp, -2)
+    kept = total(xp.where(ch.live, ch.inputs, 0.0), -2, xp)
     powers = xp.where(near, xp.log1p(xp.where(near, -gone, 0.0)), xp.log(xp.where(near | ~ch.columns, 1.0, kept)))
     value = -xp.max(xp.where(ch.columns, powers, -math.inf), axis=-1, keepdims=True)
     best = ch.columns & (powers == -value)
     # Σ Q u = Σ (Q where p = 0) − Σ Q (expm1(u) − u), whose bracket is K/α for the least α
     least = LEAST if xp.finfo(ch.u.dtype).bits > 32 else math.sqrt(LEAST)
     excess = xp.where(ch.live, power_excess(ch.u, Order(least, least - 1.0), xp=xp) / least, -1.0)
-    mean = -total(ch.inputs * excess, xp, -2) / xp.exp(powers)
+    mean = -total(ch.inputs * excess, -2, xp) / xp.exp(powers)
     # Σ λ ω less Σ Q ω: to which order Arimoto's inputs leave the uniform ones
-    mean = mean - total(ch.inputs * ch.omega * _unshared(ch, powers, xp), xp, -2)
+    mean = mean - total(ch.inputs * ch.omega * _unshared(ch, powers, xp), -2, xp)
     shares = xp.where(best, ch.reference * xp.expm1(xp.where(best, mean, 0.0)), -ch.means)
-    shares = total(xp.where(ch.columns, shares, 0.0), xp)
+    shares = total(xp.where(ch.columns, shares, 0.0), AXES, xp)
     near = shares > -0.5
-    size = xp.where(near, xp.log1p(xp.where(near, shares, 0.0)), _log_sum(xp.log(ch.reference) + mean, best, -1, xp))
+    size = xp.where(near, xp.log1p(xp.where(near, shares, 0.0)), log_sum(xp.log(ch.reference) + mean, best, -1, xp))
     log_q = xp.where(best, xp.log(ch.reference) + mean - size, -math.inf)
     return Parts(value, powers, size, log_q)
 
@@ -173,7 +166,7 @@ def _tilted_at_infinity(ch: Channel, parts: Parts, kind: Kind, xp: Any) -> Array
     score = xp.where(ch.live, ch.conditional if kind == "sibson" else ch.joint, 0.0)
     top = ch.live & (score == xp.max(score, axis=-2, keepdims=True))
     share = xp.where(top, ch.marginal if kind == "sibson" else 1 + 0 * ch.u, 0.0)
-    size = total(share, xp, -2)
+    size = total(share, -2, xp)
     return xp.exp(parts.log_q) * share / xp.where(size > 0, size, 1.0)
 
 
@@ -208,15 +201,15 @@ def _tilt(ch: Channel, parts: Parts, order: Order, kind: Kind, xp: Any) -> Tilt:
     some, gap = xp.where(small, ch.u, 0.0), xp.where(small & ch.columns, d, 0.0)
     shift = xp.exp(order.alpha * some) * gap * expm1_ratio(-order.t * gap, eps=eps, xp=xp)
     inner = xp.where(ch.live, power_excess(some, order, xp=xp) - shift, 1.0)
-    rows = total(ch.conditional * ratio, xp, -1)
+    rows = total(ch.conditional * ratio, -1, xp)
     # for small α of order α, from π/(Q W) = q* exp(α u − α M)/W
     low = ch.rows & (order.alpha < 0.5)
     unshared = xp.where(ch.live, -xp.expm1(xp.where(low, order.alpha * (ch.u - parts.m), 0.0)), 1.0)
     rows = xp.where(
-        low, ch.factor * total(xp.where(ch.columns, xp.exp(parts.log_q) * unshared, 0.0), xp, -1) / -t, rows
+        low, ch.factor * total(xp.where(ch.columns, xp.exp(parts.log_q) * unshared, 0.0), -1, xp) / -t, rows
     )
     small = small & (~low | (kind == "arimoto"))
-    rows = xp.where(small, ch.factor * total(ch.means * inner, xp, -1), rows)
+    rows = xp.where(small, ch.factor * total(ch.means * inner, -1, xp), rows)
     return Tilt(ratio, rows, xp.where(near, v, 0.0), u, near, far * ch.p)
 
 
@@ -261,11 +254,11 @@ def _gradient(ch: Channel, parts: Parts, order: Order, kind: Kind, xp: Any) -> A
     """Return (∂I/∂log J)/p."""
     some_marginal = xp.where(ch.rows, ch.marginal, 1.0)
     if order.static and order.alpha == 0:
-        lost = total(xp.exp(parts.log_q) * _unshared(ch, parts.m, xp), xp, -1)
+        lost = total(xp.exp(parts.log_q) * _unshared(ch, parts.m, xp), -1, xp)
         return 0 * ch.u + (lost if kind == "sibson" else 0.0)
     if order.static and order.alpha == math.inf:
         tilted = _tilted_at_infinity(ch, parts, kind, xp)
-        rows = total(tilted, xp, -1) / some_marginal if kind == "sibson" else ch.factor
+        rows = total(tilted, -1, xp) / some_marginal if kind == "sibson" else ch.factor
         return tilted / xp.where(ch.live, ch.p, 1.0) - rows
     tilt = _tilt(ch, parts, order, kind, xp)
     ratio, mean = tilt.ratio, tilt.rows
@@ -298,8 +291,8 @@ def _alpha_slope(ch: Channel, parts: Parts, order: Order, kind: Kind, xp: Any) -
     weights, eps = ch.inputs * ch.conditional, float(xp.finfo(ch.u.dtype).eps)
     inner = weights * tilt.v * tilt.v * power_curvature(xp.where(tilt.near, tilt.u, 0.0), eps=eps, xp=xp)
     outer = (xp.where(tilt.tilted > 0, tilt.tilted * (tilt.u - 1), 0.0) + weights) / t / t
-    slope = total(xp.where(tilt.near, inner, xp.where(ch.live, outer, 0.0)), xp)
-    return slope if kind == "sibson" else slope + total(ch.marginal * tilt.rows * ch.omega, xp)
+    slope = total(xp.where(tilt.near, inner, xp.where(ch.live, outer, 0.0)), AXES, xp)
+    return slope if kind == "sibson" else slope + total(ch.marginal * tilt.rows * ch.omega, AXES, xp)
 
 
 INFORMATION = Family(

@@ -29,6 +29,7 @@ from .family import Family, finished
 from .pairs import exponent_limit, power_excess
 from .special import exp_curvature, expm1_ratio, log1p_curvature, log1p_ratio, power_curvature, product_gap
 from .state import Order, finish, log_ratio, nonzero, partial_state
+from .sums import total
 
 Array = Any
 
@@ -57,32 +58,28 @@ class Mixture(NamedTuple):
     sound: Array
 
 
-def _over(values: Array, axis: int, xp: Any) -> Array:
-    return xp.sum(values, axis=axis, keepdims=True)
-
-
 def _mixture(x: Array, weights: Array | None, order: Order, xp: Any) -> Mixture:
     x = accumulate(x, xp=xp)
     w = xp.zeros_like(x[..., :1]) + (1.0 if weights is None else accumulate(weights, xp=xp)[..., None])
-    weight_size = _over(w, -2, xp)
-    sizes = _over(x, -1, xp)
+    weight_size = total(w, -2, xp)
+    sizes = total(x, -1, xp)
     sound = (xp.min(x, axis=-1, keepdims=True) >= 0) & (sizes > 0) & (sizes < math.inf) & (w >= 0)
     sound = xp.min(xp.where(sound, 1.0 + 0 * w, 0.0), axis=-2, keepdims=True) > 0
     sound = sound & (weight_size > 0) & (weight_size < math.inf)
     x, w = xp.where(sound, x, 1.0), xp.where(sound, w, 1.0)
     # a weight of 0 is held at 0
     w = xp.where(w > 0, w, 0.0)
-    weight_size = _over(w, -2, xp)
+    weight_size = total(w, -2, xp)
     w = w / weight_size
     used, zero = w > 0, x == 0
     empty = xp.max(xp.where(used, x, 0.0), axis=-2, keepdims=True) == 0
     # where p = 0 the derivative of the entropy is +inf up to α = 1: the entry is then held at 0
     x = xp.where(zero & (empty | (order.t + 0 * x <= 0)), 0.0, x)
-    sizes = _over(x, -1, xp)
-    mean = _over(w * (x / sizes), -2, xp)
+    sizes = total(x, -1, xp)
+    mean = total(w * (x / sizes), -2, xp)
     empty = empty | (mean == 0)
     some = xp.where(empty, 1.0, mean)
-    mass = _over(xp.where(empty, 0.0, mean), -1, xp)
+    mass = total(xp.where(empty, 0.0, mean), -1, xp)
     live = used & ~empty
     # x − size·mean as if the product were not rounded, of numbers whose halves are exact
     eps, largest = float(xp.finfo(x.dtype).eps), float(xp.finfo(x.dtype).max)
@@ -93,20 +90,20 @@ def _mixture(x: Array, weights: Array | None, order: Order, xp: Any) -> Mixture:
     one, other, own = (xp.where(exact, z, 1.0) for z in (sizes + 0 * x, some + 0 * x, x))
     gap = xp.where(exact, product_gap(own, one, other, eps=eps) / (one * other), quotient - 1)
     share = xp.where(empty, 0.0, mean) / mass
-    shift = _over(share * gap, -1, xp)
+    shift = total(share * gap, -1, xp)
     factor = xp.where(used, 1 + shift, 1.0)
     rho = xp.where(live, (gap - shift) / factor, 0.0)
-    rest = _over(w * rho, -2, xp)
+    rest = total(w * rho, -2, xp)
     # once more: the rounding of the first sum is the same for all
     delta = xp.where(live, rho - rest, 0.0)
-    again = _over(w * delta, -2, xp)
+    again = total(w * delta, -2, xp)
     rest = rest + again
     delta = xp.where(live, (delta - again) / (1 + rest), 0.0)
     ratio = xp.where(live, quotient / (factor * (1 + rest)), 1.0)
     mean = share * (1 + rest)
     # Σ M δ = 0: that of an outcome that has most of the mass is minus the sum of the others
     top = live & (mean > 0.5) & (xp.abs(delta) < 0.25)
-    others = _over(xp.where(top, 0.0, mean * delta), -1, xp)
+    others = total(xp.where(top, 0.0, mean * delta), -1, xp)
     delta = xp.where(top, -others / xp.where(top, mean, 1.0), delta)
     ratio = xp.where(top, 1 + delta, ratio)
     dead = live & (x == 0)
@@ -142,7 +139,7 @@ def _parts(mix: Mixture, order: Order, xp: Any) -> Parts:
     gentle = xp.abs(u) <= 1
     tilt = p * v * expm1_ratio(xp.where(gentle, u, 0.0), eps=eps, xp=xp)
     tilt = xp.where(gentle & ~mix.empty, tilt, (escort - p) / t)
-    f = _over(tilt * mix.delta, -1, xp)
+    f = total(tilt * mix.delta, -1, xp)
 
     # in units of max M**α, with the largest entry of P_k as that of the sum
     height = alpha * xp.where(mix.dead | mix.empty, 0.0, entries.d + mix.r)
@@ -150,7 +147,7 @@ def _parts(mix: Mixture, order: Order, xp: Any) -> Parts:
     top = xp.max(xp.where(live, height, -math.inf), axis=-1, keepdims=True)
     top = xp.where(top == -math.inf, 0.0, top)
     tilted = xp.where(live, xp.exp(xp.where(live, height - top, 0.0)), 0.0)
-    size = _over(tilted, -1, xp)
+    size = total(tilted, -1, xp)
     size = xp.where(size > 0, size, 1.0)
     log_s = top + xp.log(size) - (xp.log(rows.total) if rows.total_alpha is None else xp.log(rows.total_alpha))
 
@@ -164,12 +161,12 @@ def _parts(mix: Mixture, order: Order, xp: Any) -> Parts:
     growth = mix.ratio * r * expm1_ratio(xp.where(gentle, u, 0.0), eps=eps, xp=xp)
     growth = xp.where(gentle, growth, (xp.exp(xp.where(gentle, 0.0, alpha * r)) - mix.ratio) / t)
     growth = escort * xp.where(mix.dead, -mix.ratio / t, growth)
-    b = f + _over(xp.where(steep, (power - escort * mix.ratio) / t, growth), -1, xp)
+    b = f + total(xp.where(steep, (power - escort * mix.ratio) / t, growth), -1, xp)
     # of the order of a small α, Σ μ expm1(α r)/t
     small = order.t + 0 * r < -0.5
     gain = escort * xp.where(mix.dead, -1.0, xp.expm1(xp.where(small, alpha * r, 0.0)))
     gain = xp.where(mix.empty, 0.0, xp.where(steep, power - escort, gain))
-    b = xp.where(small[..., :1], _over(gain, -1, xp) / t, b)
+    b = xp.where(small[..., :1], total(gain, -1, xp) / t, b)
     a = order.t * b
     inner = safe & (xp.abs(a) <= 0.5)
     some = xp.where(inner, b, 0.0)
@@ -178,7 +175,7 @@ def _parts(mix: Mixture, order: Order, xp: Any) -> Parts:
 
     # where p = 0, K is 1 − α (P_k/M)/t: the value is 1, but the derivative counts
     excess = xp.where(mix.dead, 1 - mix.ratio * (alpha / t), power_excess(r, order, xp=xp))
-    excess = _over(xp.where(steep, (power - escort - alpha * (escort * mix.delta)) / t, escort * excess), -1, xp)
+    excess = total(xp.where(steep, (power - escort - alpha * (escort * mix.delta)) / t, escort * excess), -1, xp)
     curved = order.t * some * some * log1p_curvature(x, eps=eps, xp=xp)
     curved = xp.where(inner, curved, xp.where(safe, (a - log_s) / t, 0.0))
     mixed = ~inner & (order.t + 0 * b > 0)
@@ -196,8 +193,8 @@ def _counted(mix: Mixture, xp: Any) -> Array:
     """
     one = 1.0 + 0 * mix.x
     held = xp.max(xp.where(mix.used, mix.x, 0.0), axis=-2, keepdims=True) > 0
-    missing = _over(xp.where(held & (mix.x == 0), one, 0.0), -1, xp)
-    own = _over(xp.where(held & (mix.x > 0), one, 0.0), -1, xp)
+    missing = total(xp.where(held & (mix.x == 0), one, 0.0), -1, xp)
+    own = total(xp.where(held & (mix.x > 0), one, 0.0), -1, xp)
     return xp.log1p(missing / xp.where(own > 0, own, 1.0))
 
 
@@ -214,23 +211,23 @@ def _at_infinity(mix: Mixture, xp: Any) -> Parts:
     largest = xp.log(peak / mix.sizes)
     beta = xp.where(mix.dead, largest - xp.log(mean), mix.r - below)
     tau = xp.where(near, -below - r * r * exp_curvature(r, eps=eps, xp=xp), beta - mix.delta)
-    each = xp.where(alive, _over(xp.where(mix.used, mix.weights * tau, 0.0), -2, xp), math.inf)
+    each = xp.where(alive, total(xp.where(mix.used, mix.weights * tau, 0.0), -2, xp), math.inf)
     escort = _shared(each == xp.min(each, axis=-1, keepdims=True), mix.mean, xp)
     own = xp.where(none, 0.0, xp.where(below == 0, 1.0 + 0 * below, 0.0))
-    tilted = own / _over(own, -1, xp)
-    f, beta, tau = (_over(escort * part, -1, xp) for part in (mix.delta, beta, tau))
+    tilted = own / total(own, -1, xp)
+    f, beta, tau = (total(escort * part, -1, xp) for part in (mix.delta, beta, tau))
     return Parts(mix.mean, escort, 0 * mix.mean, tilted, f, beta, tau)
 
 
 def _shared(top: Array, like: Array, xp: Any) -> Array:
     """Return the same weight for each of the marked entries, adding up to 1."""
     ones = xp.where(top, 1.0 + 0 * like, 0.0)
-    return ones / _over(ones, -1, xp)
+    return ones / total(ones, -1, xp)
 
 
 def _value(mix: Mixture, parts: Parts, xp: Any) -> Array:
     """Return J."""
-    return _over(xp.where(mix.used, mix.weights * parts.tau, 0.0), -2, xp)
+    return total(xp.where(mix.used, mix.weights * parts.tau, 0.0), -2, xp)
 
 
 def _by_order(function: Any, mix: Mixture, order: Order, xp: Any) -> Any:
@@ -298,7 +295,7 @@ def _along_entries(mix: Mixture, parts: Parts, order: Order, xp: Any) -> Array:
 def _balanced(gradient: Array, mix: Mixture, xp: Any) -> Array:
     """Return ∂J/∂x, Σ x ∂J/∂x being 0, with that of an outcome that has most of a distribution from the others."""
     top = mix.x > 0.5 * mix.sizes
-    others = _over(xp.where(top, 0.0, mix.x * gradient), -1, xp)
+    others = total(xp.where(top, 0.0, mix.x * gradient), -1, xp)
     return xp.where(top, -others / xp.where(top, mix.x, 1.0), gradient)
 
 
@@ -339,7 +336,7 @@ def _alpha_slope(mix: Mixture, parts: Parts, value: Array, order: Order, xp: Any
     rise = xp.where(gentle, rise, (parts.tilted * (exponent - 1) + far) / t / t)
     terms = parts.v * xp.where(near, curved, lift) + xp.where(near, spread, rise)
     terms = xp.where(mix.used & ~mix.empty, mix.weights * terms, 0.0)
-    return _over(_over(terms, -2, xp) - parts.escort * parts.v * value, -1, xp)
+    return total(total(terms, -2, xp) - parts.escort * parts.v * value, -1, xp)
 
 
 JENSEN = Family(

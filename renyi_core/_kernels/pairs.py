@@ -13,6 +13,7 @@ from .doors import distributions
 from .library import ask
 from .special import expm1_ratio, power_curvature
 from .state import Door, Order, log_ratio, nonzero
+from .sums import halves, total
 
 Array = Any
 Axis = tuple[int, ...]
@@ -29,7 +30,6 @@ __all__ = [
     "or_one",
     "power_excess",
     "power_excess_slope",
-    "total",
 ]
 
 NEAR = 0.5
@@ -59,27 +59,11 @@ class Pair(NamedTuple):
     sound: Array
 
 
-def total(values: Array, axis: Axis, xp: Any) -> Array:
-    """Return the sum along the axes, which keep length 1."""
-    return xp.sum(values, axis=axis, keepdims=True)
-
-
 def _unit(row: Array, xp: Any) -> tuple[Array, Array]:
     """Return two powers of two whose product brings a number a row next to 1; one alone may overflow."""
     k = -xp.round(xp.log(row) / math.log(2))
     half = xp.floor(k / 2)
     return 2.0**half, 2.0 ** (k - half)
-
-
-def _split(x: Array, xp: Any) -> tuple[Array, Array]:
-    """Return two numbers of half the digits that add up to x.
-
-    After T. J. Dekker, "A floating-point technique for extending the available precision" (1971), section 5.
-    """
-    digits = round(1 - math.log2(float(xp.finfo(x.dtype).eps)))
-    far = x * (2.0 ** ((digits + 1) // 2) + 1.0)
-    high = far - (far - x)
-    return high, x - high
 
 
 def _gap(x: Array, y: Array) -> tuple[Array, Array]:
@@ -123,7 +107,8 @@ def _difference(
     p, q = xp.where(live, x, beside) * a * b, xp.where(live, y, largest) * c * d
     # p − ratio q to all its digits: no product of two halves is rounded, no difference of them but the last
     ratio = (beside * a * b) / (largest * c * d)
-    (one, rest), (high, low) = _split(ratio, xp), _split(q, xp)
+    eps = float(xp.finfo(x.dtype).eps)
+    (one, rest), (high, low) = halves(ratio, eps), halves(q, eps)
     gap = (((p - one * high) - one * low) - rest * high) - rest * low
     base = ratio * q
     close = live & (p < 2 * base) & (base < 2 * p)
