@@ -37,7 +37,7 @@ class Method(NamedTuple):
     """How one package is called: on "logits" or "probs", for which orders, in which dtypes."""
 
     name: str
-    door: str
+    source: str
     call: Any
     shannon_only: bool = False
     near_only: bool = False
@@ -140,26 +140,26 @@ def certain(gap, dtype):
 
 
 @functools.cache
-def _log_probs(key, door):
+def _log_probs(key, source):
     row = [mpmath.mpf(float(x)) for x in np.frombuffer(key[0], dtype=key[1])]
-    logs = row if door == "logits" else [mpmath.log(x) for x in row]
+    logs = row if source == "logits" else [mpmath.log(x) for x in row]
     top = max(logs)
     total = mpmath.log(mpmath.fsum(mpmath.exp(x - top) for x in logs)) + top
     return [x - total for x in logs]
 
 
 @functools.cache
-def _true_entropy(key, door, alpha):
+def _true_entropy(key, source, alpha):
     with mpmath.workdps(DIGITS):
-        logs = _log_probs(key, door)
+        logs = _log_probs(key, source)
         if alpha == 1:
             return -mpmath.fsum(mpmath.exp(x) * x for x in logs)
         t = mpmath.mpf(alpha) - 1
         return -mpmath.log(mpmath.fsum(mpmath.exp(x * alpha) for x in logs)) / t
 
 
-def true_entropy(row, door, alpha):
-    return _true_entropy((row.tobytes(), row.dtype.str), door, float(alpha))
+def true_entropy(row, source, alpha):
+    return _true_entropy((row.tobytes(), row.dtype.str), source, float(alpha))
 
 
 def true_gradient(row, alpha):
@@ -208,9 +208,9 @@ def _of_method(method, dtype, every):
     for name, doors in distributions(dtype).items():
         for part, orders in parts.items():
             for alpha in orders:
-                yield _row(part, dtype, method, name, alpha, doors[method.door])
+                yield _row(part, dtype, method, name, alpha, doors[method.source])
     for gap in () if method.near_only else GAPS:
-        row = certain(gap, dtype)[method.door]
+        row = certain(gap, dtype)[method.source]
         for alpha in (1.0,) if method.shannon_only else CERTAIN_ORDERS:
             yield _row("nearly certain", dtype, method, f"exp(-{gap})", alpha, row)
 
@@ -230,7 +230,7 @@ def _of_gradient(name, gradient, dtype, every):
 def _row(part, dtype, method, name, alpha, row):
     with np.errstate(all="ignore"):
         got = method.call(row, alpha)
-    error = relative_error(got, true_entropy(row, method.door, alpha), dtype)
+    error = relative_error(got, true_entropy(row, method.source, alpha), dtype)
     return _as_row(part, dtype, method.name, name, alpha, error)
 
 

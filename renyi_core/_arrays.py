@@ -22,8 +22,8 @@ from ._usable import Floats, floating, floats_of, kind_of, namespace, real, rect
 Array = Any
 
 __all__ = [
-    "PairProblem",
-    "Problem",
+    "Arguments",
+    "PairArguments",
     "check_cotangent",
     "check_mask",
     "check_real",
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 
-class Problem(NamedTuple):
+class Arguments(NamedTuple):
     """The checked arguments of one call; ``axis`` is negative, ``log_base`` is 1 for nats, ``shape`` the result's.
 
     ``name`` is what the caller knows ``x`` by, ``sums`` the dtype that sums of it have.
@@ -184,14 +184,14 @@ def check_real(values: Any, xp: Any, name: str, of: str, shape: tuple[Any, ...],
     check_fits(values, shape, name, target)
 
 
-def check_cotangent(cotangent: Any, problem: Problem, shape: tuple[Any, ...]) -> Any:
+def check_cotangent(cotangent: Any, arguments: Arguments, shape: tuple[Any, ...]) -> Any:
     """Return a cotangent that is None, a number, as a float, or an array that broadcasts to the value's ``shape``."""
     if cotangent is None:
         return None
     number = _number(cotangent, "cotangent")
     if number is not None:
         return number
-    check_real(cotangent, problem.xp, "cotangent", problem.name, shape, "the value")
+    check_real(cotangent, arguments.xp, "cotangent", arguments.name, shape, "the value")
     return with_axes(cotangent, len(shape))
 
 
@@ -224,7 +224,7 @@ def _neither(value: Any, name: str) -> NoReturn:
 
 def prepare(
     x: Any, alpha: Any, *, name: str, axis: Any, where: Any, base: Any, keepdims: bool, tail: bool = False
-) -> Problem:
+) -> Arguments:
     """Check the arguments that every measure of one distribution takes; a ``tail`` is a result that falls as 1/α."""
     if keepdims is not False:
         keepdims = flag(keepdims, "keepdims")
@@ -237,19 +237,19 @@ def prepare(
     if tail:
         floats = floats._replace(largest_alpha=floats.largest_tail)
     order, shape = _alpha_order(alpha, x, floats, rows_shape, axes, keepdims, name, xp)
-    return Problem(x, order, where, axes, keepdims, log_base(base), shape, xp, name, floats.accumulator)
+    return Arguments(x, order, where, axes, keepdims, log_base(base), shape, xp, name, floats.accumulator)
 
 
-class PairProblem(NamedTuple):
+class PairArguments(NamedTuple):
     """The checked arguments of a function of two distributions; ``first`` has the shape of both together."""
 
-    first: Problem
+    first: Arguments
     second: Array
 
 
 def prepare_pair(
     x: Any, y: Any, alpha: Any, *, names: tuple[str, str], axis: Any, where: Any, base: Any, keepdims: bool
-) -> PairProblem:
+) -> PairArguments:
     """Check the arguments that every function of two distributions takes."""
     if keepdims is not False:
         keepdims = flag(keepdims, "keepdims")
@@ -277,9 +277,9 @@ def prepare_pair(
     assert floats is not None  # noqa: S101  floating() has looked
     order, result_shape = _alpha_order(alpha, x, floats, rows_shape, axes, keepdims, names[0], xp)
     base = log_base(base)
-    problem = Problem(x, order, where, axes, keepdims, base, result_shape, xp, names[0], floats.accumulator)
+    arguments = Arguments(x, order, where, axes, keepdims, base, result_shape, xp, names[0], floats.accumulator)
     check_mask(where, xp, names[0], shape)
-    return PairProblem(problem, y)
+    return PairArguments(arguments, y)
 
 
 def prepare_parameters(
@@ -291,7 +291,7 @@ def prepare_parameters(
     axis: Any = (),
     base: Any = None,
     keepdims: bool = False,
-) -> tuple[Problem, tuple[Array, ...]]:
+) -> tuple[Arguments, tuple[Array, ...]]:
     """Check the arguments that every function of a distribution's parameters takes.
 
     The last ``trailing`` axes of each array belong to one distribution; the others broadcast. ``axis`` is of those;
@@ -323,8 +323,8 @@ def prepare_parameters(
         alpha, arrays[0], floats, rows_shape, axes, keepdims, names[0], xp, entries=entries
     )
     base, sums = log_base(base), floats.accumulator
-    problem = Problem(arrays[0], order, None, axes, keepdims, base, result_shape, xp, names[0], sums)
-    return problem, tuple(cast(x, sums, xp) for x in arrays)
+    arguments = Arguments(arrays[0], order, None, axes, keepdims, base, result_shape, xp, names[0], sums)
+    return arguments, tuple(cast(x, sums, xp) for x in arrays)
 
 
 def readable(x: Array) -> bool:

@@ -23,13 +23,13 @@ R = TypeVar("R")
 __all__ = ["active", "blocks", "checked", "checking"]
 
 
-class _Here(threading.local):
+class _ThreadState(threading.local):
     """The tolerance of the innermost block that the thread is in, in a tuple; None outside of blocks."""
 
     tolerance: tuple[float | None] | None = None
 
 
-_here = _Here()
+_here = _ThreadState()
 blocks: list[None] = []
 """One for each block of any thread: empty, it costs a call nothing, and torch.compile looks at it."""
 
@@ -220,12 +220,12 @@ class _Arguments(NamedTuple):
             values, axes, rows = self._rows(name, values, 0.0, xp)
             axis = self.given.get("axis", axes if len(axes) > 1 else -1)
             options = {"name": name, "axis": axis, "axes": axes, "tolerance": tolerance, "xp": xp}
-            other = self._other_door("probs")
+            other = self._other_source("probs")
             hints = f"; of logits, call {other}", f"; divide by the sum, or, of logits, call {other}"
             check_probs(values, rows=rows, hints=hints, **options)
         elif kind in _LOGITS:
             values, axes, rows = self._rows(name, values, -math.inf, xp)
-            hint = None if kind == "scores" else f"; they go to {self._other_door('logits')}"
+            hint = None if kind == "scores" else f"; they go to {self._other_source('logits')}"
             check_logits(values, name=name, axes=axes, tolerance=tolerance, xp=xp, rows=rows, hint=hint)
         elif kind in _ENTRIES or kind in _MATRICES:
             self._check_entries(name, values, xp)
@@ -271,12 +271,12 @@ class _Arguments(NamedTuple):
             rows = put_back(used, axes, xp) & rows
         return values, axes, rows
 
-    def _other_door(self, door: str) -> str:
+    def _other_source(self, source: str) -> str:
         """Return what to call with arrays of the other kind."""
         if self.source is not None:
-            return f"the term with source={'logits' if door == 'probs' else 'probs'!r}"
+            return f"the term with source={'logits' if source == 'probs' else 'probs'!r}"
         names = {f.__name__ for f in _rules}
-        other = f"{self.name}_from_logits" if door == "probs" else self.name.removesuffix("_from_logits")
+        other = f"{self.name}_from_logits" if source == "probs" else self.name.removesuffix("_from_logits")
         if other in names and other != self.name:
             return other
-        return "it with their softmax" if door == "probs" else "it as their logarithm"
+        return "it with their softmax" if source == "probs" else "it as their logarithm"

@@ -6,7 +6,7 @@ from typing import Any
 
 from ._arrays import prepare_pair
 from ._kernels.family import Family
-from ._kernels.state import Door
+from ._kernels.state import Source
 from ._quantity import Quantity
 
 Array = Any
@@ -21,13 +21,13 @@ def of_pair(
     x: Array,
     y: Array,
     alpha: Any,
-    door: Door,
+    source: Source,
     *,
     base: Any = None,
     kind: str | None = None,
     **given: Any,
 ) -> Any:
     """Return the quantity of each pair of distributions; ``kind`` is for a family that knows several."""
-    problem, _ = prepare_pair(x, y, alpha, names=NAMES[door], base=base, **given)
-    options = {"door": door} if kind is None else {"door": door, "kind": kind}
-    return Quantity(problem, family, (x, y), options, alpha)
+    arguments, _ = prepare_pair(x, y, alpha, names=NAMES[source], base=base, **given)
+    options = {"source": source} if kind is None else {"source": source, "kind": kind}
+    return Quantity(arguments, family, (x, y), options, alpha)

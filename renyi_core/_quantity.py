@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from ._arrays import Problem, check_cotangent, check_real, floating, rectangular, same_namespace
+from ._arrays import Arguments, check_cotangent, check_real, floating, rectangular, same_namespace
 from ._kernels.dtypes import cast
 from ._kernels.entropy import HESSIAN
 from ._kernels.family import ENTRIES, ROWS, Call, Family, run
@@ -32,7 +32,7 @@ class Quantity(NamedTuple):
     family has in another shape.
     """
 
-    problem: Problem
+    arguments: Arguments
     family: Family
     arrays: tuple[Any, ...]
     options: dict[str, Any]
@@ -42,20 +42,20 @@ class Quantity(NamedTuple):
 
     def call(self, arrays: tuple[Any, ...]) -> Call:
         """Return the call of the family."""
-        problem, options = self.problem, self.options
+        arguments, options = self.arguments, self.options
         if self.family.kept is None:
-            options = {**options, "axis": problem.axis}
-        return Call(self.family, arrays, problem.order, problem.where, options, problem.xp)
+            options = {**options, "axis": arguments.axis}
+        return Call(self.family, arrays, arguments.order, arguments.where, options, arguments.xp)
 
     def value(self) -> Array:
         """Return what the public function returns."""
         return self._finished(run(self.call(self.arrays)))
 
     def _finished(self, value: Array) -> Array:
-        problem = self.problem
+        arguments = self.arguments
         if self.family.result == ENTRIES:
-            return cast(value, problem.x.dtype, problem.xp)
-        return problem.rows(in_base(value, problem))
+            return cast(value, arguments.x.dtype, arguments.xp)
+        return arguments.rows(in_base(value, arguments))
 
     def derivatives(self, wrt: tuple[int | str, ...], cotangent: Any) -> tuple[Array, tuple[Array, ...]]:
         """Return the value and the derivatives, each for the argument as the caller gave it."""
@@ -73,78 +73,78 @@ class Quantity(NamedTuple):
         return len(self.arrays) - len(self.places) + self.places.index(name) if name in self.places else name
 
     def _scale(self, cotangent: Any) -> Any:
-        problem = self.problem
+        arguments = self.arguments
         if self.family.result == ENTRIES:
-            return _cotangent_entries(cotangent, problem)
-        scale = cotangent_rows(cotangent, problem)
-        if problem.log_base != 1:
-            scale = (1 if scale is None else scale) / problem.log_base
+            return _cotangent_entries(cotangent, arguments)
+        scale = cotangent_rows(cotangent, arguments)
+        if arguments.log_base != 1:
+            scale = (1 if scale is None else scale) / arguments.log_base
         return scale
 
     def _summable(self) -> tuple[Any, ...]:
         """Return the arrays in the dtype of sums where the gradient of one is a sum over rows."""
-        problem = self.problem
-        if problem.sums == problem.x.dtype:
+        arguments = self.arguments
+        if arguments.sums == arguments.x.dtype:
             return self.arrays
         entries = [x for x, layout in zip(self.arrays, self.family.layouts, strict=True) if layout == ENTRIES]
         if entries and len(entries) == len(self.arrays):
-            return problem.summable(*entries)
-        return tuple(cast(x, problem.sums, problem.xp) if _is_floating(x, problem) else x for x in self.arrays)
+            return arguments.summable(*entries)
+        return tuple(cast(x, arguments.sums, arguments.xp) if _is_floating(x, arguments) else x for x in self.arrays)
 
     def _as_given(self, part: Array, place: int | str, summed: bool) -> Array:
         """Return a derivative as the caller asked for it: of each row, or as a product with a cotangent."""
-        problem = self.problem
+        arguments = self.arguments
         layout = ROWS if place == "alpha" else self.family.layouts[int(place)]
         if not summed:
-            return problem.rows(part) if layout == ROWS else cast(part, problem.x.dtype, problem.xp)
+            return arguments.rows(part) if layout == ROWS else cast(part, arguments.x.dtype, arguments.xp)
         argument = self.alpha if place == "alpha" else self.arrays[int(place)]
         shape = (self.shapes or {}).get(place, getattr(argument, "shape", ()))
-        return problem.pulled(part, shape) if layout == ROWS else problem.summed(part, shape)
+        return arguments.pulled(part, shape) if layout == ROWS else arguments.summed(part, shape)
 
     def product(self, vector: Any) -> Array:
         """Return the Hessian with respect to the logits times a vector."""
-        problem = self.problem
-        x, xp, name = problem.x, problem.xp, problem.name
+        arguments = self.arguments
+        x, xp, name = arguments.x, arguments.xp, arguments.name
         check_real(vector, xp, "vector", name, tuple(x.shape), f"`{name}`")
         floating(vector, "vector")
-        rectangular(x, name, problem.axis)
+        rectangular(x, name, arguments.axis)
         if getattr(x, "is_nested", False) and not vector.is_nested:
             msg = f"`vector` must be a nested tensor like `{name}`: pass 0 * {name} + vector"
             raise TypeError(msg)
         vector = with_axes(vector, x.ndim)
-        scale = None if problem.log_base == 1 else 1 / problem.log_base
-        options = {"measure": self.options["measure"], "axis": problem.axis, "scale": scale}
-        return run(Call(HESSIAN, (x, vector), problem.order, problem.where, options, xp))
+        scale = None if arguments.log_base == 1 else 1 / arguments.log_base
+        options = {"measure": self.options["measure"], "axis": arguments.axis, "scale": scale}
+        return run(Call(HESSIAN, (x, vector), arguments.order, arguments.where, options, xp))
 
 
-def _is_floating(x: Any, problem: Problem) -> bool:
-    return hasattr(x, "dtype") and problem.xp.isdtype(x.dtype, "real floating")
+def _is_floating(x: Any, arguments: Arguments) -> bool:
+    return hasattr(x, "dtype") and arguments.xp.isdtype(x.dtype, "real floating")
 
 
-def in_base(values: Array, problem: Problem) -> Array:
+def in_base(values: Array, arguments: Arguments) -> Array:
     """Return values in nats in the base asked for."""
-    return values if problem.log_base == 1 else values / problem.log_base
+    return values if arguments.log_base == 1 else values / arguments.log_base
 
 
-def cotangent_rows(cotangent: Any, problem: Problem) -> Any:
+def cotangent_rows(cotangent: Any, arguments: Arguments) -> Any:
     """Return a cotangent in the shape of the kernels' rows, in their dtype."""
-    cotangent = check_cotangent(cotangent, problem, problem.shape)
+    cotangent = check_cotangent(cotangent, arguments, arguments.shape)
     if cotangent is None or isinstance(cotangent, float):
         return cotangent
-    cotangent = cast(cotangent, problem.sums, problem.xp)
-    return cotangent if problem.keepdims else put_back(cotangent, problem.axis, problem.xp)
+    cotangent = cast(cotangent, arguments.sums, arguments.xp)
+    return cotangent if arguments.keepdims else put_back(cotangent, arguments.axis, arguments.xp)
 
 
-def _cotangent_entries(cotangent: Any, problem: Problem) -> Array:
+def _cotangent_entries(cotangent: Any, arguments: Arguments) -> Array:
     """Return a cotangent of a value that is a distribution."""
     if cotangent is None:
         msg = "`cotangent` is needed: the value is a distribution, and its derivative a matrix for each row"
         raise ValueError(msg)
-    same_namespace(cotangent, problem.xp, "cotangent", problem.name)
+    same_namespace(cotangent, arguments.xp, "cotangent", arguments.name)
     floating(cotangent, "cotangent")
-    lengths = iter(problem.shape)
-    numbers = range(-len(problem.shape) - len(problem.axis), 0)
-    shape = tuple(problem.x.shape[i] if i in problem.axis else next(lengths) for i in numbers)
+    lengths = iter(arguments.shape)
+    numbers = range(-len(arguments.shape) - len(arguments.axis), 0)
+    shape = tuple(arguments.x.shape[i] if i in arguments.axis else next(lengths) for i in numbers)
     check_fits(cotangent, shape, "cotangent", "the value")
     return with_axes(cotangent, len(shape))
 

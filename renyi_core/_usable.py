@@ -51,7 +51,7 @@ REFUSED = {
 _namespaces: dict[type, Any] = {}
 _differ: dict[type, bool] = {}
 """The types of which some arrays can be used and some cannot."""
-_dtypes: dict[tuple[str, Any], tuple[str | None, Floats | None]] = {}
+_dtypes: dict[str, dict[Any, tuple[str | None, Floats | None]]] = {}
 
 
 def namespace(x: Any) -> Any:
@@ -108,8 +108,11 @@ def _dtype(xp: Any, dtype: Any) -> tuple[str | None, Floats | None]:
 
     Floats of less than 16 bits are of no kind, nor is what the library knows no arithmetic of.
     """
-    key = xp.__name__, dtype
-    if key not in _dtypes:
+    # of each library by itself: torch.compile compares what it looks up with all that it may have been
+    known = _dtypes.get(xp.__name__)
+    if known is None:
+        known = _dtypes[xp.__name__] = {}
+    if dtype not in known:
         kind, floats = None, None
         try:
             kind = next((k for k in ("real floating", "integral", "bool") if xp.isdtype(dtype, k)), None)
@@ -126,8 +129,8 @@ def _dtype(xp: Any, dtype: Any) -> tuple[str | None, Floats | None]:
             # which those with 1/α, that the Tsallis entropy is, need no room
             least, room = float(info.smallest_normal), 2.0**-16
             floats = Floats(accumulator, least, room * float(info.max), 1 / least, tracer_of(xp))
-        _dtypes[key] = kind, floats
-    return _dtypes[key]
+        known[dtype] = kind, floats
+    return known[dtype]
 
 
 def kind_of(xp: Any, dtype: Any) -> str | None:

@@ -176,10 +176,10 @@ def regularized_max(
 
 
 def _choice(family: Family, scores: Any, alpha: Any, temperature: Any, axis: Any, where: Any, *, keepdims: bool) -> Any:
-    problem = prepare(scores, alpha, name="scores", axis=axis, where=where, base=None, keepdims=keepdims)
-    if not problem.order.static or problem.order.alpha > 1:
+    arguments = prepare(scores, alpha, name="scores", axis=axis, where=where, base=None, keepdims=keepdims)
+    if not arguments.order.static or arguments.order.alpha > 1:
         rectangular(scores, "scores")
-    rectangular(scores, "scores", problem.axis)
+    rectangular(scores, "scores", arguments.axis)
     if isinstance(temperature, (bool, complex)):
         msg = f"`temperature` must be a real number or an array, got {temperature!r}"
         raise TypeError(msg)
@@ -188,14 +188,14 @@ def _choice(family: Family, scores: Any, alpha: Any, temperature: Any, axis: Any
         if not 0 < number < math.inf:
             msg = f"`temperature` must be positive and finite, got {temperature!r}"
             raise ValueError(msg)
-        return Quantity(problem, family, (scores, number), {}, alpha, ("temperature",))
-    xp = problem.xp
+        return Quantity(arguments, family, (scores, number), {}, alpha, ("temperature",))
+    xp = arguments.xp
     same_namespace(temperature, xp, "temperature", "scores")
     floating(temperature, "temperature")
     if temperature.dtype != scores.dtype:
         msg = f"`temperature` must have the dtype of `scores`, {scores.dtype}; got {temperature.dtype}"
         raise TypeError(msg)
     given = tuple(temperature.shape)
-    rows, shape = on_rows(temperature, "temperature", problem.shape, problem.axis, keepdims, xp)
-    rows = cast(with_axes(rows, scores.ndim), problem.sums, xp)
-    return Quantity(problem._replace(shape=shape), family, (scores, rows), {}, alpha, ("temperature",), {1: given})
+    rows, shape = on_rows(temperature, "temperature", arguments.shape, arguments.axis, keepdims, xp)
+    rows = cast(with_axes(rows, scores.ndim), arguments.sums, xp)
+    return Quantity(arguments._replace(shape=shape), family, (scores, rows), {}, alpha, ("temperature",), {1: given})

@@ -159,5 +159,5 @@ def uniform_entropy(width: ArrayOf[ArrayT], /, alpha: Alpha, *, base: float | No
 
 
 def _of_scale(scale: Array, alpha: Any, base: Any, name: str, options: dict[str, float]) -> Any:
-    problem, values = prepare_parameters((scale,), alpha, names=(name,), base=base)
-    return Quantity(problem, SCALE_ENTROPY, values, options, alpha)
+    arguments, values = prepare_parameters((scale,), alpha, names=(name,), base=base)
+    return Quantity(arguments, SCALE_ENTROPY, values, options, alpha)

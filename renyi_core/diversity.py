@@ -270,8 +270,8 @@ def of_grams(family: Family, grams: tuple[Array, ...], alpha: Any, base: Any, **
         if len(shape) < 2 or shape[-1] != shape[-2] or shape[-1] == 0:
             msg = f"`{name}` must have the shape (..., N, N) of square matrices, got {shape}"
             raise ValueError(msg)
-    problem, arrays = prepare_parameters(grams, alpha, names=names, trailing=(2,) * len(grams), base=base)
+    arguments, arrays = prepare_parameters(grams, alpha, names=names, trailing=(2,) * len(grams), base=base)
     if arrays[0].shape[-1] != arrays[-1].shape[-1]:
         msg = f"`gram_y` of shape {tuple(arrays[1].shape)} has not the {arrays[0].shape[-1]} samples of `gram_x`"
         raise ValueError(msg)
-    return Quantity(problem, family, arrays, options, alpha)
+    return Quantity(arguments, family, arrays, options, alpha)

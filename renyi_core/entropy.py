@@ -7,7 +7,7 @@ from typing import Any
 from ._arrays import prepare
 from ._kernels.entropy import ENTROPIES
 from ._kernels.measures import ENTROPY, HILL, TSALLIS, Measure
-from ._kernels.state import Door
+from ._kernels.state import Source
 from ._quantity import Quantity, quantity
 from ._typing import Alpha, ArrayOf, ArrayT
 
@@ -23,10 +23,10 @@ __all__ = [
 ]
 
 
-def of_rows(x: Any, alpha: Any, door: Door, measure: Measure, *, base: Any = None, **options: Any) -> Any:
+def of_rows(x: Any, alpha: Any, source: Source, measure: Measure, *, base: Any = None, **options: Any) -> Any:
     """Return a measure of each distribution, as a quantity."""
-    problem = prepare(x, alpha, name=door, base=base, tail=measure is TSALLIS, **options)
-    return Quantity(problem, ENTROPIES, (x,), {"door": door, "measure": measure}, alpha)
+    arguments = prepare(x, alpha, name=source, base=base, tail=measure is TSALLIS, **options)
+    return Quantity(arguments, ENTROPIES, (x,), {"source": source, "measure": measure}, alpha)
 
 
 @quantity(0, "alpha")

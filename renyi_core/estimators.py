@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ._arrays import counted, prepare, rectangular
 from ._kernels import estimators as kernels
-from ._kernels.doors import accumulate
+from ._kernels.sources import accumulate
 from ._kernels.state import Order
 from ._numbers import check_choice, is_number
 from ._quantity import Quantity, in_base, quantity
@@ -109,8 +109,8 @@ def entropy_from_counts(
     """
     check_choice(estimator, "estimator", ("plug-in", "bias-corrected", "unbiased"))
     counts = counted(counts, "counts")
-    problem = prepare(counts, alpha, name="counts", axis=axis, where=None, base=base, keepdims=True)
-    xp, order = problem.xp, problem.order
+    arguments = prepare(counts, alpha, name="counts", axis=axis, where=None, base=base, keepdims=True)
+    xp, order = arguments.xp, arguments.order
     if not is_number(alpha):
         msg = f"`alpha` must be a number, got {type(alpha).__name__}"
         raise TypeError(msg)
@@ -123,10 +123,10 @@ def entropy_from_counts(
     if estimator == "bias-corrected" and order.alpha == math.inf:
         msg = "`estimator='bias-corrected'` needs a finite `alpha`, got inf"
         raise ValueError(msg)
-    if len(problem.axis) != 1:
+    if len(arguments.axis) != 1:
         msg = f"`axis` must be one axis, got {axis!r}"
         raise ValueError(msg)
-    along = problem.axis[0]
+    along = arguments.axis[0]
     counts = accumulate(counts, xp=xp)
     draws = xp.sum(counts, axis=along, keepdims=True)
     value, slope = value_and_grad(entropy)(counts, alpha, axis=along, keepdims=True)
@@ -141,8 +141,8 @@ def entropy_from_counts(
         seen = ~(total <= 0)
         unbiased = xp.where(seen, 0.0 - xp.log(xp.where(seen, total, 1.0)) / order.t, math.inf)
         value = xp.where(xp.isnan(value), math.nan, unbiased)
-    problem = problem._replace(keepdims=False)
-    return EntropyEstimate(*(problem.rows(in_base(part, problem)) for part in (value, xp.sqrt(variance))))
+    arguments = arguments._replace(keepdims=False)
+    return EntropyEstimate(*(arguments.rows(in_base(part, arguments)) for part in (value, xp.sqrt(variance))))
 
 
 @quantity(0, "alpha")
@@ -208,7 +208,7 @@ def entropy_from_log_prob(
     >>> print(round(float(estimate), 2), round(float(renyi.gaussian_entropy(np.ones((1, 1)), 2)), 2))
     1.27 1.27
     """
-    problem = prepare(log_prob, alpha, name="log_prob", axis=axis, where=None, base=base, keepdims=keepdims)
-    rectangular(log_prob, "log_prob", problem.axis)
-    found: Any = Quantity(problem, kernels.FROM_LOG_PROB, (log_prob,), {}, alpha)
+    arguments = prepare(log_prob, alpha, name="log_prob", axis=axis, where=None, base=base, keepdims=keepdims)
+    rectangular(log_prob, "log_prob", arguments.axis)
+    found: Any = Quantity(arguments, kernels.FROM_LOG_PROB, (log_prob,), {}, alpha)
     return found

@@ -212,9 +212,9 @@ def _of_one(covariance: Array, alpha: Any, kind: Any, dimension: Any, base: Any)
     elif type(dimension) is not int or dimension < 1:
         msg = f"`dimension` must be a positive integer, got {dimension!r}"
         raise ValueError(msg)
-    problem, arrays = prepare_parameters((covariance,), alpha, names=("covariance",), trailing=(trailing,), base=base)
+    arguments, arrays = prepare_parameters((covariance,), alpha, names=("covariance",), trailing=(trailing,), base=base)
     d = covariance.shape[-1] if trailing else dimension
-    return Quantity(problem, GAUSSIAN_ENTROPY[kind], arrays, {"kind": kind, "dimension": d}, alpha)
+    return Quantity(arguments, GAUSSIAN_ENTROPY[kind], arrays, {"kind": kind, "dimension": d}, alpha)
 
 
 _NAMES = ("mean_p", "covariance_p", "mean_q", "covariance_q")
@@ -228,10 +228,10 @@ def _of_pair(
     trailing = (1, 2, 1, 2) if kind == "full" else (1, 1, 1, 1)
     for x, count, name in zip(arrays, trailing, _NAMES, strict=True):
         _check_axes(x, count, name)
-    problem, arrays = prepare_parameters(arrays, alpha, names=_NAMES, trailing=trailing, base=base)
+    arguments, arrays = prepare_parameters(arrays, alpha, names=_NAMES, trailing=trailing, base=base)
     d = mean_p.shape[-1]
     for x, name in zip(arrays, _NAMES, strict=True):
         if x.shape[-1] != d:
             msg = f"`{name}` of shape {tuple(x.shape)} has not the {d} dimensions of `mean_p`"
             raise ValueError(msg)
-    return Quantity(problem, GAUSSIAN_DIVERGENCE[kind], arrays, {"kind": kind}, alpha)
+    return Quantity(arguments, GAUSSIAN_DIVERGENCE[kind], arrays, {"kind": kind}, alpha)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, get_args
 
-from ._arrays import Problem, floating, prepare, rectangular
+from ._arrays import Arguments, floating, prepare, rectangular
 from ._kernels.channel import AXES, Kind
 from ._kernels.conditional import CONDITIONAL_ENTROPY
 from ._kernels.csiszar import LARGEST, LEAST
@@ -222,17 +222,17 @@ def conditional_entropy(
     1 0.5
     inf 0.415037
     """
-    problem = _prepare(joint, alpha, base, keepdims)
-    return Quantity(problem, CONDITIONAL_ENTROPY, (joint,), {}, alpha)  # type: ignore[return-value]
+    arguments = _prepare(joint, alpha, base, keepdims)
+    return Quantity(arguments, CONDITIONAL_ENTROPY, (joint,), {}, alpha)  # type: ignore[return-value]
 
 
 def _of_information(joint: Any, alpha: Any, kind: Kind, base: Any, keepdims: bool) -> Any:
-    problem = _prepare(joint, alpha, base, keepdims)
-    _check_kind(kind, problem)
-    return Quantity(problem, INFORMATION, (joint,), {"kind": kind}, alpha)
+    arguments = _prepare(joint, alpha, base, keepdims)
+    _check_kind(kind, arguments)
+    return Quantity(arguments, INFORMATION, (joint,), {"kind": kind}, alpha)
 
 
-def _prepare(joint: Any, alpha: Any, base: Any, keepdims: bool) -> Problem:
+def _prepare(joint: Any, alpha: Any, base: Any, keepdims: bool) -> Arguments:
     floating(joint, "joint")
     rectangular(joint, "joint")
     shape = tuple(joint.shape)
@@ -242,9 +242,9 @@ def _prepare(joint: Any, alpha: Any, base: Any, keepdims: bool) -> Problem:
     return prepare(joint, alpha, name="joint", axis=AXES, where=None, base=base, keepdims=keepdims)
 
 
-def _check_kind(kind: Any, problem: Problem) -> None:
+def _check_kind(kind: Any, arguments: Arguments) -> None:
     check_choice(kind, "kind", get_args(Kind))
-    order = problem.order
+    order = arguments.order
     if kind == "csiszar" and order.static and not LEAST <= order.alpha <= LARGEST:
         msg = f"`alpha` must be from {LEAST} to {LARGEST} for the kind 'csiszar', got {order.alpha!r}"
         raise ValueError(msg)

@@ -129,5 +129,5 @@ def _of_sets(probs: Array, alpha: Any, weights: Any, base: Any, keepdims: Any) -
             raise ValueError(msg)
         check_fits(weights, shape[:-1], "weights", "the distributions")
         weights = with_axes(weights, len(shape) - 1)
-    problem = prepare(probs, alpha, name="probs", axis=AXES, where=None, base=base, keepdims=keepdims)
-    return Quantity(problem, JENSEN, (probs, weights), {}, alpha, ("weights",), {1: given})
+    arguments = prepare(probs, alpha, name="probs", axis=AXES, where=None, base=base, keepdims=keepdims)
+    return Quantity(arguments, JENSEN, (probs, weights), {}, alpha, ("weights",), {1: given})

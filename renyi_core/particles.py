@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import Problem, coefficient, floating, namespace, prepare_parameters, same_namespace
+from ._arrays import Arguments, coefficient, floating, namespace, prepare_parameters, same_namespace
 from ._kernels import neighbors, particles
 from ._kernels.dtypes import cast
 from ._kernels.guards import constant
@@ -133,8 +133,8 @@ def particle_entropy(
     1.93
     3.2
     """
-    problem, arrays, k = _search(samples, alpha, k, base, jitter, rng, trailing=2)
-    found: Any = Quantity(problem, PARTICLE_ENTROPY, arrays, {"k": k}, alpha)
+    arguments, arrays, k = _search(samples, alpha, k, base, jitter, rng, trailing=2)
+    found: Any = Quantity(arguments, PARTICLE_ENTROPY, arrays, {"k": k}, alpha)
     return found
 
 
@@ -201,17 +201,17 @@ def particle_reward(
     >>> print(renyi.particle_reward(states, 0.5, k=1))
     [1. 1. 1. 3.]
     """
-    problem, arrays, _ = _search(samples, alpha, k, None, jitter, rng, trailing=1)
-    if problem.order.static and not 0 < problem.order.alpha < 1:
+    arguments, arrays, _ = _search(samples, alpha, k, None, jitter, rng, trailing=1)
+    if arguments.order.static and not 0 < arguments.order.alpha < 1:
         msg = f"`alpha` must be between 0 and 1, got {alpha!r}"
         raise ValueError(msg)
-    return problem.rows(ask(particles.particle_reward, problem.xp)(*arrays, problem.order, xp=problem.xp))
+    return arguments.rows(ask(particles.particle_reward, arguments.xp)(*arrays, arguments.order, xp=arguments.xp))
 
 
 def _search(
     samples: Array, alpha: Any, k: Any, base: Any, jitter: Any, rng: Any, *, trailing: int
-) -> tuple[Problem, tuple[Array, Array], int]:
-    """Return the problem, the samples and the indices of their neighbours, and k.
+) -> tuple[Arguments, tuple[Array, Array], int]:
+    """Return the arguments, the samples and the indices of their neighbours, and k.
 
     So many last axes of the samples have one value.
     """
@@ -220,8 +220,8 @@ def _search(
     if len(shape) < 2 or shape[-1] == 0 or shape[-2] in {0, 1}:
         msg = f"`samples` must have the shape (..., N, d) of N ≥ 2 samples of d ≥ 1 dimensions, got {shape}"
         raise ValueError(msg)
-    problem, (x,) = prepare_parameters((samples,), alpha, names=("samples",), trailing=(trailing,), base=base)
-    xp, n = problem.xp, shape[-2]
+    arguments, (x,) = prepare_parameters((samples,), alpha, names=("samples",), trailing=(trailing,), base=base)
+    xp, n = arguments.xp, shape[-2]
     if not all(isinstance(length, int) for length in shape[-2:]):
         msg = f"`samples` must have a known number of samples and dimensions, got shape {shape}"
         raise ValueError(msg)
@@ -229,13 +229,13 @@ def _search(
     if not 1 <= k < n:
         msg = f"`k` must be from 1 to {n - 1}, one less than the number of samples; got {k}"
         raise ValueError(msg)
-    if trailing == 2 and problem.order.static and not problem.order.alpha < k + 1:
+    if trailing == 2 and arguments.order.static and not arguments.order.alpha < k + 1:
         msg = f"`alpha` must be less than `k` + 1 = {k + 1}, got {alpha!r}"
         raise ValueError(msg)
     if jitter is not None or rng is not None:
         x = x + _noise(x, jitter, rng, xp)
     index = ask(neighbors.kth_neighbor, xp)(ask(constant, xp)(x), k=k, xp=xp)
-    return problem, (x, index), k
+    return arguments, (x, index), k
 
 
 def _noise(x: Array, jitter: Any, rng: Any, xp: Any) -> Array:

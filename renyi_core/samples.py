@@ -132,11 +132,11 @@ def of_kernel(samples: Array, alpha: Any, kernel: Any, bandwidth: Any, base: Any
     if not (given is None or isinstance(given, float)):
         arrays = (samples, given)
     names, trailing = ("samples", "bandwidth")[: len(arrays)], (2, 0)[: len(arrays)]
-    problem, checked = prepare_parameters(arrays, alpha, names=names, trailing=trailing, base=base)
+    arguments, checked = prepare_parameters(arrays, alpha, names=names, trailing=trailing, base=base)
     rows = with_axes(checked[1], samples.ndim - 2) if len(checked) == 2 else given
     shapes: dict[int | str, Any] = {1: tuple(getattr(bandwidth, "shape", ()))}
     options = {"kernel": kernel}
-    return _OfKernel(problem, KERNEL_ENTROPY, (checked[0], rows), options, alpha, ("bandwidth",), shapes)
+    return _OfKernel(arguments, KERNEL_ENTROPY, (checked[0], rows), options, alpha, ("bandwidth",), shapes)
 
 
 class _OfKernel(Quantity):

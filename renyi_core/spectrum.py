@@ -9,10 +9,10 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from ._arrays import floating, namespace, real, same_namespace, usable
-from ._kernels.doors import accumulate
 from ._kernels.dtypes import cast
 from ._kernels.measures import ENTROPY
-from ._kernels.state import Door
+from ._kernels.sources import accumulate
+from ._kernels.state import Source
 from ._quantity import Quantity, quantity
 from ._typing import ArrayOf, ArrayT
 from .entropy import of_rows
@@ -22,18 +22,18 @@ Array = Any
 __all__ = ["entropy_spectrum", "entropy_spectrum_from_logits"]
 
 
-def _orders(alphas: Any, x: Array, door: Door) -> list[Any]:
+def _orders(alphas: Any, x: Array, source: Source) -> list[Any]:
     """Return the orders of a spectrum one by one: numbers of a sequence, or the 0-d entries of an array."""
     if isinstance(alphas, Sequence) and not isinstance(alphas, str):
         orders = list(alphas)
     else:
-        xp = floating(x, door)
+        xp = floating(x, source)
         usable(alphas, "alphas")
         if namespace(alphas) is None:
             kind = type(alphas).__name__
             msg = f"`alphas` must be a list or an array of orders, got {kind}; for one order use entropy"
             raise TypeError(msg)
-        same_namespace(alphas, xp, "alphas", door)
+        same_namespace(alphas, xp, "alphas", source)
         real(alphas, "alphas")
         if alphas.ndim != 1:
             msg = f"`alphas` must have one dimension, got shape {tuple(alphas.shape)}"
@@ -168,7 +168,7 @@ class _Spectrum(NamedTuple):
             x = accumulate(x, xp=xp)
         shared = cotangent is None or isinstance(cotangent, (Real, complex))
         if not shared:
-            same_namespace(cotangent, xp, "cotangent", self.one(x, self.orders[0]).problem.name)
+            same_namespace(cotangent, xp, "cotangent", self.one(x, self.orders[0]).arguments.name)
             shared = cotangent.ndim == 0
             if not shared and cotangent.shape[-1] not in {1, count}:
                 msg = f"`cotangent` of shape {tuple(cotangent.shape)} does not end in the {count} `alphas`"
@@ -188,6 +188,6 @@ class _Spectrum(NamedTuple):
         return cast(xp.stack(values, axis=-1), self.x.dtype, xp), tuple(gradients)
 
 
-def _spectrum(x: Array, alphas: Any, door: Door, **options: Any) -> Any:
-    floating(x, door)
-    return _Spectrum(x, _orders(alphas, x, door), lambda x, alpha: of_rows(x, alpha, door, ENTROPY, **options))
+def _spectrum(x: Array, alphas: Any, source: Source, **options: Any) -> Any:
+    floating(x, source)
+    return _Spectrum(x, _orders(alphas, x, source), lambda x, alpha: of_rows(x, alpha, source, ENTROPY, **options))

@@ -105,6 +105,6 @@ def tanh_gaussian_entropy(
     -0.020064
     """
     given: dict[str, Any] = {"axis": axis, "base": base, "keepdims": keepdims}
-    problem, arrays = prepare_parameters((mean, scale), alpha, names=("mean", "scale"), **given)
-    found: Any = Quantity(problem, TANH_GAUSSIAN, arrays, {}, alpha)
+    arguments, arrays = prepare_parameters((mean, scale), alpha, names=("mean", "scale"), **given)
+    found: Any = Quantity(arguments, TANH_GAUSSIAN, arrays, {}, alpha)
     return found

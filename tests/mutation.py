@@ -33,7 +33,7 @@ TESTS = {
     "information": (["test_information.py"], "not agnostic and not float32"),
     "choice": (["test_choice.py", "test_choice_search.py"], "not best and not many and not no_distribution"),
     "choice_search": (["test_choice_search.py", "test_choice.py"], "not bad and not shapes"),
-    "doors": (["test_divergence.py", *ENTROPY], f"{SHARE} and not hessian"),
+    "sources": (["test_divergence.py", *ENTROPY], f"{SHARE} and not hessian"),
     "entropy": (ENTROPY, f"{SHARE} and not (hessian and not masked)"),
     "numpy._entropy": (
         ["test_numpy_adapter.py", "test_accuracy.py", "test_properties.py"],

@@ -73,13 +73,13 @@ def _pair(values):
 
 
 @functools.cache
-def _weights(key, door):
+def _weights(key, source):
     """Return the distinct entries of a row with their multiplicities: log p, p, and where they came from."""
     row = np.frombuffer(key[0], dtype=key[1])
     values, inverse, counts = np.unique(row, return_inverse=True, return_counts=True)
     values = [mpfr(float(v)) for v in values]
     counts = [int(c) for c in counts]
-    if door == "logits":
+    if source == "logits":
         top = max(values)
         weights = [gmpy2.exp(v - top) if v > -math.inf else mpfr(0) for v in values]
         total = gmpy2.fsum([w * c for w, c in zip(weights, counts, strict=True)])
@@ -93,15 +93,15 @@ def _weights(key, door):
     return logs, [w / total for w in weights], counts, inverse, scale
 
 
-def exact(row: np.ndarray, alpha: float, door: str) -> Exact:
+def exact(row: np.ndarray, alpha: float, source: str) -> Exact:
     """Return the exact values for one row of logits or probabilities."""
     with gmpy2.context(precision=BITS):
-        return _exact((row.tobytes(), row.dtype.str), alpha, door)
+        return _exact((row.tobytes(), row.dtype.str), alpha, source)
 
 
 @functools.cache
-def _exact(key, alpha, door):
-    logs, probs, counts, inverse, scale = _weights(key, door)
+def _exact(key, alpha, source):
+    logs, probs, counts, inverse, scale = _weights(key, source)
     n = len(probs)
     live = [i for i in range(n) if probs[i] > 0]
     a = mpfr(alpha)
@@ -135,7 +135,9 @@ def _exact(key, alpha, door):
         over_p = [a / t * (1 - escort[i] / power / probs[i]) if probs[i] > 0 else at_zero for i in range(n)]
         slope = gmpy2.log(power) / t**2 - mean / power / t
         tsallis_slope = -(1 - power) / t**2 - mean / t
-    gradient = [g * p for g, p in zip(over_p, probs, strict=True)] if door == "logits" else [g / scale for g in over_p]
+    gradient = (
+        [g * p for g, p in zip(over_p, probs, strict=True)] if source == "logits" else [g / scale for g in over_p]
+    )
     high, low = _pair(gradient)
     hill = gmpy2.exp(h)
     return Exact(
@@ -201,10 +203,10 @@ def rows(dtype: str) -> dict[str, dict[str, np.ndarray]]:
     return table
 
 
-def padded(row: np.ndarray, door: str) -> np.ndarray:
+def padded(row: np.ndarray, source: str) -> np.ndarray:
     """Return the row with outcomes of weight 0 up to one of few lengths, for libraries that compile for each shape."""
     length = next(n for n in (8, 304, 100_000) if n >= row.size)
-    return np.concatenate([row, np.full(length - row.size, -np.inf if door == "logits" else 0, dtype=row.dtype)])
+    return np.concatenate([row, np.full(length - row.size, -np.inf if source == "logits" else 0, dtype=row.dtype)])
 
 
 def hessian_product(row: np.ndarray, vector: np.ndarray, alpha: float) -> tuple[np.ndarray, float]:

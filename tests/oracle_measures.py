@@ -15,7 +15,7 @@ ORDERS = (0.0, 1e-17, 0.3, 0.5, 0.9, 1 - 1e-12, 1.0, 1 + 1e-12, 1.1, 1.7, 2.0, 5
 
 
 class Exact(NamedTuple):
-    """The value, its derivatives with respect to the entries of each, through their door (None: none), and to α.
+    """The value, its derivatives with respect to the entries of each, of their source (None: none), and to α.
 
     ``factor`` multiplies the bounds. The error along α is measured next to ``floor``, the size of what adds up to it,
     if that is the larger.
@@ -28,11 +28,11 @@ class Exact(NamedTuple):
     floor: float = 0.0
 
 
-def exact(measure, x, y, alpha, door):
+def exact(measure, x, y, alpha, source):
     f = _cross if measure == "cross" else functools.partial(_power, measure)
     # next to 0 and 1 the quotients take as many digits as α has zeros there
     with mpmath.workdps(DIGITS if min(alpha, abs(alpha - 1)) > 1e-6 else 2 * DIGITS):
-        return f(tuple(map(float, x)), tuple(map(float, y)), float(alpha), door)
+        return f(tuple(map(float, x)), tuple(map(float, y)), float(alpha), source)
 
 
 def misses(got, want, eps, dtype):
@@ -53,13 +53,13 @@ def _miss(got, want, floor, eps, info):
 
 
 @functools.cache
-def _power(family, x, y, alpha, door):
+def _power(family, x, y, alpha, source):
     """The Tsallis ("tsallis") or α-divergence ("alpha"), of the power sum W = Σ p**α q**(1−α)."""
     if family == "alpha" and alpha == 0:
         # the Kullback–Leibler divergence the other way
-        other = _power("alpha", y, x, 1.0, door)
+        other = _power("alpha", y, x, 1.0, source)
         return other._replace(gradients=other.gradients[::-1], alpha_gradient=-other.alpha_gradient)
-    (p, p_total), (q, q_total) = _weights(x, door), _weights(y, door)
+    (p, p_total), (q, q_total) = _weights(x, source), _weights(y, source)
     n, zero, a = len(p), mpmath.mpf(0), mpmath.mpf(alpha)
     live = [i for i in range(n) if p[i] > 0 and q[i] > 0]
     if math.isinf(alpha):
@@ -84,7 +84,7 @@ def _power(family, x, y, alpha, door):
         slope = (slope - value / a) / a
         value, along_p, along_q = value / a, [g / a for g in along_p], [g / a for g in along_q]
         floor = mpmath.fsum(abs(term) for term in _slopes(p, q, logs, a))
-    if door == "probs":
+    if source == "probs":
         along_p = [g / p[i] / p_total if p[i] > 0 else None for i, g in enumerate(along_p)]
         along_q = [g / q[i] / q_total if q[i] > 0 else None for i, g in enumerate(along_q)]
     factor = 1 + abs(float(mpmath.log(total))) if live else 1.0
@@ -107,9 +107,9 @@ def _slopes(p, q, logs, a):
 
 
 @functools.cache
-def _cross(x, y, alpha, door):
+def _cross(x, y, alpha, source):
     """The cross-entropy."""
-    (p, p_total), (q, q_total) = _weights(x, door), _weights(y, door)
+    (p, p_total), (q, q_total) = _weights(x, source), _weights(y, source)
     n, zero, a = len(p), mpmath.mpf(0), mpmath.mpf(alpha)
     t = a - 1
     known = [i for i in range(n) if q[i] > 0]
@@ -133,7 +133,7 @@ def _cross(x, y, alpha, door):
         ratios = [(1 - powers.get(i, zero) / total) / t for i in range(n)]
     along_p = [p[i] * ratios[i] for i in range(n)]
     along_q = [q[i] - tilted[i] for i in range(n)]
-    if door == "probs":
+    if source == "probs":
         along_p = [ratios[i] / p_total if i in cost or p[i] > 0 else zero for i in range(n)]
         along_q = [g / q[i] / q_total if q[i] > 0 else zero for i, g in enumerate(along_q)]
     return Exact(value, (along_p, along_q), slope)

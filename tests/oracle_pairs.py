@@ -34,29 +34,29 @@ ORDERS += (1e3, 1e6, math.inf)
 
 
 class Exact(NamedTuple):
-    """D, its derivatives with respect to the entries of each (None where p or q is 0 behind its door), and to α."""
+    """D, its derivatives with respect to the entries of each (None where p or q is 0 in its source), and to α."""
 
     value: float
     gradients: tuple[list, list]
     alpha_gradient: float
 
 
-def _weights(row, door):
+def _weights(row, source):
     values = [mpmath.mpf(float(v)) for v in row]
-    if door == "logits":
+    if source == "logits":
         values = [mpmath.exp(v) if v > -mpmath.inf else mpmath.mpf(0) for v in values]
     total = mpmath.fsum(values)
     return [v / total for v in values], total
 
 
-def exact(x, y, alpha, door):
+def exact(x, y, alpha, source):
     with mpmath.workdps(DIGITS):
-        return _exact(tuple(map(float, x)), tuple(map(float, y)), alpha, door)
+        return _exact(tuple(map(float, x)), tuple(map(float, y)), alpha, source)
 
 
 @functools.cache
-def _exact(x, y, alpha, door):
-    (p, p_total), (q, q_total) = _weights(x, door), _weights(y, door)
+def _exact(x, y, alpha, source):
+    (p, p_total), (q, q_total) = _weights(x, source), _weights(y, source)
     n, zero = len(p), mpmath.mpf(0)
     live = [i for i in range(n) if p[i] > 0 and q[i] > 0]
     lost = any(p[i] > 0 and q[i] == 0 for i in range(n))
@@ -80,7 +80,7 @@ def _exact(x, y, alpha, door):
         along_p = [a / (a - 1) * (tilted[i] - p[i]) for i in range(n)]
         slope = (mpmath.fsum(tilted[i] * logs[i] for i in live) - value) / (a - 1)
     along_q = [q[i] - tilted[i] for i in range(n)]
-    if door == "probs":
+    if source == "probs":
         along_p = [g / p[i] / p_total if p[i] > 0 else None for i, g in enumerate(along_p)]
         along_q = [g / q[i] / q_total if q[i] > 0 else None for i, g in enumerate(along_q)]
     return Exact(value, (along_p, along_q), slope)

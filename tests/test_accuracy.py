@@ -25,8 +25,8 @@ MEASURES = {
 }
 
 
-def function(measure, door):
-    return MEASURES[measure][DOORS.index(door) ^ 1]
+def function(measure, source):
+    return MEASURES[measure][DOORS.index(source) ^ 1]
 
 
 def slope(measure, exact):
@@ -62,20 +62,20 @@ FEW = ("nearly flat", "near-deterministic", "masked", "wide")
 LARGE = 10_000
 
 
-def cases(backend, dtype, door, measure):
+def cases(backend, dtype, source, measure):
     """The rows and orders of the grid: all of them for the entropy, some for what is made of it.
 
     Where each operation costs a compilation or a graph, some serve for numbers too: there, all orders come in an array
     (test_orders_in_an_array).
     """
     for name, doors in oracle.rows(dtype).items():
-        row = doors[door]
+        row = doors[source]
         if name not in SOME and (measure != "entropy" or backend.slow):
             continue
         if backend.library == "dask" and name not in FEW:
             continue
         every = 5 if row.size > LARGE or lazy(backend) else 3 if measure != "entropy" or backend.slow else 1
-        yield name, oracle.padded(row, door) if backend.compiles else row, oracle.ORDERS[::every]
+        yield name, oracle.padded(row, source) if backend.compiles else row, oracle.ORDERS[::every]
 
 
 def lazy(backend):
@@ -87,23 +87,23 @@ def representable(values, dtype):
     return np.max(np.abs(values)) < np.finfo(dtype).max
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("source", DOORS)
 @pytest.mark.parametrize("measure", sorted(MEASURES))
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_grid(backend, dtype, measure, door):
+def test_grid(backend, dtype, measure, source):
     if dtype not in backend.dtypes:
         pytest.skip(f"no {dtype} on {backend}")
     if measure != "entropy" and (backend.variant == "x32" or (backend.library == "dask" and dtype == "float32")):
         pytest.skip("made of the entropy by the same operations as with 64 bits")
     eps = float(np.finfo(dtype).eps)
     bounds = backend.bounds[dtype]
-    f = function(measure, door)
+    f = function(measure, source)
     both, along = renyi.value_and_grad(f), renyi.grad(f, "alpha")
     worst = Worst()
-    for name, row, orders in cases(backend, dtype, door, measure):
+    for name, row, orders in cases(backend, dtype, source, measure):
         x = backend.asarray(row, dtype)
         for alpha in orders:
-            exact = oracle.exact(row, alpha, door)
+            exact = oracle.exact(row, alpha, source)
             want = getattr(exact, measure)
             case = name, alpha
             worst.add(oracle.error(backend.numpy(f(x, alpha)), want, eps), bounds[0], "value", *case)
@@ -121,9 +121,9 @@ def test_grid(backend, dtype, measure, door):
     worst.check()
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("source", DOORS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_orders_in_an_array(backend, dtype, door):
+def test_orders_in_an_array(backend, dtype, source):
     """The general path, in which no order is known beforehand, on rows of one batch."""
     if dtype not in backend.dtypes:
         pytest.skip(f"no {dtype} on {backend}")
@@ -132,19 +132,19 @@ def test_orders_in_an_array(backend, dtype, door):
     worst = Worst()
     # α itself is rounded to the array's dtype, so that the orders within 1e-12 of 1 need float64
     kind = "float64" if "float64" in backend.dtypes else "float32"
-    f = function("entropy", door)
+    f = function("entropy", source)
     both, slope_of = renyi.value_and_grad(f), renyi.grad(f, "alpha")
     everything = backend.compiled(lambda x, alphas: (*both(x, alphas), slope_of(x, alphas)))
     for name, doors in oracle.rows(dtype).items():
         if backend.library == "dask" and name not in SOME:
             continue
-        row = oracle.padded(doors[door], door) if backend.compiles else doors[door]
+        row = oracle.padded(doors[source], source) if backend.compiles else doors[source]
         orders = np.asarray(oracle.ORDERS[:: 8 if row.size > LARGE else 1], dtype=kind)
         alphas = backend.asarray(orders, kind)
         x = backend.asarray(np.stack([row] * len(orders)), dtype)
         value, gradient, along = map(backend.numpy, everything(x, alphas))
         for k, alpha in enumerate(orders):
-            exact = oracle.exact(row, float(alpha), door)
+            exact = oracle.exact(row, float(alpha), source)
             worst.add(oracle.error(value[k], exact.entropy, eps), bounds[0], "value", name, alpha)
             worst.add(oracle.error(gradient[k], exact.gradient, eps), bounds[1], "gradient", name, alpha)
             worst.add(oracle.error(along[k], exact.alpha_gradient, eps), bounds[2], "d/dalpha", name, alpha)

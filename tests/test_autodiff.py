@@ -32,8 +32,8 @@ FUNCTIONS = {
     "probs": [renyi.entropy, renyi.hill_number, renyi.tsallis_entropy],
     "logits": [renyi.entropy_from_logits, renyi.hill_number_from_logits, renyi.tsallis_entropy_from_logits],
 }
-CASES = [(door, f) for door in FUNCTIONS for f in FUNCTIONS[door]]
-every = pytest.mark.parametrize(("door", "f"), CASES, ids=lambda v: getattr(v, "__name__", v))
+CASES = [(source, f) for source in FUNCTIONS for f in FUNCTIONS[source]]
+every = pytest.mark.parametrize(("source", "f"), CASES, ids=lambda v: getattr(v, "__name__", v))
 
 
 def derivative(backend, f, x, alpha, wrt):
@@ -48,17 +48,17 @@ def derivative(backend, f, x, alpha, wrt):
     return np.asarray(jax.grad(lambda *args: f(*args).sum(), wrt)(x, alpha))
 
 
-def batch(backend, door):
+def batch(backend, source):
     """Return the names of the rows, and the rows for each order: of shape (orders, rows, entries)."""
-    known = PROBS if door == "probs" else LOGITS
+    known = PROBS if source == "probs" else LOGITS
     rows = np.asarray(list(known.values()))
     return list(known), rows, backend.asarray(np.stack([rows] * len(ORDERS)))
 
 
 @pytest.mark.parametrize("kind", ["number", "array"])
 @every
-def test_gradient(backend, door, f, kind):
-    names, rows, x = batch(backend, door)
+def test_gradient(backend, source, f, kind):
+    names, rows, x = batch(backend, source)
     orders = backend.asarray(np.asarray(ORDERS)[:, None])
     want = backend.numpy(renyi.grad(f)(x, orders))
     if kind == "array":
@@ -74,8 +74,8 @@ def test_gradient(backend, door, f, kind):
 
 
 @every
-def test_alpha_gradient(backend, door, f):
-    names, _, x = batch(backend, door)
+def test_alpha_gradient(backend, source, f):
+    names, _, x = batch(backend, source)
     orders = backend.asarray(np.stack([np.asarray(ORDERS)] * len(names), axis=1))
     got = derivative(backend, f, x, orders, 1)
     want = backend.numpy(renyi.grad(f, "alpha")(x, orders))
@@ -140,16 +140,16 @@ def test_second_derivative(backend):
 PAIRS = ("independent", "nearer", "a shared zero", "p is zero", "q is zero", "peaked apart", "peaked together")
 
 
-@pytest.mark.parametrize("door", ["logits", "probs"])
+@pytest.mark.parametrize("source", ["logits", "probs"])
 @pytest.mark.parametrize("alpha", [0.5, 1 - 1e-12, 1.0, 2.0, math.inf])
-def test_divergence(backend, alpha, door):
+def test_divergence(backend, alpha, source):
     """By the library's own means with respect to both distributions: what the analytic derivatives say."""
     if backend.compiles and alpha not in {0.5, 2.0}:
         pytest.skip("each order is a compilation; test_divergence_along_orders has the others")
-    f = renyi.divergence_from_logits if door == "logits" else renyi.divergence
+    f = renyi.divergence_from_logits if source == "logits" else renyi.divergence
     known = [oracle_pairs.pairs("float64")[name] for name in PAIRS if name != "q is zero" or alpha < 1]
     x, y = (
-        backend.asarray(np.exp(rows) if door == "probs" else rows) for rows in map(np.stack, zip(*known, strict=True))
+        backend.asarray(np.exp(rows) if source == "probs" else rows) for rows in map(np.stack, zip(*known, strict=True))
     )
     for wrt in (0, 1):
         got = derivative(backend, lambda *args: f(*args, alpha), x, y, wrt)

@@ -47,7 +47,7 @@ class Call(NamedTuple):
 
     name: str
     function: Any
-    door: str
+    source: str
     parameters: tuple[str, ...]
 
     def __call__(self, backend, x, alpha=2.0, **options):
@@ -64,15 +64,15 @@ def _calls():
         parameters = tuple(inspect.signature(getattr(renyi, name)).parameters)
         if not {"probs", "logits"} & set(parameters[:1]):
             continue
-        f, door = getattr(renyi, name), parameters[0]
+        f, source = getattr(renyi, name), parameters[0]
         order = [p for p in parameters[1:] if p in {"alpha", "alphas"}]
-        shown = (door, *order, *(p for p in parameters if p == "base"))
-        yield Call(name, f, door, shown)
+        shown = (source, *order, *(p for p in parameters if p == "base"))
+        yield Call(name, f, source, shown)
         if order and name not in WITHOUT_GRADIENT:
-            yield Call(f"grad {name}", renyi.value_and_grad(f), door, shown)
-            yield Call(f"grad alpha {name}", renyi.value_and_grad(f, "alpha"), door, shown)
-        if door == "logits" and order == ["alpha"]:
-            yield Call(f"hvp {name}", renyi.hvp(f), door, shown)
+            yield Call(f"grad {name}", renyi.value_and_grad(f), source, shown)
+            yield Call(f"grad alpha {name}", renyi.value_and_grad(f, "alpha"), source, shown)
+        if source == "logits" and order == ["alpha"]:
+            yield Call(f"hvp {name}", renyi.hvp(f), source, shown)
 
 
 CALLS = list(_calls())
@@ -84,10 +84,10 @@ def every(calls):
     return pytest.mark.parametrize("call", calls, ids=lambda c: c.name)
 
 
-def good(backend, door="probs", shape=(3, 4)):
-    """Return rows that are valid behind the door."""
+def good(backend, source="probs", shape=(3, 4)):
+    """Return rows that are valid for the source."""
     x = np.arange(1.0, 1.0 + math.prod(shape)).reshape(shape)
-    return backend.asarray(x if door == "probs" else np.log(x))
+    return backend.asarray(x if source == "probs" else np.log(x))
 
 
 def test_every_public_function_is_among_the_calls():
@@ -99,7 +99,7 @@ def test_every_public_function_is_among_the_calls():
 
 @every(ROWWISE)
 def test_arrays_of_orders_that_do_not_fit_are_refused(backend, call):
-    x = good(backend, call.door)
+    x = good(backend, call.source)
     for shape in ((2,), (4,), (3, 2), (1, 2)):
         with pytest.raises(ValueError, match="`alpha`"):
             call(backend, x, backend.asarray(np.full(shape, 2.0)))
@@ -126,7 +126,7 @@ def test_spectrum_refuses_no_orders_and_tables_of_orders(backend, f):
 def test_axes_without_entries_are_refused(backend, call):
     for shape, axis in (((3, 0), -1), ((0,), -1), ((0, 3), (0, 1)), ((), -1), ((), None), ((), 0)):
         with pytest.raises(ValueError, match="`axis`"):
-            call(backend, good(backend, call.door, shape), axis=axis)
+            call(backend, good(backend, call.source, shape), axis=axis)
 
 
 SENSELESS = {
@@ -171,8 +171,8 @@ def alone(got, want):
 def test_senseless_row_gives_nan_and_it_alone(backend, call, alpha):
     if backend.library == "dask" and alpha not in ORDERS[1::2]:
         pytest.skip("its chunks are NumPy's, and each call is a graph")
-    bad = list(SENSELESS[call.door].values())
-    x = backend.numpy(good(backend, call.door, (2 * len(bad) + 1, 4))).copy()
+    bad = list(SENSELESS[call.source].values())
+    x = backend.numpy(good(backend, call.source, (2 * len(bad) + 1, 4))).copy()
     want = results(backend, call, x, alpha)
     x[1::2] = bad
     assert alone(results(backend, call, x, alpha), want)
@@ -180,8 +180,8 @@ def test_senseless_row_gives_nan_and_it_alone(backend, call, alpha):
 
 @every(WITH_ORDER)
 def test_senseless_row_gives_nan_and_it_alone_with_an_array_of_orders(backend, call):
-    bad, alphas = zip(*itertools.product(SENSELESS[call.door].values(), ORDERS), strict=True)
-    x = backend.numpy(good(backend, call.door, (2 * len(bad) + 1, 4))).copy()
+    bad, alphas = zip(*itertools.product(SENSELESS[call.source].values(), ORDERS), strict=True)
+    x = backend.numpy(good(backend, call.source, (2 * len(bad) + 1, 4))).copy()
     alphas = np.asarray(ORDERS) if "alphas" in call.parameters else np.append(np.repeat(alphas, 2), 2.0)
     want = results(backend, call, x, alphas)
     x[1::2] = bad
@@ -191,7 +191,7 @@ def test_senseless_row_gives_nan_and_it_alone_with_an_array_of_orders(backend, c
 @every(ROWWISE)
 def test_senseless_order_gives_nan_in_its_row_alone(backend, call):
     alphas = np.resize(ORDERS, 61)
-    x = backend.numpy(good(backend, call.door, (61, 4)))
+    x = backend.numpy(good(backend, call.source, (61, 4)))
     want = results(backend, call, x, alphas)
     alphas[1::2] = np.resize([-1.0, -1e-30, -math.inf, math.nan], 30)
     assert alone(results(backend, call, x, alphas), want)

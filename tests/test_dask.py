@@ -21,23 +21,23 @@ ORDERS = (0.0, 0.5, 1.0, 1.1, 2.0, math.inf)
 FUNCTIONS = {"probs": renyi.entropy, "logits": renyi.entropy_from_logits}
 
 
-def rows(door="logits", shape=(6, 8, 30)):
+def rows(source="logits", shape=(6, 8, 30)):
     rng = np.random.default_rng(0)
     x = rng.normal(size=shape) * 3
     x[rng.random(shape) < 0.2] = -np.inf
     x[0, 0, :20] = -np.inf  # whole chunks without any weight
-    return x if door == "logits" else np.exp(x)
+    return x if source == "logits" else np.exp(x)
 
 
 def values(x):
     return x.compute(scheduler="synchronous")
 
 
-@pytest.mark.parametrize("door", sorted(FUNCTIONS))
+@pytest.mark.parametrize("source", sorted(FUNCTIONS))
 @pytest.mark.parametrize("axis", [-1, 0, (0, 2), None])
 @pytest.mark.parametrize("chunks", [(6, 8, 30), (2, 3, 7), (1, 8, 10), ((1, 5), (8,), (3, 27))], ids=str)
-def test_any_chunks(chunks, axis, door):
-    x, f = rows(door), FUNCTIONS[door]
+def test_any_chunks(chunks, axis, source):
+    x, f = rows(source), FUNCTIONS[source]
     lazy = da.from_array(x, chunks=chunks)
     for alpha in ORDERS:
         value, gradient = renyi.value_and_grad(f)(lazy, alpha, axis=axis)

@@ -17,28 +17,28 @@ FUNCTIONS = {"probs": renyi.divergence, "logits": renyi.divergence_from_logits}
 SLOW_ORDERS = (0.0, 0.5, 1 - 1e-12, 1.0, 1.1, 2.0, 20.0, math.inf)
 
 
-def through(row, door):
-    if door == "logits":
+def through(row, source):
+    if source == "logits":
         return row
     p = np.exp(row - row.max())
     # subnormal numbers are 0 to some libraries
     return np.where(p < np.finfo(row.dtype).tiny, 0, p)
 
 
-def condition(x, y, door):
+def condition(x, y, source):
     """The weights carry the rounding of z − max z, or of the logarithm of p/max p."""
     depth = max(float(np.max(row.max() - row[np.isfinite(row)])) for row in (x, y))
     return 4 * depth
 
 
-@pytest.mark.parametrize("door", ["logits", "probs"])
+@pytest.mark.parametrize("source", ["logits", "probs"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_grid(backend, dtype, door):
+def test_grid(backend, dtype, source):
     if dtype not in backend.dtypes:
         pytest.skip(f"no {dtype} on {backend}")
-    f, eps = FUNCTIONS[door], float(np.finfo(dtype).eps)
+    f, eps = FUNCTIONS[source], float(np.finfo(dtype).eps)
     known = oracle.pairs(dtype)
-    x, y = (np.stack([through(pair[k], door) for pair in known.values()]) for k in (0, 1))
+    x, y = (np.stack([through(pair[k], source) for pair in known.values()]) for k in (0, 1))
     orders = np.asarray(
         oracle.ORDERS if not backend.slow else SLOW_ORDERS[::3] if backend.library == "dask" else SLOW_ORDERS
     )
@@ -50,11 +50,11 @@ def test_grid(backend, dtype, door):
         got = [backend.numpy(gradient) for _, gradient in results]
         np.testing.assert_array_equal(value, backend.numpy(f(xs, ys, alpha)))
         for k, (name, (one, other)) in enumerate(known.items()):
-            exact = oracle.exact(x[k], y[k], alpha, door)
+            exact = oracle.exact(x[k], y[k], alpha, source)
             if exact.value == math.inf:
                 assert value[k] == math.inf, (name, alpha)
                 continue
-            bound = 64 + condition(one, other, door)
+            bound = 64 + condition(one, other, source)
             errors = {
                 "value": oracle.error(value[k], exact.value, eps),
                 "p": oracle.error(got[0][k], exact.gradients[0], eps),
@@ -67,12 +67,12 @@ def test_grid(backend, dtype, door):
     assert checked > 5 * len(orders)
 
 
-@pytest.mark.parametrize("door", ["logits", "probs"])
-def test_orders_in_an_array(backend, door):
-    f = FUNCTIONS[door]
+@pytest.mark.parametrize("source", ["logits", "probs"])
+def test_orders_in_an_array(backend, source):
+    f = FUNCTIONS[source]
     names = ("independent", "nearer", "p is zero", "q is zero", "peaked together")
     known = [oracle.pairs("float64")[name] for name in names]
-    x, y = (backend.asarray(np.stack([through(pair[k], door) for pair in known])) for k in (0, 1))
+    x, y = (backend.asarray(np.stack([through(pair[k], source) for pair in known])) for k in (0, 1))
     orders = backend.asarray(np.asarray(SLOW_ORDERS)[:, None])
     eps = float(np.finfo(backend.dtypes[-1]).eps)
     for wrt in (0, 1, "alpha"):
@@ -156,39 +156,39 @@ def test_it_is_zero_of_equals_alone(backend):
         assert near == pytest.approx(alpha * eps**2 / 4, rel=1e-6)
 
 
-@pytest.mark.parametrize("door", ["logits", "probs"])
-def test_sums_do_not_count(backend, door):
+@pytest.mark.parametrize("source", ["logits", "probs"])
+def test_sums_do_not_count(backend, source):
     """Rows of sums that are 460 nats apart are as exact as those of the same sum."""
     rng = np.random.default_rng(4)
     x = np.stack([1e-9 * rng.normal(size=6), rng.normal(size=6)])
     y = x + 0.2 * rng.normal(size=(2, 6))
-    pairs = [(x, y + 460.0), (x - 460.0, y)] if door == "logits" else [(np.exp(x), 1e200 * np.exp(y))]
-    f = FUNCTIONS[door]
+    pairs = [(x, y + 460.0), (x - 460.0, y)] if source == "logits" else [(np.exp(x), 1e200 * np.exp(y))]
+    f = FUNCTIONS[source]
     for first, second in pairs[: 1 if backend.compiles else 2]:
         for alpha in (0.5, 2.0)[: 1 if backend.slow else 2]:
             value, gradient = renyi.value_and_grad(f, 1)(backend.asarray(first), backend.asarray(second), alpha)
             for k in range(2):
-                exact = oracle.exact(first[k], second[k], alpha, door)
+                exact = oracle.exact(first[k], second[k], alpha, source)
                 assert oracle.error(backend.numpy(value)[k], exact.value, 2.0**-52) <= 64
                 # of a weight of 1e200 it is 1e-200
-                got = [float(g) * (1e200 if door == "probs" else 1) for g in backend.numpy(gradient)[k]]
-                want = [g * (10**200 if door == "probs" else 1) for g in exact.gradients[1]]
+                got = [float(g) * (1e200 if source == "probs" else 1) for g in backend.numpy(gradient)[k]]
+                want = [g * (10**200 if source == "probs" else 1) for g in exact.gradients[1]]
                 assert oracle.error(got, want, 2.0**-52) <= 64
 
 
-@pytest.mark.parametrize("door", ["logits", "probs"])
-def test_outcomes_that_q_hardly_has(backend, door):
+@pytest.mark.parametrize("source", ["logits", "probs"])
+def test_outcomes_that_q_hardly_has(backend, source):
     """What they add is of the order of α p, although p/q is beyond what an exponent is taken of, or q underflows."""
     dtype = backend.dtypes[-1]
     eps, reach = float(np.finfo(dtype).eps), (600.0 if dtype == "float64" else 78.0)
-    for far in (reach, 2 * reach)[: 2 if door == "logits" else 1]:
+    for far in (reach, 2 * reach)[: 2 if source == "logits" else 1]:
         x = np.asarray([0.0, -37.0, -39.0, -18.0, -7.5], dtype=dtype)
         y = np.asarray([0.01, -20.0, -19.0 - far, -38.0 - far, -7.5], dtype=dtype)
-        x, y = (through(row, door) for row in (x, y))
+        x, y = (through(row, source) for row in (x, y))
         pair = [backend.asarray(row[None], dtype) for row in (x, y)]
         for alpha in (1e-6, 0.1, 0.9, 0.995, 1 - 1e-9, 1.0, 1.01)[: 1 if backend.compiles else 7]:
-            got = float(backend.numpy(FUNCTIONS[door](*pair, alpha))[0])
-            exact = oracle.exact(x, y, alpha, door)
+            got = float(backend.numpy(FUNCTIONS[source](*pair, alpha))[0])
+            exact = oracle.exact(x, y, alpha, source)
             assert oracle.error(got, exact.value, eps) <= 64 + 4 * far, alpha
 
 

@@ -1,4 +1,4 @@
-"""Random calls: every door to a result leads to the same one, whatever the layout, the batch and the adapter.
+"""Random calls: every way to a result leads to the same one, whatever the layout, the batch and the adapter.
 
 A short profile runs with the other tests; ``nox -s fuzz`` runs as many examples as FUZZ_EXAMPLES says, at random.
 """
@@ -347,7 +347,7 @@ axes = st.none() | st.integers(-4, 3) | st.lists(st.integers(-3, 2), max_size=3)
 @examples(1)
 @given(st.data(), st.sampled_from(sorted({**ENTROPIES, **PAIRS})), shapes, axes, st.booleans())
 def test_any_shapes_fit_or_are_refused_by_name(backend, data, name, shape, axis, keepdims):
-    """Whatever the shapes: the same answer from every door, or the same error, which names an argument."""
+    """Whatever the shapes: the same answer from every function, or the same error, which names an argument."""
     spec = SPECS[name]
     near = st.just(shape) | shapes
     xs = [backend.asarray(np.full(shape if k == 0 else data.draw(near), 0.5)) for k in range(len(spec.wrt) - 1)]

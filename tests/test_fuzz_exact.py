@@ -72,9 +72,11 @@ def everything(backend, f, xs, alpha, wrt, agnostic, **options):
     return value, [back(backend, gradient) for _, gradient in found]
 
 
-def spans(door, *rows):
+def spans(source, *rows):
     """Return how many nats the entries of a row span, at most."""
-    logs = [np.log(row[row > 0].astype(float)) if door == "probs" else row[row > -np.inf].astype(float) for row in rows]
+    logs = [
+        np.log(row[row > 0].astype(float)) if source == "probs" else row[row > -np.inf].astype(float) for row in rows
+    ]
     return max(float(np.ptp(each)) for each in logs)
 
 
@@ -93,11 +95,11 @@ def off(got, want, eps, largest, floor=0):
 
 @examples(1)
 @given(seeds, doors, lengths, st.lists(st.sampled_from(ROWS), min_size=1, max_size=1), orders(), dtypes, st.booleans())
-def test_entropies(backend, seed, door, n, kind, alpha, dtype, agnostic):
-    row, eps = DOORS[door](np.random.default_rng(seed), (n,), kind, dtype), float(np.finfo(dtype).eps)
-    f = renyi.entropy if door == "probs" else renyi.entropy_from_logits
+def test_entropies(backend, seed, source, n, kind, alpha, dtype, agnostic):
+    row, eps = DOORS[source](np.random.default_rng(seed), (n,), kind, dtype), float(np.finfo(dtype).eps)
+    f = renyi.entropy if source == "probs" else renyi.entropy_from_logits
     value, (gradient, slope) = everything(backend, f, [row], alpha, (0, "alpha"), agnostic)
-    exact, span = oracle.exact(row, alpha, door), spans(door, row)
+    exact, span = oracle.exact(row, alpha, source), spans(source, row)
     if exact.entropy.high[0] < max(1e-40, float(np.finfo(dtype).tiny) / eps):
         # below what 80 digits tell from 0, or a result of subnormal numbers
         assert 0 <= value <= 2 * exact.entropy.high[0] + 1e-40
@@ -113,22 +115,22 @@ def test_entropies(backend, seed, door, n, kind, alpha, dtype, agnostic):
 
 @examples(1)
 @given(seeds, doors, lengths, two_kinds, orders(), dtypes, st.booleans(), st.sampled_from(sorted(PAIRS)))
-def test_pairs(backend, seed, door, n, kinds, alpha, dtype, agnostic, measure):
+def test_pairs(backend, seed, source, n, kinds, alpha, dtype, agnostic, measure):
     eps, largest = float(np.finfo(dtype).eps), float(np.finfo(dtype).max) / 16
     if math.isinf(alpha) and measure in {"tsallis", "alpha"}:
         # 0 or infinite, by whether two rounded distributions are equal
         return
-    x, y = pairs_of(DOORS[door])(np.random.default_rng(seed), (), n, kinds, dtype)
-    value, got = everything(backend, PAIRS[measure][door == "logits"], [x, y], alpha, (0, 1, "alpha"), agnostic)
+    x, y = pairs_of(DOORS[source])(np.random.default_rng(seed), (), n, kinds, dtype)
+    value, got = everything(backend, PAIRS[measure][source == "logits"], [x, y], alpha, (0, 1, "alpha"), agnostic)
     exact = (
-        oracle_pairs.exact(x, y, alpha, door)
+        oracle_pairs.exact(x, y, alpha, source)
         if measure == "divergence"
-        else oracle_measures.exact(measure, x, y, alpha, door)
+        else oracle_measures.exact(measure, x, y, alpha, source)
     )
     if exact.value > largest:
         assert value > largest / 2
         return
-    bound = 64 + 8 * spans(door, x, y) + 16 * min(alpha, 1e5)
+    bound = 64 + 8 * spans(source, x, y) + 16 * min(alpha, 1e5)
     bound *= getattr(exact, "factor", 1.0)
     assert off(value, exact.value, eps, largest) <= bound
     if math.isinf(alpha) or (measure in {"tsallis", "alpha"} and exact.value * max(alpha, 1.0) > largest):

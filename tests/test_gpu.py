@@ -59,18 +59,18 @@ def library(request):
     return request.param()
 
 
-def rows(dtype, door):
+def rows(dtype, source):
     x = np.random.default_rng(0).normal(size=(40, 3000)) * 3
     x[::3, ::7] = -np.inf
     x[5] = 1.0
-    return (x if door == "logits" else np.exp(x)).astype(dtype)
+    return (x if source == "logits" else np.exp(x)).astype(dtype)
 
 
-@pytest.mark.parametrize("door", ["logits", "probs"])
+@pytest.mark.parametrize("source", ["logits", "probs"])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_agrees_with_numpy(library, dtype, door):
-    f = renyi.entropy_from_logits if door == "logits" else renyi.entropy
-    x = rows(dtype, door)
+def test_agrees_with_numpy(library, dtype, source):
+    f = renyi.entropy_from_logits if source == "logits" else renyi.entropy
+    x = rows(dtype, source)
     eps = np.finfo(dtype).eps
     given = library.put(x)
     if library.get(given).dtype != x.dtype:

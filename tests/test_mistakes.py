@@ -132,8 +132,8 @@ def test_what_is_given_to_any_function(backend, argument, given, error, words):
     asked = [call for call in CALLS if taken_by(call, argument, value)]
     assert len(asked) >= 3
     for call in asked:
-        name = {"x": call.door, "alpha": "alphas?"}.get(argument, argument)
-        x = value if argument == "x" else good(backend, call.door)
+        name = {"x": call.source, "alpha": "alphas?"}.get(argument, argument)
+        x = value if argument == "x" else good(backend, call.source)
         if argument == "alphas":
             f = functools.partial(call.function, x, value)
         else:

@@ -26,7 +26,7 @@ LENGTHS = (1, 2, 10, 31, 32, 33, 700, 1500, 9000, 70_000)
 DOORS = {"logits": renyi.entropy_from_logits, "probs": renyi.entropy}
 
 
-def rows(length, door, dtype, seed=0, scale=3.0):
+def rows(length, source, dtype, seed=0, scale=3.0):
     rng = np.random.default_rng(seed)
     count = max(2, min(900, 40_000 // length))
     logits = rng.normal(size=(count, length)) * scale
@@ -35,7 +35,7 @@ def rows(length, door, dtype, seed=0, scale=3.0):
     if length > 2:
         logits[::3, 1] = logits[::3].max(axis=-1)
         logits[1::7] = logits[1::7].round()
-    return (logits if door == "logits" else np.exp(logits)).astype(dtype)
+    return (logits if source == "logits" else np.exp(logits)).astype(dtype)
 
 
 def assert_agree(f, x, alpha, cotangent=None, **options):
@@ -62,13 +62,13 @@ def assert_agree(f, x, alpha, cotangent=None, **options):
     assert (difference <= 48 * eps * norms + tiny).all()
 
 
-@pytest.mark.parametrize("door", sorted(DOORS))
+@pytest.mark.parametrize("source", sorted(DOORS))
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("length", LENGTHS)
-def test_blocked_equals_unblocked(length, dtype, door):
-    x = rows(length, door, dtype)
+def test_blocked_equals_unblocked(length, dtype, source):
+    x = rows(length, source, dtype)
     for alpha in ORDERS:
-        assert_agree(DOORS[door], x, alpha)
+        assert_agree(DOORS[source], x, alpha)
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-6, 0.01, 0.3, 30.0])
@@ -232,10 +232,10 @@ def test_gradient_of_a_part(alpha, in_place):
     x[3] = 1e-6 * x[3]
     x[4, :20] = -np.inf
     order = Order(alpha, alpha - 1.0)
-    kwargs = {"door": "logits", "axis": (-1,), "xp": numpy_namespace}
+    kwargs = {"source": "logits", "axis": (-1,), "xp": numpy_namespace}
     parts = [np.array(x[:, :17]), np.array(x[:, 17:])]
     one, other = (adapter.entropy_partial_state(part, order, full=True, **kwargs) for part in parts)
-    state = merge(one, other, order, door="logits", xp=numpy_namespace)
+    state = merge(one, other, order, source="logits", xp=numpy_namespace)
     scale = rng.normal(size=(6, 1))
     got = []
     for part in parts:
@@ -248,20 +248,20 @@ def test_gradient_of_a_part(alpha, in_place):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("door", sorted(DOORS))
+@pytest.mark.parametrize("source", sorted(DOORS))
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9, 1.0, 1.7, 2.0])
-def test_gradient_of_a_part_of_long_rows(alpha, door, dtype):
+def test_gradient_of_a_part_of_long_rows(alpha, source, dtype):
     """Rows longer than a piece and than a buffer, one of them nearly uniform."""
     rng = np.random.default_rng(1)
     x = rng.normal(size=(2, 140_000)) * 3
     x[1] *= 1e-6
-    x = (np.exp(x) if door == "probs" else x).astype(dtype)
+    x = (np.exp(x) if source == "probs" else x).astype(dtype)
     order = Order(alpha, alpha - 1.0)
-    kwargs = {"door": door, "axis": (-1,), "xp": numpy_namespace}
+    kwargs = {"source": source, "axis": (-1,), "xp": numpy_namespace}
     parts = [np.array(x[:, :70_000]), np.array(x[:, 70_000:])]
     one, other = (adapter.entropy_partial_state(part, order, full=True, **kwargs) for part in parts)
-    state = merge(one, other, order, door=door, xp=numpy_namespace)
-    want = renyi.grad(DOORS[door])(x, alpha)
+    state = merge(one, other, order, source=source, xp=numpy_namespace)
+    want = renyi.grad(DOORS[source])(x, alpha)
     for scale in (None, np.asarray([[-2.0], [0.5]], dtype)):
         got = [
             adapter.entropy_gradient_of_state(part, state, scale, order, measure=ENTROPY, **kwargs) for part in parts
@@ -276,32 +276,32 @@ def test_gradient_of_a_part_of_long_rows(alpha, door, dtype):
 def test_gradient_of_a_part_along_another_axis(alpha):
     x = np.random.default_rng(2).normal(size=(3, 40, 50)) * 3
     order = Order(alpha, alpha - 1.0)
-    kwargs = {"door": "logits", "axis": (-2,), "xp": numpy_namespace}
+    kwargs = {"source": "logits", "axis": (-2,), "xp": numpy_namespace}
     parts = [x[:, :15], x[:, 15:]]
     one, other = (adapter.entropy_partial_state(part, order, full=True, **kwargs) for part in parts)
-    state = merge(one, other, order, door="logits", xp=numpy_namespace)
+    state = merge(one, other, order, source="logits", xp=numpy_namespace)
     got = [adapter.entropy_gradient_of_state(part, state, None, order, measure=ENTROPY, **kwargs) for part in parts]
     want = renyi.grad(renyi.entropy_from_logits)(x, alpha, axis=1)
     np.testing.assert_allclose(np.concatenate(got, axis=1), want, rtol=1e-11, atol=1e-15)
 
 
 @pytest.mark.parametrize("full", [False, True])
-@pytest.mark.parametrize("door", sorted(DOORS))
+@pytest.mark.parametrize("source", sorted(DOORS))
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9, 1.0, 1.7, 2.0, math.inf])
-def test_parts_without_weight(alpha, door, full):
+def test_parts_without_weight(alpha, source, full):
     """They change nothing beside another; a part that is no distribution makes the whole NaN."""
-    x = rows(80, door, "float64")[:4]
-    nothing = -np.inf if door == "logits" else 0.0
-    x[0, :40], x[1, 40:], x[2], x[3, 5] = nothing, nothing, nothing, np.nan if door == "logits" else -1.0
+    x = rows(80, source, "float64")[:4]
+    nothing = -np.inf if source == "logits" else 0.0
+    x[0, :40], x[1, 40:], x[2], x[3, 5] = nothing, nothing, nothing, np.nan if source == "logits" else -1.0
     order = Order(alpha, alpha - 1.0)
-    kwargs = {"door": door, "axis": (-1,), "xp": numpy_namespace}
+    kwargs = {"source": source, "axis": (-1,), "xp": numpy_namespace}
     for cut in (40, 20):
         parts = [np.array(x[:, start : start + cut]) for start in range(0, 80, cut)]
         states = [adapter.entropy_partial_state(part, order, full=full, **kwargs) for part in parts]
-        state = functools.reduce(lambda a, b: merge(a, b, order, door=door, xp=numpy_namespace), states)
+        state = functools.reduce(lambda a, b: merge(a, b, order, source=source, xp=numpy_namespace), states)
         got = finish(state, order, xp=numpy_namespace).h[:, 0]
         assert np.isnan(got[2:]).all()
-        np.testing.assert_allclose(got[:2], DOORS[door](x[:2], alpha), rtol=1e-14)
+        np.testing.assert_allclose(got[:2], DOORS[source](x[:2], alpha), rtol=1e-14)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -339,7 +339,7 @@ def test_states_beside_a_nearly_certain_outcome(dtype, alpha):
     x[:, 7] = 0
     x = x.astype(dtype)
     order = Order(alpha, alpha - 1.0)
-    kwargs = {"door": "logits", "axis": (-1,), "xp": numpy_namespace}
+    kwargs = {"source": "logits", "axis": (-1,), "xp": numpy_namespace}
     state = adapter.entropy_partial_state(x, order, full=True, **kwargs)
     values = finish(state, order, xp=numpy_namespace).h
     gradient = adapter.entropy_gradient_of_state(x, state, None, order, measure=ENTROPY, **kwargs)

@@ -198,14 +198,14 @@ def test_what_is_taken(backend):
     if backend.library != "numpy":
         pytest.skip("NumPy's")
 
-    def which(x, y, alpha=2.0, door="logits", axis=(-1,)):
+    def which(x, y, alpha=2.0, source="logits", axis=(-1,)):
         order = renyi._kernels.state.Order(alpha, alpha - 1)
-        return _uniform.other_than_uniform(x, y, order, door=door, axis=axis)
+        return _uniform.other_than_uniform(x, y, order, source=source, axis=axis)
 
     x, u = np.arange(6.0).reshape(2, 3), np.full((1, 3), 7.0)
     assert (which(x, u), which(u, x), which(x, u[0]), which(x.T, u.T, axis=(-2,))) == (0, 1, 0, 0)
     for other in (x[:1], np.zeros((2, 3)), np.zeros((1, 1)), np.full((1, 3), -np.inf), u.astype(np.float32)):
         assert which(x, other) is None
-    assert which(x, u, door="probs") is None
+    assert which(x, u, source="probs") is None
     assert which(x, u, alpha=math.inf) is None
     assert which(x, np.full((1, 3), np.nan)) is None

@@ -26,11 +26,11 @@ FUNCTIONS = {
 SOME_ORDERS = (0.0, 1e-17, 0.3, 1 - 1e-12, 1.0, 2.0, 20.0, math.inf)
 FEW_ORDERS = {"tsallis": (0.3,), "alpha": (0.3,), "cross": (1.7,)}
 every = pytest.mark.parametrize("measure", FUNCTIONS)
-doors = pytest.mark.parametrize("door", ["probs", "logits"])
+doors = pytest.mark.parametrize("source", ["probs", "logits"])
 
 
-def function(measure, door):
-    return FUNCTIONS[measure][door == "logits"]
+def function(measure, source):
+    return FUNCTIONS[measure][source == "logits"]
 
 
 def pairs(dtype):
@@ -43,14 +43,14 @@ def pairs(dtype):
 @every
 @doors
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_grid(backend, dtype, door, measure):
+def test_grid(backend, dtype, source, measure):
     if dtype not in backend.dtypes or (backend.compiles and (dtype == "float32" or measure == "tsallis")):
         pytest.skip("no such dtype, or once is enough where all is compiled")
-    if backend.library == "jax" and (door, measure) == ("probs", "alpha"):
+    if backend.library == "jax" and (source, measure) == ("probs", "alpha"):
         pytest.skip("compiled in test_automatic_differentiation")
-    f, eps = function(measure, door), float(np.finfo(dtype).eps)
+    f, eps = function(measure, source), float(np.finfo(dtype).eps)
     known = pairs(dtype)
-    rows = [np.stack([through(pair[k], door) for pair in known.values()]) for k in (0, 1)]
+    rows = [np.stack([through(pair[k], source) for pair in known.values()]) for k in (0, 1)]
     x, y = (backend.asarray(row, dtype) for row in rows)
     orders = FEW_ORDERS[measure] if backend.compiles else SOME_ORDERS if backend.slow else oracle.ORDERS
     failures, checked = [], 0
@@ -63,11 +63,11 @@ def test_grid(backend, dtype, door, measure):
         *got, alone = map(backend.numpy, backend.compiled(everything)(x, y))
         np.testing.assert_allclose(alone, got[0], rtol=4 * eps, atol=eps**2)
         for k, (name, (one, other)) in enumerate(known.items()):
-            exact = oracle.exact(measure, rows[0][k], rows[1][k], alpha, door)
+            exact = oracle.exact(measure, rows[0][k], rows[1][k], alpha, source)
             if exact.value > np.finfo(dtype).max:
                 assert got[0][k] == math.inf, (name, alpha)
                 continue
-            bound = (64 + condition(one, other, door)) * exact.factor
+            bound = (64 + condition(one, other, source)) * exact.factor
             errors = oracle.misses([part[k] for part in got], exact, eps, dtype)
             failures += [(e, bound, i, name, alpha) for i, e in enumerate(errors) if not e <= bound]
             checked += 1
@@ -77,13 +77,13 @@ def test_grid(backend, dtype, door, measure):
 
 @every
 @doors
-def test_orders_in_an_array(backend, door, measure):
-    if backend.compiles and (door, measure) != ("logits", "alpha"):
+def test_orders_in_an_array(backend, source, measure):
+    if backend.compiles and (source, measure) != ("logits", "alpha"):
         pytest.skip("a thousand operations to compile")
-    f = function(measure, door)
+    f = function(measure, source)
     names = ("independent", "nearer", "p is zero", "q is zero", "disjoint", "peaked together")
     known = [oracle_pairs.pairs("float64", 12)[name] for name in names]
-    x, y = (backend.asarray(np.stack([through(pair[k], door) for pair in known])) for k in (0, 1))
+    x, y = (backend.asarray(np.stack([through(pair[k], source) for pair in known])) for k in (0, 1))
     orders = backend.asarray(np.asarray(SOME_ORDERS)[:, None])
 
     def everything(x, y, a):
@@ -100,11 +100,11 @@ def test_orders_in_an_array(backend, door, measure):
 
 @every
 @doors
-def test_automatic_differentiation(backend, door, measure):
+def test_automatic_differentiation(backend, source, measure):
     """By torch's and JAX's own means: what the analytic derivatives say, at entries and rows of weight 0 too."""
-    f = function(measure, door)
+    f = function(measure, source)
     names = ["independent", "near", "a shared zero", "p is zero", "q is zero", "disjoint", "peaked together"]
-    rows = [[through(oracle_pairs.pairs("float64", 12)[name][k], door) for name in names] for k in (0, 1)]
+    rows = [[through(oracle_pairs.pairs("float64", 12)[name][k], source) for name in names] for k in (0, 1)]
     x, y = (backend.asarray(np.stack(row)) for row in rows)
     if backend.library == "torch":
         for alpha in (0.0, 0.3, 1 - 1e-12, 1.0, 1.1, 2.0, 20.0, math.inf):
@@ -123,7 +123,7 @@ def test_automatic_differentiation(backend, door, measure):
         f(x, y, orders).sum().backward()
         want = renyi.grad(f, "alpha")(x, y, orders.detach())
         _agree(orders.grad, want.sum(1, keepdim=True), np.full(5, True))
-    elif backend.library == "jax" and measure != "tsallis" and (door == "probs") == (measure == "cross"):
+    elif backend.library == "jax" and measure != "tsallis" and (source == "probs") == (measure == "cross"):
         import jax
 
         alpha = 0.3
@@ -137,13 +137,13 @@ def test_automatic_differentiation(backend, door, measure):
 
 @every
 @doors
-def test_automatic_differentiation_is_as_exact_as_the_rule(backend, door, measure):
+def test_automatic_differentiation_is_as_exact_as_the_rule(backend, source, measure):
     """Of close pairs, and of T next to its bound: a sum of derivatives of either sign would leave no digits."""
     names = ["near", "nearer", "nearest", "peaked apart"]
-    rows = [[through(oracle_pairs.pairs("float64", 12)[name][k], door) for name in names] for k in (0, 1)]
+    rows = [[through(oracle_pairs.pairs("float64", 12)[name][k], source) for name in names] for k in (0, 1)]
     x, y = (backend.asarray(np.stack(row)) for row in rows)
-    f = function(measure, door)
-    if backend.library == "jax" and (measure, door) == ("cross", "logits"):
+    f = function(measure, source)
+    if backend.library == "jax" and (measure, source) == ("cross", "logits"):
         import jax
 
         alpha = backend.asarray(np.asarray(1.0))

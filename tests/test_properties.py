@@ -20,8 +20,8 @@ import renyi_core as renyi
 
 SUFFIX = {"probs": "", "logits": "_from_logits"}
 MEASURES = ["entropy", "hill_number", "tsallis_entropy"]
-FUNCTIONS = {(door, name): getattr(renyi, name + SUFFIX[door]) for door in SUFFIX for name in MEASURES}
-ENTROPY = {door: FUNCTIONS[door, "entropy"] for door in SUFFIX}
+FUNCTIONS = {(source, name): getattr(renyi, name + SUFFIX[source]) for source in SUFFIX for name in MEASURES}
+ENTROPY = {source: FUNCTIONS[source, "entropy"] for source in SUFFIX}
 SPECTRUM = {"probs": renyi.entropy_spectrum, "logits": renyi.entropy_spectrum_from_logits}
 EMPTY = {"probs": 0.0, "logits": -math.inf}  # an outcome of weight 0
 grid = st.integers(-512, 512).map(lambda k: k / 64)
@@ -39,19 +39,19 @@ def share(part):  # of the profile's examples: where one example is many calls
 
 
 def doors(part):
-    return lambda test: pytest.mark.parametrize("door", SUFFIX)(share(part)(test))
+    return lambda test: pytest.mark.parametrize("source", SUFFIX)(share(part)(test))
 
 
 @st.composite
-def rows(draw, door, shape=None, *, extreme=True, holes=True):
+def rows(draw, source, shape=None, *, extreme=True, holes=True):
     """Draw distributions along the last axis, some of their outcomes of weight 0, but not all."""
     shape = shape or draw(st.sampled_from([(1,), (3, 5)]))  # few: JAX compiles each
-    elements = draw(st.sampled_from(ENTRIES[door][: 3 if extreme else 2]))
+    elements = draw(st.sampled_from(ENTRIES[source][: 3 if extreme else 2]))
     x = draw(hnp.arrays(np.float64, shape, elements=elements, fill=st.nothing()))
     if holes and draw(st.booleans()):
         hole = draw(hnp.arrays(bool, shape, fill=st.nothing()))
         hole[..., draw(st.integers(0, shape[-1] - 1))] = False
-        x[hole] = EMPTY[door]
+        x[hole] = EMPTY[source]
     return x
 
 
@@ -69,8 +69,8 @@ def bound(backend, want, part=0, case=None):
     dtype = np.finfo(backend.dtypes[-1])
     units = backend.bounds[dtype.dtype.name][part]
     if case is not None:
-        (door, measure), x, alpha = case
-        if door == "logits":  # the documented limit: α|d| units for a logit that is d below the largest
+        (source, measure), x, alpha = case
+        if source == "logits":  # the documented limit: α|d| units for a logit that is d below the largest
             units += min(alpha, 1.0) * np.max(np.where(np.isneginf(x), 0.0, np.max(x, axis=-1, keepdims=True) - x))
         if measure == "tsallis_entropy" and part == 1 and alpha < math.inf:  # Σ p**α multiplies the rounding of Σ p
             units += alpha
@@ -85,10 +85,10 @@ def near(got, want, tolerance):
 
 @doors(0.6)
 @given(data=st.data(), step=st.integers(3, 14))
-def test_shannon_is_the_limit_from_both_sides(backend, door, data, step):
-    x = data.draw(rows(door, extreme=False, holes=False))
-    shannon = call(backend, ENTROPY[door], x, 1.0)
-    p = x if door == "probs" else np.exp(x)
+def test_shannon_is_the_limit_from_both_sides(backend, source, data, step):
+    x = data.draw(rows(source, extreme=False, holes=False))
+    shannon = call(backend, ENTROPY[source], x, 1.0)
+    p = x if source == "probs" else np.exp(x)
     log_p = np.log(p / np.sum(p, axis=-1, keepdims=True))
     mean = np.sum(np.exp(log_p) * log_p, axis=-1, keepdims=True)
     variance = np.sum(np.exp(log_p) * (log_p - mean) ** 2, axis=-1)
@@ -96,18 +96,18 @@ def test_shannon_is_the_limit_from_both_sides(backend, door, data, step):
         t = alpha - 1
         # dH/dα = −variance/2; the next term is the third cumulant of log p over 6, at most variance times range
         rest = t * t * variance * np.ptp(log_p, axis=-1) / 3
-        tolerance = 2 * bound(backend, shannon, 0, ((door, "entropy"), x, alpha)) + rest
-        assert near(call(backend, ENTROPY[door], x, alpha), shannon - t * variance / 2, tolerance)
+        tolerance = 2 * bound(backend, shannon, 0, ((source, "entropy"), x, alpha)) + rest
+        assert near(call(backend, ENTROPY[source], x, alpha), shannon - t * variance / 2, tolerance)
 
 
 @doors(0.6)
 @given(data=st.data(), alphas=st.lists(orders, min_size=3, max_size=3))
-def test_entropy_falls_with_the_order_between_its_bounds(backend, door, data, alphas):
-    x = data.draw(rows(door))
+def test_entropy_falls_with_the_order_between_its_bounds(backend, source, data, alphas):
+    x = data.draw(rows(source))
     alphas = [0.0, *sorted(alphas), math.inf]
-    h = call(backend, SPECTRUM[door], x, alphas)
-    above = h + 2 * bound(backend, h, 0, ((door, "entropy"), x, 1.0))
-    hartley = np.log(np.sum(x != EMPTY[door], axis=-1))
+    h = call(backend, SPECTRUM[source], x, alphas)
+    above = h + 2 * bound(backend, h, 0, ((source, "entropy"), x, 1.0))
+    hartley = np.log(np.sum(x != EMPTY[source], axis=-1))
     assert near(h[..., 0], hartley, bound(backend, hartley))
     assert np.all(h >= 0)
     assert np.all(h[..., 1:] <= above[..., :-1])
@@ -147,32 +147,32 @@ def test_value_and_gradient_do_not_see_order_padding_offset_or_scale(backend, ch
 
 @given(data=st.data(), kind=kinds, alpha=orders)
 def test_gradient_is_0_for_weight_0_and_along_what_changes_nothing(backend, data, kind, alpha):
-    door, measure = kind
-    x = data.draw(rows(door))
-    dead = x == EMPTY[door]
+    source, measure = kind
+    x = data.draw(rows(source))
+    dead = x == EMPTY[source]
     gradient = call(backend, renyi.grad(FUNCTIONS[kind]), x, alpha)
-    if door == "logits" or alpha <= 1:
+    if source == "logits" or alpha <= 1:
         assert np.all(gradient[dead] == 0)
     elif measure == "entropy":  # the right derivative at p = 0
         ratio = 1.0 if alpha == math.inf else alpha / (alpha - 1)
         at_zero = np.broadcast_to(ratio / np.sum(x, axis=-1, keepdims=True), x.shape)[dead]
         assert near(gradient[dead], at_zero, bound(backend, at_zero))
-    if door == "logits":
+    if source == "logits":
         assert np.all(call(backend, renyi.hvp(FUNCTIONS[kind]), x, alpha, vector=np.ones_like(x))[dead] == 0)
-    along = gradient * (1.0 if door == "logits" else x)
+    along = gradient * (1.0 if source == "logits" else x)
     tolerance = bound(backend, along, 1, (kind, x, alpha)) * math.sqrt(x.shape[-1])
     assert near(np.sum(along, axis=-1, keepdims=True), np.zeros((*x.shape[:-1], 1)), tolerance)
 
 
 @doors(0.6)
 @given(data=st.data(), alpha=orders)
-def test_entropies_of_independent_variables_add(backend, door, data, alpha):
-    x, y = data.draw(rows(door, (4,))), data.draw(rows(door, (2,)))
-    joint = x[:, None] * y if door == "probs" else x[:, None] + y
-    total = call(backend, ENTROPY[door], x, alpha) + call(backend, ENTROPY[door], y, alpha)
-    tolerance = 2 * bound(backend, total, 0, ((door, "entropy"), joint.reshape(-1), alpha))
+def test_entropies_of_independent_variables_add(backend, source, data, alpha):
+    x, y = data.draw(rows(source, (4,))), data.draw(rows(source, (2,)))
+    joint = x[:, None] * y if source == "probs" else x[:, None] + y
+    total = call(backend, ENTROPY[source], x, alpha) + call(backend, ENTROPY[source], y, alpha)
+    tolerance = 2 * bound(backend, total, 0, ((source, "entropy"), joint.reshape(-1), alpha))
     for axis in ((-2, -1), None):
-        assert near(call(backend, ENTROPY[door], joint, alpha, axis=axis), total, tolerance)
+        assert near(call(backend, ENTROPY[source], joint, alpha, axis=axis), total, tolerance)
 
 
 @given(data=st.data(), alpha=orders)
@@ -240,10 +240,10 @@ def test_mask_leaves_entries_out_whatever_they_hold(backend, data, kind, *, alph
 
 @doors(0.3)
 @given(data=st.data(), alpha=orders, base=st.sampled_from([2.0, 10.0, math.e, 0.5]))
-def test_base_divides_by_its_logarithm(backend, door, data, alpha, base):
-    x = data.draw(rows(door, (3, 5)))
-    f = ENTROPY[door]
-    product = [(renyi.hvp(f), {"vector": np.arange(5.0)})] if door == "logits" else []
+def test_base_divides_by_its_logarithm(backend, source, data, alpha, base):
+    x = data.draw(rows(source, (3, 5)))
+    f = ENTROPY[source]
+    product = [(renyi.hvp(f), {"vector": np.arange(5.0)})] if source == "logits" else []
     for transform, options in [(f, {}), (renyi.grad(f), {}), (renyi.grad(f, "alpha"), {}), *product]:
         want = call(backend, transform, x, alpha, **options) / math.log(base)
         got = call(backend, transform, x, alpha, base=base, **options)
@@ -252,16 +252,16 @@ def test_base_divides_by_its_logarithm(backend, door, data, alpha, base):
 
 @doors(0.2)
 @given(data=st.data(), alphas=st.lists(orders, min_size=3, max_size=3), array=st.booleans())
-def test_spectrum_is_a_stack_of_entropies(backend, door, data, alphas, array):
-    x, cotangent = data.draw(rows(door, (3, 5))), data.draw(cotangents((3, 3)))
+def test_spectrum_is_a_stack_of_entropies(backend, source, data, alphas, array):
+    x, cotangent = data.draw(rows(source, (3, 5))), data.draw(cotangents((3, 3)))
     many = np.asarray(alphas) if array else alphas
     for part, wrt in ((1, 0), (2, "alpha")):
-        one, spectrum = renyi.value_and_grad(ENTROPY[door], wrt), renyi.value_and_grad(SPECTRUM[door], wrt)
+        one, spectrum = renyi.value_and_grad(ENTROPY[source], wrt), renyi.value_and_grad(SPECTRUM[source], wrt)
         value, gradient = call(backend, spectrum, x, many)
         _, product = call(backend, spectrum, x, many, cotangent=cotangent)
         for k, alpha in enumerate(alphas):
             want, want_gradient = call(backend, one, x, np.asarray(alpha) if array else alpha)
-            case = (door, "entropy"), x, alpha
+            case = (source, "entropy"), x, alpha
             assert near(value[..., k], want, 2 * bound(backend, want, 0, case))
             assert near(gradient[..., k], want_gradient, 2 * bound(backend, want_gradient, part, case))
         terms, over = (gradient * cotangent, 0) if wrt else (gradient * cotangent[:, None, :], -1)
@@ -291,10 +291,10 @@ def test_cotangent_multiplies_the_gradient_of_each_row(backend, shape, data, kin
 
 @doors(0.6)
 @given(data=st.data(), alpha=orders)
-def test_hill_and_tsallis_are_functions_of_the_entropy(backend, door, data, alpha):
-    x = data.draw(rows(door))
-    h, hill, tsallis = (call(backend, FUNCTIONS[door, name], x, alpha) for name in MEASURES)
-    off = bound(backend, h, 0, ((door, "entropy"), x, alpha))
+def test_hill_and_tsallis_are_functions_of_the_entropy(backend, source, data, alpha):
+    x = data.draw(rows(source))
+    h, hill, tsallis = (call(backend, FUNCTIONS[source, name], x, alpha) for name in MEASURES)
+    off = bound(backend, h, 0, ((source, "entropy"), x, alpha))
     assert near(hill, np.exp(h), hill * off + bound(backend, hill))
     u = (1 - alpha) * h if alpha < math.inf else np.full_like(h, -math.inf)
     want = h if alpha == 1 else np.expm1(u) / (1 - alpha)
@@ -315,9 +315,9 @@ def definition(logs, alpha, measure):
 
 
 @mpmath.workdps(120)
-def derivatives(x, door, alpha, measure):
+def derivatives(x, source, alpha, measure):
     """Return the definition's gradient, Hessian with respect to the logits and derivative in α, by differences."""
-    variables = [*(mpmath.log(v) if door == "probs" else mpmath.mpf(v) for v in x), mpmath.mpf(alpha)]
+    variables = [*(mpmath.log(v) if source == "probs" else mpmath.mpf(v) for v in x), mpmath.mpf(alpha)]
     step, indices = mpmath.mpf(10) ** -30, range(len(x))
 
     def difference(*moved):
@@ -330,23 +330,23 @@ def derivatives(x, door, alpha, measure):
         return float(mpmath.fsum(ends) / (2 * step) ** len(moved))
 
     gradient, hessian = [difference(i) for i in indices], [[difference(i, j) for j in indices] for i in indices]
-    return np.asarray(gradient) / (x if door == "probs" else 1.0), np.asarray(hessian), difference(-1)
+    return np.asarray(gradient) / (x if source == "probs" else 1.0), np.asarray(hessian), difference(-1)
 
 
-@pytest.mark.parametrize(("door", "measure"), FUNCTIONS)
+@pytest.mark.parametrize(("source", "measure"), FUNCTIONS)
 @share(0.4)
 @given(data=st.data(), alpha=orders)
-def test_derivatives_are_those_of_the_definition(backend, door, measure, data, alpha):
-    x = data.draw(rows(door, (3,), extreme=False, holes=False))
+def test_derivatives_are_those_of_the_definition(backend, source, measure, data, alpha):
+    x = data.draw(rows(source, (3,), extreme=False, holes=False))
     alpha = float(np.asarray(alpha, dtype=backend.dtypes[-1]))
     # a corner at α = ∞ where the largest are tied: the limit of the finite orders, not a derivative
     assume(alpha < math.inf or np.sum(x == np.max(x)) == 1)
-    f = FUNCTIONS[door, measure]
-    gradient, hessian, slope = derivatives(x, door, alpha, measure)
-    case, exact = ((door, measure), x, alpha), 1e-50  # what 120 digits leave of a derivative that is 0
+    f = FUNCTIONS[source, measure]
+    gradient, hessian, slope = derivatives(x, source, alpha, measure)
+    case, exact = ((source, measure), x, alpha), 1e-50  # what 120 digits leave of a derivative that is 0
     assert near(call(backend, renyi.grad(f), x, alpha), gradient, bound(backend, gradient, 1, case) + exact)
     assert near(call(backend, renyi.grad(f, "alpha"), x, alpha), slope, bound(backend, slope, 2, case) + exact)
-    if door == "logits":
+    if source == "logits":
         # it subtracts means under p, which for the largest are near the vector's own entry, and multiplies by α
         loss = (1 + alpha if alpha < math.inf else 1) / (1 - np.exp(np.max(x)) / np.sum(np.exp(x)))
         for order in (alpha, np.full(3, alpha)):

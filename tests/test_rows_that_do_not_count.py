@@ -30,8 +30,8 @@ def both_doors(*stems):
 ENTROPIES = both_doors("entropy", "hill_number", "tsallis_entropy")
 PAIRS = both_doors("divergence", "tsallis_divergence", "alpha_divergence", "cross_entropy")
 CASES = (
-    {name: ((LOGITS if door == "logits" else PROBS,), {}) for name, door in ENTROPIES.items()}
-    | {name: ((LOGITS, OTHERS) if door == "logits" else (PROBS, OTHER_PROBS), {}) for name, door in PAIRS.items()}
+    {name: ((LOGITS if source == "logits" else PROBS,), {}) for name, source in ENTROPIES.items()}
+    | {name: ((LOGITS, OTHERS) if source == "logits" else (PROBS, OTHER_PROBS), {}) for name, source in PAIRS.items()}
     | {
         "entropy_from_log_prob": ((LOGITS,), {}),
         "jensen_divergence": ((TABLES,), {}),

@@ -194,27 +194,27 @@ def assert_exact(got, want):
     assert got == pytest.approx(want, rel=1e-15, abs=1e-40)
 
 
-@pytest.mark.parametrize("door", ["logits", "probs"])
-def test_entropies_are_exact(strict, door):
-    for batch in batches("float64", door, quick=True):
+@pytest.mark.parametrize("source", ["logits", "probs"])
+def test_entropies_are_exact(strict, source):
+    for batch in batches("float64", source, quick=True):
         for name in ("normal", "nearly deterministic", "masked", "tied", "two"):
             for alpha in ORDERS if name in batch else ():
                 row = batch[name]
-                want = oracle.exact(np.asarray(row), alpha, door)
+                want = oracle.exact(np.asarray(row), alpha, source)
                 with exact.digits():
-                    got = exact.entropy(row, alpha, door)
+                    got = exact.entropy(row, alpha, source)
                     assert exact.error(want.gradient.high, got.gradients[0], 2.0**-52) < 1
                 assert_exact([got.value, got.slope], [want.entropy.high[0], want.alpha_gradient.high[0]])
                 assert_exact([got.power_sum], [want.power_sum])
 
 
-@pytest.mark.parametrize("door", ["logits", "probs"])
-def test_divergences_are_exact(strict, door):
-    for one, other in pairs("float64", door).values():
+@pytest.mark.parametrize("source", ["logits", "probs"])
+def test_divergences_are_exact(strict, source):
+    for one, other in pairs("float64", source).values():
         for alpha in ORDERS:
-            want = oracle_pairs.exact(one, other, alpha, door)
+            want = oracle_pairs.exact(one, other, alpha, source)
             with exact.digits():
-                got = exact.divergence(one, other, alpha, door)
+                got = exact.divergence(one, other, alpha, source)
             assert_exact([got.value, got.slope], [want.value, want.alpha_gradient])
             for mine, theirs in zip(got.gradients, want.gradients, strict=True):
                 kept = [k for k, g in enumerate(theirs) if g is not None]

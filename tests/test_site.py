@@ -196,7 +196,7 @@ def test_results_of_a_gpu_are_found(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("door", "outcomes", "hollow"),
+    ("source", "outcomes", "hollow"),
     [
         ("logits", "skip", True),
         ("logits", "skip pass", False),
@@ -205,12 +205,12 @@ def test_results_of_a_gpu_are_found(tmp_path, monkeypatch):
         ("logits", "lack", False),
     ],
 )
-def test_a_run_that_skips_what_is_named_fails(monkeypatch, door, outcomes, hollow):
+def test_a_run_that_skips_what_is_named_fails(monkeypatch, source, outcomes, hollow):
     monkeypatch.setattr(conftest, "SHOWN", {})
     item = SimpleNamespace(
         path=Path("tests/test_pair_measures.py"),
         originalname="test_grid",
-        callspec=SimpleNamespace(params={"backend": "jax"}, id=f"jax-float64-{door}-alpha"),
+        callspec=SimpleNamespace(params={"backend": "jax"}, id=f"jax-float64-{source}-alpha"),
         module=None,
     )
     reasons = {"skip": "slow there", "lack": "could not import 'jax'", "pass": None, "fail": "assert"}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renyi_core._kernels.doors import centre
+from renyi_core._kernels.sources import centre
 from renyi_core._kernels.state import Order, empty_state, finish, merge, partial_state
 
 # JAX would compile each operation for each number of entries
@@ -28,9 +28,9 @@ def order_of(backend, alpha, kind):
     return Order(alpha_array, t, backend.asarray(np.asarray([math.isinf(alpha)])))
 
 
-def state_of(backend, values, order, door):
-    x = backend.asarray(np.asarray(values, dtype=np.float64) if door == "logits" else np.exp(values))
-    entries = centre(x, order, door=door, where=None, axis=(-1,), xp=backend.xp)
+def state_of(backend, values, order, source):
+    x = backend.asarray(np.asarray(values, dtype=np.float64) if source == "logits" else np.exp(values))
+    entries = centre(x, order, source=source, where=None, axis=(-1,), xp=backend.xp)
     return partial_state(entries, order, axis=(-1,), xp=backend.xp, full=True)
 
 
@@ -44,16 +44,16 @@ def assert_same(backend, a, b, scale):
 
 
 @pytest.mark.parametrize("kind", ["number", "array"])
-@pytest.mark.parametrize("door", ["logits", "probs"])
+@pytest.mark.parametrize("source", ["logits", "probs"])
 @given(parts=PARTS, alpha=st.sampled_from(ORDERS))
-def test_monoid(backend, door, kind, parts, alpha):
+def test_monoid(backend, source, kind, parts, alpha):
     order = order_of(backend, alpha, kind)
-    a, b, c = (state_of(backend, part, order, door) for part in parts)
+    a, b, c = (state_of(backend, part, order, source) for part in parts)
 
     def merged(x, y):
-        return merge(x, y, order, door=door, xp=backend.xp)
+        return merge(x, y, order, source=source, xp=backend.xp)
 
-    empty = empty_state(a.peak, order, door=door, xp=backend.xp, full=True)
+    empty = empty_state(a.peak, order, source=source, xp=backend.xp, full=True)
     assert_same(backend, merged(a, empty), a, 0)
     assert_same(backend, merged(empty, a), a, 0)
     assert_same(backend, merged(empty, empty), empty, 0)
@@ -61,7 +61,7 @@ def test_monoid(backend, door, kind, parts, alpha):
     scale = 16 + 60 * (1 + min(alpha, 20))
     assert_same(backend, merged(a, b), merged(b, a), 4)
     assert_same(backend, merged(merged(a, b), c), merged(a, merged(b, c)), scale)
-    whole = state_of(backend, [v for part in parts for v in part], order, door)
+    whole = state_of(backend, [v for part in parts for v in part], order, source)
     assert_same(backend, merged(merged(a, b), c), whole, scale)
 
 
@@ -72,7 +72,7 @@ def test_entropy_of_many_blocks(backend, alpha):
     total = None
     for block in np.array_split(values, 40):
         state = state_of(backend, block, order, "logits")
-        total = state if total is None else merge(total, state, order, door="logits", xp=backend.xp)
+        total = state if total is None else merge(total, state, order, source="logits", xp=backend.xp)
     whole = state_of(backend, values, order, "logits")
     got, want = (backend.numpy(finish(s, order, xp=backend.xp).h) for s in (total, whole))
     np.testing.assert_allclose(got, want, rtol=16 * EPS)
@@ -80,5 +80,5 @@ def test_entropy_of_many_blocks(backend, alpha):
 
 def test_no_entries_at_all_is_nan(backend):
     order = Order(2.0, 1.0)
-    empty = empty_state(backend.asarray(np.zeros(3)), order, door="logits", xp=backend.xp)
+    empty = empty_state(backend.asarray(np.zeros(3)), order, source="logits", xp=backend.xp)
     assert np.isnan(backend.numpy(finish(empty, order, xp=backend.xp).h)).all()

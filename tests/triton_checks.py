@@ -204,7 +204,7 @@ def check_shards(device):
         order = order_of(x, alpha)
         a, b = (kernels.state_of(part, order, full=True) for part in parts)
         assert all(field.shape == (3, 1) for field in a if field is not None)
-        state = merge(State(*a), State(*b), order, door="logits", xp=torch)
+        state = merge(State(*a), State(*b), order, source="logits", xp=torch)
         got = torch.cat([kernels.gradient_of_state(part, state, scale, order) for part in parts], dim=-1)
         want = renyi.grad(renyi.entropy_from_logits)(x, alpha, cotangent=scale[:, 0])
         torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-16)

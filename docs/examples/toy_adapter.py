@@ -26,11 +26,11 @@ def _inside(x):
     return x.data if isinstance(x, toy_arrays.Array) else x
 
 
-def entropy(x, order, *, door, measure, where, axis, xp):
+def entropy(x, order, *, source, measure, where, axis, xp):
     """Overlay renyi_core._kernels.entropy.entropy, with its signature."""
-    common = door == "logits" and where is None and axis == (-1,) and order.static and 0 < order.alpha < math.inf
+    common = source == "logits" and where is None and axis == (-1,) and order.static and 0 < order.alpha < math.inf
     if not common:
-        return kernels.entropy(x, order, door=door, measure=measure, where=where, axis=axis, xp=xp)
+        return kernels.entropy(x, order, source=source, measure=measure, where=where, axis=axis, xp=xp)
     state = State(*(None if part is None else toy_arrays.Array(part) for part in _fused_state(x.data, order)))
     toy_arrays.written += sum(part.size for part in state if part is not None)
     return measure.value(finish(state, order, xp=xp), order, xp=xp)

@@ -17,11 +17,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .doors import accumulate, peak_of
 from .family import ALL, ENTRIES, ROWS, Family, finished
 from .guards import scaled
+from .sources import accumulate, peak_of
 from .special import power_curvature
-from .state import Door, log_ratio
+from .state import Source, log_ratio
 from .sums import log_sum
 
 Array = Any
@@ -48,26 +48,26 @@ def weighted(values: Array, weights: Any, *, xp: Any) -> Array:
     return xp.where(none, 0.0, weights * xp.where(none, 0.0, values))
 
 
-def _assignments(x: Array, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> tuple[Array, Array]:
+def _assignments(x: Array, *, source: Source, where: Array | None, axis: Axis, xp: Any) -> tuple[Array, Array]:
     """Return the probabilities of each row, and what its weights were divided by; NaN for a row that is none."""
     x = accumulate(x, xp=xp)
     if where is not None:
-        x = xp.where(where, x, -math.inf if door == "logits" else 0.0)
-    peak = peak_of(x, door=door, axis=axis, xp=xp)
-    _, e, _ = log_ratio(x, peak, door=door, xp=xp)
+        x = xp.where(where, x, -math.inf if source == "logits" else 0.0)
+    peak = peak_of(x, source=source, axis=axis, xp=xp)
+    _, e, _ = log_ratio(x, peak, source=source, xp=xp)
     total = xp.sum(e, axis=axis, keepdims=True)
     sound = total > 0
     p = xp.where(sound, e, math.nan) / xp.where(sound, total, 1.0)
     return p, xp.where(sound, peak, 1.0) * xp.where(sound, total, 1.0)
 
 
-def _through_mean(p: Array, slope: Array, shares: Any, size: Array, *, door: Door, axis: Axis, xp: Any) -> Array:
+def _through_mean(p: Array, slope: Array, shares: Any, size: Array, *, source: Source, axis: Axis, xp: Any) -> Array:
     """Return the gradient with respect to each row of a function of the mean, given its ``slope`` at the mean."""
     top = p == xp.max(p, axis=axis, keepdims=True)
     at_top = xp.max(xp.where(top, slope, -math.inf), axis=axis, keepdims=True)
     slope = slope - xp.where(at_top == -math.inf, math.nan, at_top)
     slope = slope - xp.sum(p * slope, axis=axis, keepdims=True)
-    return weighted(p * slope if door == "logits" else slope / size, shares, xp=xp)
+    return weighted(p * slope if source == "logits" else slope / size, shares, xp=xp)
 
 
 def _log_mean(values: Array, shares: Array, log_shares: Array, live: Array, axis: Axis, xp: Any) -> Array:
@@ -80,20 +80,20 @@ def _log_mean(values: Array, shares: Array, log_shares: Array, live: Array, axis
 
 
 def _deviations(
-    x: Array, p: Array, shares: Any, *, door: Door, where: Array | None, axis: Axis, axes: Axis, xp: Any
+    x: Array, p: Array, shares: Any, *, source: Source, where: Array | None, axis: Axis, axes: Axis, xp: Any
 ) -> tuple[Array, Array, Array]:
     """Return D(p‖m) of each row from the mean m of the rows, log(p/m), and where that is not 0 for lack of weight.
 
     The outcomes lie along ``axis``, the rows along ``axes``; ``p`` is their probabilities.
     """
     x = accumulate(x, xp=xp)
-    live = ~((x <= 0) | (x == math.inf)) if door == "probs" else ~(xp.abs(x) == math.inf)
+    live = ~((x <= 0) | (x == math.inf)) if source == "probs" else ~(xp.abs(x) == math.inf)
     if where is not None:
         live = live & where
     if not isinstance(shares, float):
         live = live & ~(shares == 0)
     x = xp.where(live, x, 1.0)
-    logs = xp.where(live, xp.log(x) if door == "probs" else x, 0.0)
+    logs = xp.where(live, xp.log(x) if source == "probs" else x, 0.0)
     weights = weighted(xp.where(live, 1.0 + 0.0 * logs, 0.0), shares, xp=xp)
     mass = xp.sum(weights, axis=axes, keepdims=True)
     used = ~(mass <= 0)
@@ -114,9 +114,9 @@ def _deviations(
     return xp.sum(mean * terms, axis=axis, keepdims=True), r, live
 
 
-def share_of_mean(x: Array, shares: Any, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:
+def share_of_mean(x: Array, shares: Any, *, source: Source, where: Array | None, axis: Axis, xp: Any) -> Array:
     """Return the probabilities of each row times its share: what the row adds to the mean."""
-    return weighted(_assignments(x, door=door, where=where, axis=axis, xp=xp)[0], shares, xp=xp)
+    return weighted(_assignments(x, source=source, where=where, axis=axis, xp=xp)[0], shares, xp=xp)
 
 
 def share_of_mean_and_product(
@@ -124,27 +124,27 @@ def share_of_mean_and_product(
     shares: Any,
     *,
     wrt: tuple[int | str, ...],
-    door: Door,
+    source: Source,
     where: Array | None,
     axis: Axis,
     xp: Any,
     scale: Array,
 ) -> tuple[Array, ...]:
     """Return what each row adds to the mean, and the products of a cotangent, ``scale``, along x (0) and shares (1)."""
-    p, size = _assignments(x, door=door, where=where, axis=axis, xp=xp)
+    p, size = _assignments(x, source=source, where=where, axis=axis, xp=xp)
     found: list[Array] = []
     for i in wrt:
         if i == 0:
-            gradient = _through_mean(p, scale, shares, size, door=door, axis=axis, xp=xp)
+            gradient = _through_mean(p, scale, shares, size, source=source, axis=axis, xp=xp)
             found += finished((gradient,), (x,), None, xp, where=where)
         else:
             found.append(xp.sum(p * scale, axis=axis, keepdims=True))
     return weighted(p, shares, xp=xp), *found
 
 
-def batch_information(x: Array, shares: Any, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:
+def batch_information(x: Array, shares: Any, *, source: Source, where: Array | None, axis: Axis, xp: Any) -> Array:
     """Return Σ s D(p‖m), a scalar."""
-    return _information(x, shares, door, where, axis, xp)[0]
+    return _information(x, shares, source, where, axis, xp)[0]
 
 
 def batch_information_and_gradient(
@@ -152,20 +152,20 @@ def batch_information_and_gradient(
     shares: Any,
     *,
     wrt: tuple[int | str, ...],
-    door: Door,
+    source: Source,
     where: Array | None,
     axis: Axis,
     xp: Any,
     scale: Any = None,
 ) -> tuple[Array, ...]:
     """Return the information, and its derivatives along x (0) or the shares (1), times ``scale``."""
-    value, rows, slope, live, p, size = _information(x, shares, door, where, axis, xp)
+    value, rows, slope, live, p, size = _information(x, shares, source, where, axis, xp)
     found: list[Array] = []
     for i in wrt:
         if i == 0:
             # what the rows change of the mean has no effect to first order
             factor = shares if scale is None else shares * scale
-            gradient = _through_mean(p, slope, factor, size, door=door, axis=axis, xp=xp)
+            gradient = _through_mean(p, slope, factor, size, source=source, axis=axis, xp=xp)
             gradient = xp.where(live | xp.isnan(gradient), gradient, 0.0)
             found += finished((gradient,), (x,), None, xp, where=where)
         else:
@@ -173,10 +173,10 @@ def batch_information_and_gradient(
     return value, *found
 
 
-def _information(x: Array, shares: Any, door: Door, where: Array | None, axis: Axis, xp: Any) -> tuple[Array, ...]:
-    p, size = _assignments(x, door=door, where=where, axis=axis, xp=xp)
+def _information(x: Array, shares: Any, source: Source, where: Array | None, axis: Axis, xp: Any) -> tuple[Array, ...]:
+    p, size = _assignments(x, source=source, where=where, axis=axis, xp=xp)
     axes = tuple(i for i in range(p.ndim) if i - p.ndim not in axis)
-    rows, slope, live = _deviations(x, p, shares, door=door, where=where, axis=axis, axes=axes, xp=xp)
+    rows, slope, live = _deviations(x, p, shares, source=source, where=where, axis=axis, axes=axes, xp=xp)
     return xp.sum(weighted(rows, shares, xp=xp)), rows, slope, live, p, size
 
 

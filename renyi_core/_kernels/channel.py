@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, NamedTuple
 
-from .doors import accumulate
+from .sources import accumulate
 from .special import product_gap
 from .state import Order
 from .sums import total

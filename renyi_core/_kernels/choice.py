@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 
 from .channel import by_order
 from .choice_search import Curve, search_choice
-from .doors import accumulate, distributions
 from .dtypes import cast
 from .family import ENTRIES, ROWS, Family, finished
 from .guards import along, constant, scaled
 from .library import ask
 from .pairs import balanced
+from .sources import accumulate, distributions
 from .special import log1p_ratio, power_curvature
 from .state import Order, nonzero
 from .sums import total
@@ -78,7 +78,7 @@ class Spread(NamedTuple):
 
 
 def _rows(scores: Array, order: Order, temperature: Any, where: Array | None, axis: Axis, xp: Any) -> Rows:
-    (x,), sound = ask(distributions, xp)(scores, door="logits", where=where, axis=axis, xp=xp)
+    (x,), sound = ask(distributions, xp)(scores, source="logits", where=where, axis=axis, xp=xp)
     info = xp.finfo(x.dtype)
     smallest, largest = float(info.smallest_normal), float(info.max)
     peak = xp.max(x, axis=axis, keepdims=True)

@@ -62,7 +62,7 @@ class _Columns:
         self.weights = total(joint, -2, xp) / self.size
         self.joint = xp.where(self.live, joint, 1.0)
         self.order, self.xp = order, xp
-        self.kwargs: dict[str, Any] = {"door": "probs", "measure": ENTROPY, "where": None, "axis": (-2,), "xp": xp}
+        self.kwargs: dict[str, Any] = {"source": "probs", "measure": ENTROPY, "where": None, "axis": (-2,), "xp": xp}
 
     @property
     def tau(self) -> Any:

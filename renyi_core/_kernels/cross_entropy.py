@@ -22,12 +22,12 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .doors import accumulate, distributions
 from .family import ENTRIES, Family, finished
 from .library import ask
 from .pairs import Axis, Pair, balanced, bounded_exp, compare, exponent_limit, log_tilt, or_one
+from .sources import accumulate, distributions
 from .special import expm1_ratio, log1p_ratio, power_curvature
-from .state import Door, Order, log_ratio, nonzero
+from .state import Order, Source, log_ratio, nonzero
 from .sums import total
 
 Array = Any
@@ -51,12 +51,12 @@ class Costs(NamedTuple):
     sound: Array
 
 
-def _entries(x: Array, door: Door, axis: Axis, xp: Any) -> tuple[Array, Array, Array]:
+def _entries(x: Array, source: Source, axis: Axis, xp: Any) -> tuple[Array, Array, Array]:
     """Return d = log(x/max x), exp(d), and where that is 0."""
     peak = xp.max(x, axis=axis, keepdims=True)
-    if door == "probs":
+    if source == "probs":
         peak = xp.where(xp.min(x, axis=axis, keepdims=True) < 0, math.nan, peak)
-    return log_ratio(x, peak, door=door, xp=xp)
+    return log_ratio(x, peak, source=source, xp=xp)
 
 
 def _rest(d: Array, e: Array, axis: Axis, xp: Any) -> Array:
@@ -65,11 +65,11 @@ def _rest(d: Array, e: Array, axis: Axis, xp: Any) -> Array:
     return total(xp.where(top, 0.0, e), axis, xp) + (total(xp.where(top, e, 0.0), axis, xp) - 1)
 
 
-def _costs(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Costs:
+def _costs(x: Array, y: Array, *, source: Source, where: Array | None, axis: Axis, xp: Any) -> Costs:
     x, y = x + xp.zeros_like(y), y + xp.zeros_like(x)
-    (x, y), rows = ask(distributions, xp)(x, y, door=door, where=where, axis=axis, xp=xp)
-    dp, ep, dead_p = _entries(x, door, axis, xp)
-    dq, eq, dead_q = _entries(y, door, axis, xp)
+    (x, y), rows = ask(distributions, xp)(x, y, source=source, where=where, axis=axis, xp=xp)
+    dp, ep, dead_p = _entries(x, source, axis, xp)
+    dq, eq, dead_q = _entries(y, source, axis, xp)
     # where q = 0, and p too, they are held at 0
     eq, ep = xp.where(dead_q, 0.0, eq), xp.where(dead_p & dead_q, 0.0, ep)
     rest_p, rest_q = _rest(dp, ep, axis, xp), _rest(dq, eq, axis, xp)
@@ -168,9 +168,11 @@ def _means(costs: Costs, order: Order, axis: Axis, xp: Any) -> Mean | None:
     return None if order.static and order.alpha == math.inf else _mean(costs, order, axis, xp)
 
 
-def cross_entropy(x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:
+def cross_entropy(
+    x: Array, y: Array, order: Order, *, source: Source, where: Array | None, axis: Axis, xp: Any
+) -> Array:
     """Return the cross-entropy of each pair of distributions; the reduced axes keep length 1."""
-    costs = _costs(x, y, door=door, where=where, axis=axis, xp=xp)
+    costs = _costs(x, y, source=source, where=where, axis=axis, xp=xp)
     return _value(costs, order, _means(costs, order, axis, xp), axis, xp)
 
 
@@ -208,25 +210,25 @@ def cross_entropy_and_gradient(
     order: Order,
     *,
     wrt: tuple[int, ...],
-    door: Door,
+    source: Source,
     where: Array | None,
     axis: Axis,
     xp: Any,
     scale: Any = None,
 ) -> tuple[Array, ...]:
     """Return the cross-entropy and its gradients with respect to the entries of P (0) or of Q (1), times ``scale``."""
-    costs = _costs(x, y, door=door, where=where, axis=axis, xp=xp)
+    costs = _costs(x, y, source=source, where=where, axis=axis, xp=xp)
     mean = _means(costs, order, axis, xp)
     value = _value(costs, order, mean, axis, xp)
-    pair = compare(x, y, door=door, where=where, axis=axis, xp=xp)
+    pair = compare(x, y, source=source, where=where, axis=axis, xp=xp)
     gradients = []
     for i in wrt:
         if i == 0:
             gradient, ratio = _along_p(costs, mean, order, axis, xp)
         else:
-            depth = _depth(x, costs.live, door, axis, xp)
+            depth = _depth(x, costs.live, source, axis, xp)
             gradient, ratio = _along_q(costs, mean, pair, depth, order, axis, xp)
-        gradient = gradient if door == "logits" else ratio / pair.scales[i]
+        gradient = gradient if source == "logits" else ratio / pair.scales[i]
         gradients.append(xp.where(xp.isfinite(value), gradient, math.nan))
     return value, *finished(tuple(gradients), tuple((x, y)[i] for i in wrt), scale, xp, where=where)
 
@@ -254,10 +256,10 @@ def _along_p(costs: Costs, mean: Mean | None, order: Order, axis: Axis, xp: Any)
     return gradient, ratio
 
 
-def _depth(x: Array, live: Array, door: Door, axis: Axis, xp: Any) -> Array:
+def _depth(x: Array, live: Array, source: Source, axis: Axis, xp: Any) -> Array:
     """Return log p up to a number a row, 0 where not live, exact where those that are hardly differ."""
-    x = xp.where(live, accumulate(x, xp=xp), -math.inf if door == "logits" else 0.0)
-    depth, _, _ = log_ratio(x, xp.max(x, axis=axis, keepdims=True), door=door, xp=xp)
+    x = xp.where(live, accumulate(x, xp=xp), -math.inf if source == "logits" else 0.0)
+    depth, _, _ = log_ratio(x, xp.max(x, axis=axis, keepdims=True), source=source, xp=xp)
     return xp.where(live, depth, 0.0)
 
 
@@ -293,10 +295,10 @@ def _along_q(
 
 
 def cross_entropy_and_alpha_gradient(
-    x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any
+    x: Array, y: Array, order: Order, *, source: Source, where: Array | None, axis: Axis, xp: Any
 ) -> tuple[Array, Array]:
     """Return the cross-entropy of each pair of distributions and its derivative with respect to α, never positive."""
-    costs = _costs(x, y, door=door, where=where, axis=axis, xp=xp)
+    costs = _costs(x, y, source=source, where=where, axis=axis, xp=xp)
     mean = _means(costs, order, axis, xp)
     value = _value(costs, order, mean, axis, xp)
     finite = xp.isfinite(value)

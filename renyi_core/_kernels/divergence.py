@@ -19,7 +19,7 @@ import math
 from typing import Any, NamedTuple
 
 from .family import ENTRIES, Family, finished
-from .guards import unless
+from .guards import where_known
 from .library import ask
 from .pairs import (
     Axis,
@@ -35,7 +35,7 @@ from .pairs import (
     power_excess_slope,
 )
 from .special import expm1_ratio, log1p_ratio, power_curvature
-from .state import Door, Order, nonzero
+from .state import Order, Source, nonzero
 from .sums import total
 
 Array = Any
@@ -88,14 +88,14 @@ def _finite_order(pair: Pair, order: Order, largest: Array, axis: Axis, xp: Any)
         faint = steep & (pair.p < float(xp.finfo(pair.p.dtype).smallest_normal))
         safe = safe & ((t <= 0) | ~xp.any(faint, axis=axis, keepdims=True))
     excess = pair.q * power_excess(xp.where(pair.live & safe & ~steep, pair.r, 0.0), order, xp=xp)
-    excess = ask(unless, xp)(~steep, excess, lambda: _steep_excess(pair, steep & safe, order, xp), xp)
+    excess = ask(where_known, xp)(~steep, excess, lambda: _steep_excess(pair, steep & safe, order, xp), xp)
     mean = total(xp.where(pair.live, excess, 0.0), axis, xp) + pair.unused
     mean = mean - (alpha / t_or_one) * pair.outside
     u = t * mean
     inner = safe & (u > -0.5)
     u = xp.where(inner, u, 0.0)
     value = mean * log1p_ratio(u, eps=float(xp.finfo(u.dtype).eps), xp=xp)
-    return ask(unless, xp)(inner, value, lambda: _apart(pair, order, axis, xp), xp)
+    return ask(where_known, xp)(inner, value, lambda: _apart(pair, order, axis, xp), xp)
 
 
 def _steep_excess(pair: Pair, steep: Array, order: Order, xp: Any) -> Array:
@@ -203,9 +203,9 @@ def _tilt(pair: Pair, value: Array, order: Order, axis: Axis, xp: Any) -> Tilt:
     return Tilt(tilted, h, xp.where(near, order.t * v, weights.log_ratio), v, near)
 
 
-def divergence(x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:
+def divergence(x: Array, y: Array, order: Order, *, source: Source, where: Array | None, axis: Axis, xp: Any) -> Array:
     """Return the divergence of each pair of distributions; the reduced axes keep length 1."""
-    return _value(compare(x, y, door=door, where=where, axis=axis, xp=xp), order, axis, xp)
+    return _value(compare(x, y, source=source, where=where, axis=axis, xp=xp), order, axis, xp)
 
 
 def divergence_and_gradient(
@@ -214,16 +214,16 @@ def divergence_and_gradient(
     order: Order,
     *,
     wrt: tuple[int, ...],
-    door: Door,
+    source: Source,
     where: Array | None,
     axis: Axis,
     xp: Any,
     scale: Any = None,
 ) -> tuple[Array, ...]:
     """Return the divergence and its gradients with respect to the entries of P (0) or of Q (1), times ``scale``."""
-    pair = compare(x, y, door=door, where=where, axis=axis, xp=xp)
+    pair = compare(x, y, source=source, where=where, axis=axis, xp=xp)
     value = _value(pair, order, axis, xp)
-    gradients = tuple((_along_p, _along_q)[i](pair, value, order, door, axis, xp) for i in wrt)
+    gradients = tuple((_along_p, _along_q)[i](pair, value, order, source, axis, xp) for i in wrt)
     return value, *finished(gradients, tuple((x, y)[i] for i in wrt), scale, xp, where=where)
 
 
@@ -232,8 +232,8 @@ def _no_gradient(value: Array, xp: Any) -> Array:
     return xp.where(xp.isfinite(value), 0.0 * xp.where(xp.isfinite(value), value, 0.0), math.nan)
 
 
-def _along_p(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp: Any) -> Array:
-    """Return ∂D/∂x, through its door."""
+def _along_p(pair: Pair, value: Array, order: Order, source: Source, axis: Axis, xp: Any) -> Array:
+    """Return ∂D/∂x for the given source."""
     limit, nothing = None, _no_gradient(value, xp)
     if not order.static or order.alpha == math.inf:
         limit = balanced(_ties(pair, axis, xp)[1] - pair.p, pair.p, axis, xp)
@@ -256,14 +256,14 @@ def _along_p(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
             gradient = xp.where(order.infinite, limit, gradient)
             ratio = xp.where(order.infinite, limit / or_one(pair.p, xp), ratio)
             at_zero = xp.where(order.infinite, -1.0, xp.where(order.t > 0, at_zero, 0.0))
-    if door == "logits":
+    if source == "logits":
         return gradient + nothing
     edge = xp.where(pair.only_q, at_zero + nothing, nothing)
     return xp.where(pair.live | pair.only_p, ratio + nothing, edge) / pair.scales[0]
 
 
-def _along_q(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp: Any) -> Array:
-    """Return ∂D/∂y, through its door."""
+def _along_q(pair: Pair, value: Array, order: Order, source: Source, axis: Axis, xp: Any) -> Array:
+    """Return ∂D/∂y for the given source."""
     limit, nothing = None, _no_gradient(value, xp)
     if not order.static or order.alpha == math.inf:
         limit = pair.q - _ties(pair, axis, xp)[1]
@@ -285,25 +285,25 @@ def _along_q(pair: Pair, value: Array, order: Order, door: Door, axis: Axis, xp:
             small = small & ~order.infinite
         far = 1 - bounded_exp(xp.where(small & ~near, weights.log_ratio + pair.r, 0.0), xp)
         ratio = xp.where(small, xp.where(near, inner, far), gradient / or_one(pair.q, xp))
-    if door == "logits":
+    if source == "logits":
         return gradient + nothing
     return xp.where(pair.live | pair.only_q, ratio, 0.0) / pair.scales[1] + nothing
 
 
 def divergence_and_alpha_gradient(
-    x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any
+    x: Array, y: Array, order: Order, *, source: Source, where: Array | None, axis: Axis, xp: Any
 ) -> tuple[Array, Array]:
     """Return the divergence of each pair and its derivative with respect to α, which is not negative."""
-    pair = compare(x, y, door=door, where=where, axis=axis, xp=xp)
+    pair = compare(x, y, source=source, where=where, axis=axis, xp=xp)
     value = _value(pair, order, axis, xp)
     return value, _along_alpha(pair, value, order, axis, xp)
 
 
 def divergence_and_slopes(
-    x: Array, y: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any
+    x: Array, y: Array, order: Order, *, source: Source, where: Array | None, axis: Axis, xp: Any
 ) -> tuple[Array, Array, Array]:
     """Return D, ∂D/∂α, and ∂A/∂α of the α-divergence A for α >= 1/2, NaN where its terms might overflow."""
-    pair = compare(x, y, door=door, where=where, axis=axis, xp=xp)
+    pair = compare(x, y, source=source, where=where, axis=axis, xp=xp)
     value = _value(pair, order, axis, xp)
     slope = _along_alpha(pair, value, order, axis, xp)
     if order.static and order.alpha == math.inf:

@@ -43,7 +43,7 @@ __all__ = [
     "order_two",
 ]
 
-_ROW: dict[str, Any] = {"door": "probs", "where": None, "axis": (-1,)}
+_ROW: dict[str, Any] = {"source": "probs", "where": None, "axis": (-1,)}
 
 
 def needs_eigenvalues(order: Order) -> bool:

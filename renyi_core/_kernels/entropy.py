@@ -14,14 +14,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .doors import accumulate, centre, distributions, power_ratio
 from .dtypes import cast
 from .family import ENTRIES, Family
 from .guards import along, or_nan, scaled
 from .library import ask
 from .measures import Measure
+from .sources import accumulate, centre, distributions, power_ratio
 from .special import expm1_ratio, power_curvature
-from .state import Door, Entries, Order, Rows, finish, nonzero, partial_state
+from .state import Entries, Order, Rows, Source, finish, nonzero, partial_state
 
 Array = Any
 Axis = tuple[int, ...]
@@ -43,17 +43,19 @@ __all__ = [
 
 
 def entropy_state(
-    x: Array, order: Order, *, door: Door, where: Array | None, axis: Axis, xp: Any, full: bool = False
+    x: Array, order: Order, *, source: Source, where: Array | None, axis: Axis, xp: Any, full: bool = False
 ) -> tuple[Entries, Rows, Any]:
     """Return the centred entries, what their state says of them, and which rows are distributions."""
-    (x,), sound = ask(distributions, xp)(x, door=door, where=where, axis=axis, xp=xp)
-    entries = centre(x, order, door=door, where=None, axis=axis, xp=xp)
+    (x,), sound = ask(distributions, xp)(x, source=source, where=where, axis=axis, xp=xp)
+    entries = centre(x, order, source=source, where=None, axis=axis, xp=xp)
     return entries, finish(partial_state(entries, order, axis=axis, xp=xp, full=full), order, xp=xp), sound
 
 
-def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Array | None, axis: Axis, xp: Any) -> Array:
+def entropy(
+    x: Array, order: Order, *, source: Source, measure: Measure, where: Array | None, axis: Axis, xp: Any
+) -> Array:
     """Return the measure of each distribution; the reduced axes keep length 1."""
-    _, rows, sound = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp)
+    _, rows, sound = entropy_state(x, order, source=source, where=where, axis=axis, xp=xp)
     return or_nan(measure.value(rows, order, xp=xp), sound, xp)
 
 
@@ -61,7 +63,7 @@ def entropy_and_gradient(
     x: Array,
     order: Order,
     *,
-    door: Door,
+    source: Source,
     measure: Measure,
     where: Array | None,
     axis: Axis,
@@ -69,8 +71,8 @@ def entropy_and_gradient(
     scale: Any = None,
 ) -> tuple[Array, Array]:
     """Return the measure and its gradient with respect to each distribution's own entries, times ``scale``."""
-    entries, rows, sound = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp, full=True)
-    gradient = gradient_entries(entries, rows, order, door=door, where=None, axis=axis, xp=xp)
+    entries, rows, sound = entropy_state(x, order, source=source, where=where, axis=axis, xp=xp, full=True)
+    gradient = gradient_entries(entries, rows, order, source=source, where=None, axis=axis, xp=xp)
     gradient = or_nan(scaled(gradient, factor_of(rows, order, measure, None, xp), xp), sound, xp)
     gradient = gradient if where is None else xp.where(where, gradient, 0.0)
     return or_nan(measure.value(rows, order, xp=xp), sound, xp), cast(scaled(gradient, scale, xp), x.dtype, xp)
@@ -101,7 +103,7 @@ def gradient_entries(
     rows: Rows,
     order: Order,
     *,
-    door: Door,
+    source: Source,
     where: Array | None,
     axis: Axis,
     xp: Any,
@@ -109,7 +111,7 @@ def gradient_entries(
 ) -> Array:
     """Return ∂H/∂z or ∂H/∂p; ``tops`` are the :func:`top_sums` of whole rows, if the entries are pieces of them."""
     d, e, w, dead = entries.d, entries.e, entries.w, entries.dead
-    probs = door == "probs"
+    probs = source == "probs"
     p = e / rows.total
     limit = None
     if not order.static or order.alpha == math.inf:
@@ -151,7 +153,7 @@ def _through(
     where: Array | None,
     xp: Any,
 ) -> Array:
-    """Return the gradient through its door, p·factor + outer for logits and factor/Σp for probabilities."""
+    """Return the gradient, p·factor + outer for logits and factor/Σp for probabilities."""
     if not probs:
         gradient = p * factor
         gradient = gradient if outer is None else gradient + outer
@@ -169,10 +171,10 @@ def _through(
 
 
 def entropy_and_alpha_gradient(
-    x: Array, order: Order, *, door: Door, measure: Measure, where: Array | None, axis: Axis, xp: Any
+    x: Array, order: Order, *, source: Source, measure: Measure, where: Array | None, axis: Axis, xp: Any
 ) -> tuple[Array, Array]:
     """Return the measure of each distribution and its derivative with respect to α."""
-    entries, rows, sound = entropy_state(x, order, door=door, where=where, axis=axis, xp=xp, full=True)
+    entries, rows, sound = entropy_state(x, order, source=source, where=where, axis=axis, xp=xp, full=True)
     slope = alpha_gradient(entries, rows, order, axis=axis, xp=xp)
     both = measure.value(rows, order, xp=xp), alpha_slope_of(slope, rows, order, measure, xp)
     return or_nan(both[0], sound, xp), or_nan(both[1], sound, xp)
@@ -218,8 +220,8 @@ def entropy_hvp(
     With ū the mean of the vector under p, and G = ⟨∂H/∂z, vector⟩, differentiating ∂H/∂z = −α p v φ(t v) gives
     −α p [(u − ū) v φ(t v) + exp(t v)((u − ū) + G)], and its second form (α/t)[p (u − ū_p) − α q (u − ū_q)].
     """
-    entries, rows, sound = entropy_state(x, order, door="logits", where=where, axis=axis, xp=xp, full=True)
-    gradient = gradient_entries(entries, rows, order, door="logits", where=where, axis=axis, xp=xp)
+    entries, rows, sound = entropy_state(x, order, source="logits", where=where, axis=axis, xp=xp, full=True)
+    gradient = gradient_entries(entries, rows, order, source="logits", where=where, axis=axis, xp=xp)
     p = entries.e / rows.total
     given = accumulate(vector, xp=xp)
     vector = xp.where(entries.dead, 0.0, given)

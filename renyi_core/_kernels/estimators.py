@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .doors import accumulate, distributions
 from .family import Family, finished
 from .guards import or_nan
 from .library import ask
+from .sources import accumulate, distributions
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
 
@@ -81,7 +81,7 @@ def curvature(v: Array, order: Order, *, xp: Any) -> Array:
 
 def entropy_from_log_prob(log_prob: Array, order: Order, *, axis: Axis, xp: Any) -> Array:
     """Return log mean exp(t ℓ)/(−t); the reduced axes keep length 1."""
-    (values,), sound = ask(distributions, xp)(log_prob, door="logits", where=None, axis=axis, xp=xp)
+    (values,), sound = ask(distributions, xp)(log_prob, source="logits", where=None, axis=axis, xp=xp)
     least = -xp.max(values, axis=axis, keepdims=True)
     least = xp.where(xp.abs(least) < math.inf, least, math.nan)
     if order.static and order.alpha == math.inf:

@@ -10,10 +10,10 @@ from .library import ask
 
 Array = Any
 
-__all__ = ["along", "constant", "or_nan", "scaled", "unless"]
+__all__ = ["along", "constant", "or_nan", "scaled", "where_known"]
 
 
-def unless(known: Array, values: Array, others: Callable[[], Array], xp: Any) -> Array:
+def where_known(known: Array, values: Array, others: Callable[[], Array], xp: Any) -> Array:
     """Return the values where they are known, else what a function computes, which an adapter may spare itself."""
     return xp.where(known, values, others())
 
@@ -30,13 +30,13 @@ def scaled(values: Array, scale: Any, xp: Any) -> Array:
     if isinstance(scale, (int, float)):
         return values * scale if scale else xp.zeros_like(values)
     # where the derivative is a number, that of the product stays
-    return ask(unless, xp)(scale != 0, values, lambda: xp.where(xp.isfinite(values), values, 0.0), xp) * scale
+    return ask(where_known, xp)(scale != 0, values, lambda: xp.where(xp.isfinite(values), values, 0.0), xp) * scale
 
 
 def along(vector: Array, product: Array, axis: tuple[int, ...], xp: Any) -> Array:
     """Return a product with ``vector``: 0 in rows where that is 0, whatever it was multiplied by."""
     moved = xp.any(vector + xp.zeros_like(product) != 0, axis=axis, keepdims=True)
-    return ask(unless, xp)(moved, product, lambda: xp.where(xp.isfinite(product), product, 0.0), xp)
+    return ask(where_known, xp)(moved, product, lambda: xp.where(xp.isfinite(product), product, 0.0), xp)
 
 
 def or_nan(values: Array, sound: Any, xp: Any) -> Array:

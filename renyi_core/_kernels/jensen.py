@@ -24,9 +24,9 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .doors import accumulate, centre
 from .family import Family, finished
 from .pairs import exponent_limit, power_excess
+from .sources import accumulate, centre
 from .special import exp_curvature, expm1_ratio, log1p_curvature, log1p_ratio, power_curvature, product_gap
 from .state import Order, finish, log_ratio, nonzero, partial_state
 from .sums import total
@@ -130,7 +130,7 @@ class Parts(NamedTuple):
 def _parts(mix: Mixture, order: Order, xp: Any) -> Parts:
     """Return the parts of the divergence, for α < ∞."""
     alpha, t, eps = order.alpha, nonzero(order, xp=xp), float(xp.finfo(mix.r.dtype).eps)
-    entries = centre(mix.mean, order, door="probs", where=None, axis=(-1,), xp=xp)
+    entries = centre(mix.mean, order, source="probs", where=None, axis=(-1,), xp=xp)
     rows = finish(partial_state(entries, order, axis=(-1,), xp=xp, full=True), order, xp=xp)
     p = entries.e / rows.total
     escort = p if entries.w is None else entries.w / rows.total_alpha
@@ -204,7 +204,7 @@ def _at_infinity(mix: Mixture, xp: Any) -> Parts:
     alive = ~mix.empty & (mix.mean > 0)
     mean = xp.where(alive, mix.mean, 1.0)
     peak = xp.max(mix.x, axis=-1, keepdims=True)
-    below, _, none = log_ratio(mix.x, peak, door="probs", xp=xp)
+    below, _, none = log_ratio(mix.x, peak, source="probs", xp=xp)
     below = xp.where(none | mix.dead, 0.0, below)
     near = alive & ~mix.dead & (xp.abs(mix.r) <= 1)
     r = xp.where(near, mix.r, 0.0)

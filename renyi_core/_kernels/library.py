@@ -22,13 +22,13 @@ adapters: dict[str, Any] = {}
 """The adapter of each library's name; None for one that has none."""
 
 
-class _Here(threading.local):
+class _ThreadState(threading.local):
     """How many blocks without adapters the thread is in."""
 
     depth = 0
 
 
-here = _Here()
+here = _ThreadState()
 blocks: list[None] = []
 """One for each such block of any thread: torch.compile looks at it, and traces again when there are more or fewer."""
 

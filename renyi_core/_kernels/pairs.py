@@ -9,10 +9,10 @@ import math
 from math import factorial
 from typing import Any, NamedTuple
 
-from .doors import distributions
 from .library import ask
+from .sources import distributions
 from .special import expm1_ratio, power_curvature
-from .state import Door, Order, log_ratio, nonzero
+from .state import Order, Source, log_ratio, nonzero
 from .sums import halves, total
 
 Array = Any
@@ -83,16 +83,16 @@ def _difference(
     peaks: tuple[Array, Array],
     live: Array,
     *,
-    door: Door,
+    source: Source,
     axis: Axis,
     xp: Any,
 ) -> tuple[Array, Array]:
     """Return log(p/q) up to a number a row, at no loss where they are close; 0 where not live; that of the peaks."""
     # next to the largest q of those that count: all others are near it if they are near each other
-    nothing = -math.inf if door == "logits" else 0.0
+    nothing = -math.inf if source == "logits" else 0.0
     largest = xp.max(xp.where(live, y, nothing), axis=axis, keepdims=True)
     at = live & (y == largest)
-    if door == "logits":
+    if source == "logits":
         gap, rest = _gap(xp.where(live, x, 0.0), xp.where(live, y, 0.0))
         middle = xp.max(xp.where(at, gap, -math.inf), axis=axis, keepdims=True)
         middle = xp.where(middle == -math.inf, 0.0, middle)
@@ -118,23 +118,23 @@ def _difference(
     return xp.where(close, delta, xp.where(live, own + offset, 0.0)), offset
 
 
-def _one(x: Array, door: Door, axis: Axis, xp: Any) -> tuple[Array, Array, Array, Array, Array]:
+def _one(x: Array, source: Source, axis: Axis, xp: Any) -> tuple[Array, Array, Array, Array, Array]:
     """Return d = log(x/max x), e, where they are dead, Σ e and the peak."""
     peak = xp.max(x, axis=axis, keepdims=True)
-    if door == "probs":
+    if source == "probs":
         peak = xp.where(xp.min(x, axis=axis, keepdims=True) < 0, math.nan, peak)
-    d, e, dead = log_ratio(x, peak, door=door, xp=xp)
-    if door == "probs":
+    d, e, dead = log_ratio(x, peak, source=source, xp=xp)
+    if source == "probs":
         e = xp.where(dead, 0.0, e)
     return d, e, dead, total(e, axis, xp), peak
 
 
-def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, xp: Any) -> Pair:
+def compare(x: Array, y: Array, *, source: Source, where: Array | None, axis: Axis, xp: Any) -> Pair:
     """Return the two distributions next to each other."""
     x, y = x + xp.zeros_like(y), y + xp.zeros_like(x)
-    (x, y), rows = ask(distributions, xp)(x, y, door=door, where=where, axis=axis, xp=xp)
-    dp, ep, dead_p, total_p, peak_p = _one(x, door, axis, xp)
-    dq, eq, dead_q, total_q, peak_q = _one(y, door, axis, xp)
+    (x, y), rows = ask(distributions, xp)(x, y, source=source, where=where, axis=axis, xp=xp)
+    dp, ep, dead_p, total_p, peak_p = _one(x, source, axis, xp)
+    dq, eq, dead_q, total_q, peak_q = _one(y, source, axis, xp)
     sound = (total_p > 0) & (total_q > 0) & rows
     # rows that are none go on as such of one outcome: the value tells
     total_p, total_q = xp.where(sound, total_p, 1.0), xp.where(sound, total_q, 1.0)
@@ -145,7 +145,7 @@ def compare(x: Array, y: Array, *, door: Door, where: Array | None, axis: Axis, 
     outside = total(xp.where(only_p, p, 0.0), axis, xp)
     unused = total(xp.where(only_q, q, 0.0), axis, xp)
     peak_p, peak_q = xp.where(sound, peak_p, 1.0), xp.where(sound, peak_q, 1.0)
-    delta, far = _difference(x, y, (dp, dq), (peak_p, peak_q), live, door=door, axis=axis, xp=xp)
+    delta, far = _difference(x, y, (dp, dq), (peak_p, peak_q), live, source=source, axis=axis, xp=xp)
     middle = centred(delta, q, live, axis, xp)
     limit = exponent_limit(middle, xp)
     # Σ q exp(Δ) >= Σ q by Jensen's inequality: nothing cancels but what is unused, or outside

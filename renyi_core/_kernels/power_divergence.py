@@ -16,12 +16,12 @@ import math
 from typing import Any, Literal, NamedTuple
 
 from .divergence import divergence, divergence_and_alpha_gradient, divergence_and_gradient, divergence_and_slopes
-from .doors import accumulate
 from .family import ENTRIES, Family, finished
 from .library import ask
 from .pairs import Axis, bounded_exp
+from .sources import accumulate
 from .special import expm1_ratio, power_curvature
-from .state import Door, Order, nonzero
+from .state import Order, Source, nonzero
 
 Array = Any
 Kind = Literal["tsallis", "alpha"]
@@ -51,7 +51,7 @@ class _Arranged(NamedTuple):
 
 
 def _arrange(
-    x: Array, y: Array, order: Order, *, kind: Kind, door: Door, where: Array | None, axis: Axis, xp: Any
+    x: Array, y: Array, order: Order, *, kind: Kind, source: Source, where: Array | None, axis: Axis, xp: Any
 ) -> _Arranged:
     """Return what D is taken of."""
     x, y = accumulate(x, xp=xp), accumulate(y, xp=xp)
@@ -68,15 +68,15 @@ def _arrange(
         divisor = order.alpha if not order.static or order.alpha < math.inf else 1.0
     apart = None
     if not order.static or order.t < 0:
-        apart = _apart(x, y, door, where, axis, xp)
+        apart = _apart(x, y, source, where, axis, xp)
         y = xp.where(apart, x, y)
     return _Arranged(x, y, order, kind, divisor, swapped, apart)
 
 
-def _apart(x: Array, y: Array, door: Door, where: Array | None, axis: Axis, xp: Any) -> Array:
+def _apart(x: Array, y: Array, source: Source, where: Array | None, axis: Axis, xp: Any) -> Array:
     """Return which rows are two distributions that share no outcome."""
     x, y = x + xp.zeros_like(y), y + xp.zeros_like(x)
-    least = -math.inf if door == "logits" else 0.0
+    least = -math.inf if source == "logits" else 0.0
     apart = None
     for z in (x, y):
         own = z if where is None else xp.where(where, z, least)
@@ -194,10 +194,10 @@ def _infinite(large: Array, sign: Array, values: Array, xp: Any) -> Array:
 
 
 def power_divergence(
-    x: Array, y: Array, order: Order, *, kind: Kind, door: Door, where: Array | None, axis: Axis, xp: Any
+    x: Array, y: Array, order: Order, *, kind: Kind, source: Source, where: Array | None, axis: Axis, xp: Any
 ) -> Array:
     """Return T or A of each pair of distributions; the reduced axes keep length 1."""
-    kwargs: dict[str, Any] = {"door": door, "where": where, "axis": axis, "xp": xp}
+    kwargs: dict[str, Any] = {"source": source, "where": where, "axis": axis, "xp": xp}
     pair = _arrange(x, y, order, kind=kind, **kwargs)
     return _value(ask(divergence, xp)(pair.x, pair.y, pair.order, **kwargs), pair, xp=xp)
 
@@ -209,14 +209,14 @@ def power_divergence_and_gradient(
     *,
     kind: Kind,
     wrt: tuple[int, ...],
-    door: Door,
+    source: Source,
     where: Array | None,
     axis: Axis,
     xp: Any,
     scale: Any = None,
 ) -> tuple[Array, ...]:
     """Return the divergence and its gradients with respect to the entries of P (0) or of Q (1), times ``scale``."""
-    kwargs: dict[str, Any] = {"door": door, "where": where, "axis": axis, "xp": xp}
+    kwargs: dict[str, Any] = {"source": source, "where": where, "axis": axis, "xp": xp}
     pair = _arrange(x, y, order, kind=kind, **kwargs)
     if order.static or kind == "tsallis":
         here = tuple(1 - i for i in wrt) if pair.swapped else wrt
@@ -230,10 +230,10 @@ def power_divergence_and_gradient(
 
 
 def power_divergence_and_alpha_gradient(
-    x: Array, y: Array, order: Order, *, kind: Kind, door: Door, where: Array | None, axis: Axis, xp: Any
+    x: Array, y: Array, order: Order, *, kind: Kind, source: Source, where: Array | None, axis: Axis, xp: Any
 ) -> tuple[Array, Array]:
     """Return the divergence of each pair of distributions and its derivative with respect to α."""
-    kwargs: dict[str, Any] = {"door": door, "where": where, "axis": axis, "xp": xp}
+    kwargs: dict[str, Any] = {"source": source, "where": where, "axis": axis, "xp": xp}
     pair = _arrange(x, y, order, kind=kind, **kwargs)
     skew = None
     if kind == "alpha":

@@ -21,19 +21,19 @@ import functools
 import math
 from typing import Any, Literal, NamedTuple
 
-from .guards import unless
+from .guards import where_known
 from .library import ask
 from .special import expm1_ratio, log1p_ratio
 
 Array = Any
-Door = Literal["logits", "probs"]
+Source = Literal["logits", "probs"]
 
 __all__ = [
     "TWO_SUMS",
-    "Door",
     "Entries",
     "Order",
     "Rows",
+    "Source",
     "State",
     "below_dtype",
     "empty_state",
@@ -124,13 +124,13 @@ def nonzero(order: Order, *, xp: Any) -> Any:
     return xp.where(order.t == 0, 1.0, order.t)
 
 
-def log_ratio(x: Array, peak: Array, *, door: Door, xp: Any) -> tuple[Array, Array, Array]:
+def log_ratio(x: Array, peak: Array, *, source: Source, xp: Any) -> tuple[Array, Array, Array]:
     """Return d = log(p/max p), e = exp(d) and where they are of weight 0, for x next to the ``peak``, at no loss.
 
     Where e is less than the smallest number it is 0, and d tells: the entry is one of the support all the same.
     """
     info = xp.finfo(x.dtype)
-    if door == "logits":
+    if source == "logits":
         # +inf − inf is NaN all the same, but with a warning in some libraries; a peak of −inf has no entries at all
         peak = xp.where(peak == math.inf, math.nan, xp.where(peak == -math.inf, 0.0, peak))
         # in halves: a difference that would overflow is the largest there is
@@ -148,7 +148,7 @@ def log_ratio(x: Array, peak: Array, *, door: Door, xp: Any) -> tuple[Array, Arr
     # in other units, lest the derivative of the logarithm overflow
     unit = 2.0 ** round(8 - math.log2(float(info.eps)))
     d = xp.where(near, xp.log1p(below), xp.log(xp.where(near | low, 1.0, e)))
-    d = ask(unless, xp)(known, d, functools.partial(_log_of_low, x, peak, known, unit, xp), xp)
+    d = ask(where_known, xp)(known, d, functools.partial(_log_of_low, x, peak, known, unit, xp), xp)
     return xp.where(dead, -1.0, d), e, dead
 
 
@@ -189,20 +189,20 @@ def partial_state(entries: Entries, order: Order, *, axis: tuple[int, ...], xp: 
     return State(entries.peak, r0, s, ra)
 
 
-def empty_state(like: Array, order: Order, *, door: Door, xp: Any, full: bool = False) -> State:
+def empty_state(like: Array, order: Order, *, source: Source, xp: Any, full: bool = False) -> State:
     """Return the state of no entries at all, the identity of :func:`merge`."""
     with_s, with_ra = order.needs(full=full)
     zero = xp.zeros_like(like)
-    peak = zero - math.inf if door == "logits" else zero
+    peak = zero - math.inf if source == "logits" else zero
     return State(peak, zero - 1, zero if with_s else None, zero - 1 if with_ra else None)
 
 
-def merge(a: State, b: State, order: Order, *, door: Door, xp: Any) -> State:
+def merge(a: State, b: State, order: Order, *, source: Source, xp: Any) -> State:
     """Return the state of the union of two disjoint sets of entries."""
     swap = b.peak > a.peak
     peak, low = xp.where(swap, b.peak, a.peak), xp.where(swap, a.peak, b.peak)
     low_total = 1 + xp.where(swap, a.r0, b.r0)
-    d, e, dead = log_ratio(low, peak, door=door, xp=xp)
+    d, e, dead = log_ratio(low, peak, source=source, xp=xp)
     dead = dead | (low_total == 0)
     d, e = xp.where(dead, -1.0, d), xp.where(dead, 0.0, e)
     r0 = xp.where(swap, b.r0, a.r0) + e * low_total

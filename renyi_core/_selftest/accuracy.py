@@ -54,14 +54,14 @@ def _bounds(dtype: str, *, coarse: bool) -> tuple[float, float, float]:
 
 
 def _entropies(
-    library: Library, dtype: str, worst: Worst, *, door: str, measure: str, quick: bool, coarse: bool
+    library: Library, dtype: str, worst: Worst, *, source: str, measure: str, quick: bool, coarse: bool
 ) -> None:
     """Every order on every row; for what is made of the entropy, some orders."""
     few = quick and measure != "entropy"
-    f = getattr(renyi, measure if door == "probs" else f"{measure}_from_logits")
+    f = getattr(renyi, measure if source == "probs" else f"{measure}_from_logits")
     orders = ((QUICK_ORDERS if quick else ORDERS) if measure == "entropy" else (0.5, 1.0, 2.0))[:: 2 if few else 1]
     bounds = _bounds(dtype, coarse=coarse)
-    groups = [(batch, 1) for batch in batches(dtype, door, quick=quick or measure != "entropy")][: 1 if few else None]
+    groups = [(batch, 1) for batch in batches(dtype, source, quick=quick or measure != "entropy")][: 1 if few else None]
     if not quick:
         # in a large batch, where rows may share more than their shape
         groups.append(({name: groups[0][0][name] for name in ALIKE}, COPIES))
@@ -73,7 +73,7 @@ def _entropies(
             value, gradient = (library.read(part[first, ...]) for part in renyi.value_and_grad(f)(x, alpha))
             slope = library.read(renyi.grad(f, "alpha")(x, alpha)[first])
             for k, (name, row) in enumerate(batch.items()):
-                h = exact.entropy(row, alpha, door)
+                h = exact.entropy(row, alpha, source)
                 want, along, along_alpha, extra = _measure(measure, h, alpha)
                 case = f"{name}, α = {alpha!r}" + (f", in {len(batch) * copies} rows" if copies > 1 else "")
                 for got in (alone, value):
@@ -95,27 +95,27 @@ def _measure(measure: str, h: exact.Exact, alpha: float) -> tuple[Decimal, list[
     return value, [factor * g for g in h.gradients[0]], None, 2 * abs(float(factor.ln()))
 
 
-def _orders_in_an_array(library: Library, dtype: str, worst: Worst, *, door: str, coarse: bool) -> None:
+def _orders_in_an_array(library: Library, dtype: str, worst: Worst, *, source: str, coarse: bool) -> None:
     """No order known beforehand: an order for each row."""
-    f = renyi.entropy if door == "probs" else renyi.entropy_from_logits
+    f = renyi.entropy if source == "probs" else renyi.entropy_from_logits
     bounds = _bounds(dtype, coarse=coarse)
     orders = [rounded(alpha, dtype) for alpha in QUICK_ORDERS]
-    for batch in batches(dtype, door, quick=True)[:1]:
+    for batch in batches(dtype, source, quick=True)[:1]:
         x = library.array([[list(row) for row in batch.values()]], dtype)
         alphas = library.array([[alpha] for alpha in orders], dtype)
         value, gradient = map(library.read, renyi.value_and_grad(f)(x, alphas))
         slope = library.read(renyi.grad(f, "alpha")(x, alphas))
         for i, alpha in enumerate(orders):
             for k, (name, row) in enumerate(batch.items()):
-                h, case = exact.entropy(row, alpha, door), f"{name}, α = {alpha!r}"
+                h, case = exact.entropy(row, alpha, source), f"{name}, α = {alpha!r}"
                 worst.add("value", exact.error([value[i][k]], [h.value], EPS[dtype]), bounds[0], case)
                 worst.add("gradient", exact.error(gradient[i][k], h.gradients[0], EPS[dtype]), bounds[1], case)
                 worst.add("∂/∂α", exact.error([slope[i][k]], [h.slope], EPS[dtype]), bounds[2], case)
 
 
-def _divergence(library: Library, dtype: str, worst: Worst, *, door: str, quick: bool) -> None:
-    f = renyi.divergence if door == "probs" else renyi.divergence_from_logits
-    known = pairs(dtype, door)
+def _divergence(library: Library, dtype: str, worst: Worst, *, source: str, quick: bool) -> None:
+    f = renyi.divergence if source == "probs" else renyi.divergence_from_logits
+    known = pairs(dtype, source)
     x, y = (library.array([list(pair[k]) for pair in known.values()], dtype) for k in (0, 1))
     for alpha in QUICK_ORDERS if quick else ORDERS:
         alone = library.read(f(x, y, alpha))
@@ -123,8 +123,8 @@ def _divergence(library: Library, dtype: str, worst: Worst, *, door: str, quick:
         along_q = library.read(renyi.grad(f, 1)(x, y, alpha))
         slope = library.read(renyi.grad(f, "alpha")(x, y, alpha))
         for k, (name, (one, other)) in enumerate(known.items()):
-            d = exact.divergence(one, other, alpha, door)
-            bound, case = ALL + 4 * max(map(_depth, (one, other), (door, door))), f"{name}, α = {alpha!r}"
+            d = exact.divergence(one, other, alpha, source)
+            bound, case = ALL + 4 * max(map(_depth, (one, other), (source, source))), f"{name}, α = {alpha!r}"
             for got in (alone, value):
                 worst.add("value", exact.error([got[k]], [d.value], EPS[dtype]), bound, case)
             # the right derivative of p = 0 is no part of the definition
@@ -135,9 +135,9 @@ def _divergence(library: Library, dtype: str, worst: Worst, *, door: str, quick:
             worst.add("∂/∂α", exact.error([slope[k]], [d.slope], EPS[dtype]), bound, case)
 
 
-def _depth(row: tuple[float, ...], door: str) -> float:
+def _depth(row: tuple[float, ...], source: str) -> float:
     """Return how many nats the weights span."""
-    logs = [math.log(x) for x in row if x > 0] if door == "probs" else [x for x in row if x > -math.inf]
+    logs = [math.log(x) for x in row if x > 0] if source == "probs" else [x for x in row if x > -math.inf]
     return max(logs) - min(logs)
 
 
@@ -218,14 +218,14 @@ def _gram(library: Library, dtype: str, worst: Worst) -> None:
 
 def checks(*, quick: bool, coarse: bool) -> Iterator[tuple[str, Check]]:
     """Yield what is measured, by name."""
-    for door in ("logits", "probs"):
+    for source in ("logits", "probs"):
         for measure in ("entropy", "hill_number", "tsallis_entropy"):
-            name = measure if door == "probs" else f"{measure}_from_logits"
-            yield name, functools.partial(_entropies, door=door, measure=measure, quick=quick, coarse=coarse)
-        name = "entropy" if door == "probs" else "entropy_from_logits"
-        yield f"{name}, α in an array", functools.partial(_orders_in_an_array, door=door, coarse=coarse)
-        name = "divergence" if door == "probs" else "divergence_from_logits"
-        yield name, functools.partial(_divergence, door=door, quick=quick)
+            name = measure if source == "probs" else f"{measure}_from_logits"
+            yield name, functools.partial(_entropies, source=source, measure=measure, quick=quick, coarse=coarse)
+        name = "entropy" if source == "probs" else "entropy_from_logits"
+        yield f"{name}, α in an array", functools.partial(_orders_in_an_array, source=source, coarse=coarse)
+        name = "divergence" if source == "probs" else "divergence_from_logits"
+        yield name, functools.partial(_divergence, source=source, quick=quick)
     yield "cross_entropy", _cross_entropy
     yield "mutual_information", _mutual_information
     yield "regularized choice", _choice

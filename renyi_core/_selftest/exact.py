@@ -63,22 +63,22 @@ def _power(x: Decimal, exponent: Decimal) -> Decimal:
 
 
 @functools.cache
-def _weights(row: tuple[float, ...], door: str) -> tuple[dict[float, tuple[Decimal, Decimal]], Decimal]:
+def _weights(row: tuple[float, ...], source: str) -> tuple[dict[float, tuple[Decimal, Decimal]], Decimal]:
     """Return p and log p of each distinct entry of weight > 0, and what the weights were divided by."""
     counts = Counter(row)
-    if door == "logits":
+    if source == "logits":
         top = max(row)
         weights = {x: (Decimal(x) - Decimal(top)).exp() for x in counts if x > -math.inf}
     else:
         weights = {x: Decimal(x) for x in counts if x > 0}
     total = sum((counts[x] * w for x, w in weights.items()), ZERO)
-    return {x: (w / total, (w / total).ln()) for x, w in weights.items()}, ONE if door == "logits" else total
+    return {x: (w / total, (w / total).ln()) for x, w in weights.items()}, ONE if source == "logits" else total
 
 
 @functools.cache
-def entropy(row: tuple[float, ...], alpha: float, door: str) -> Exact:
+def entropy(row: tuple[float, ...], alpha: float, source: str) -> Exact:
     """Return the entropy of a row of logits or probabilities."""
-    live, scale = _weights(row, door)
+    live, scale = _weights(row, source)
     counts = Counter(row)
     mean_log = sum((counts[x] * p * log for x, (p, log) in live.items()), ZERO)
     power, at_zero = ZERO, ZERO
@@ -99,7 +99,7 @@ def entropy(row: tuple[float, ...], alpha: float, door: str) -> Exact:
         over_p = {x: a / (a - 1) * (1 - escort[x] / power / p) for x, (p, _) in live.items()}
         slope = power.ln() / (a - 1) ** 2 - mean / power / (a - 1)
         at_zero = a / (a - 1) if alpha > 1 else ZERO
-    if door == "logits":
+    if source == "logits":
         entries = {x: g * live[x][0] for x, g in over_p.items()}
         at_zero = ZERO
     else:
@@ -107,9 +107,9 @@ def entropy(row: tuple[float, ...], alpha: float, door: str) -> Exact:
     return Exact(value, ([entries.get(x, at_zero / scale) for x in row],), slope, power)
 
 
-def divergence(row: tuple[float, ...], other: tuple[float, ...], alpha: float, door: str) -> Exact:
+def divergence(row: tuple[float, ...], other: tuple[float, ...], alpha: float, source: str) -> Exact:
     """Return the divergence of two rows that are positive in the same places, and its gradients there."""
-    (p_live, p_scale), (q_live, q_scale) = _weights(row, door), _weights(other, door)
+    (p_live, p_scale), (q_live, q_scale) = _weights(row, source), _weights(other, source)
     pairs = [(p_live[x], q_live[y]) for x, y in zip(row, other, strict=True) if x in p_live]
     logs = [p_log - q_log for (_, p_log), (_, q_log) in pairs]
     p, q = [pair[0][0] for pair in pairs], [pair[1][0] for pair in pairs]
@@ -130,7 +130,7 @@ def divergence(row: tuple[float, ...], other: tuple[float, ...], alpha: float, d
         along_p = [a / (a - 1) * (w - v) for w, v in zip(tilted, p, strict=True)]
         slope = (sum((w * log for w, log in zip(tilted, logs, strict=True)), ZERO) - value) / (a - 1)
     along_q = [v - w for w, v in zip(tilted, q, strict=True)]
-    if door == "probs":
+    if source == "probs":
         along_p = [g / v / p_scale for g, v in zip(along_p, p, strict=True)]
         along_q = [g / v / q_scale for g, v in zip(along_q, q, strict=True)]
     places = iter(range(len(p)))

@@ -29,7 +29,7 @@ def _softmax(logits: list[float]) -> list[float]:
 
 
 @functools.cache
-def batches(dtype: str, door: str, *, quick: bool = False) -> list[dict[str, tuple[float, ...]]]:
+def batches(dtype: str, source: str, *, quick: bool = False) -> list[dict[str, tuple[float, ...]]]:
     """Return rows by name, those of one length together, as logits or as probabilities of the dtype."""
     rng = random.Random(20261125)  # noqa: S311  inputs of a test
 
@@ -58,7 +58,7 @@ def batches(dtype: str, door: str, *, quick: bool = False) -> list[dict[str, tup
         groups.append({"20,000 outcomes": long, "20,000 flat": [0.0] * 20_000})
     # subnormal numbers have digits to lose in p/max p
     tiny = TINY[dtype]
-    if door == "probs":
+    if source == "probs":
         groups = [
             {name: [p if p > tiny else 0.0 for p in _softmax(z)] for name, z in group.items()} for group in groups
         ]
@@ -66,7 +66,7 @@ def batches(dtype: str, door: str, *, quick: bool = False) -> list[dict[str, tup
 
 
 @functools.cache
-def pairs(dtype: str, door: str) -> dict[str, tuple[tuple[float, ...], tuple[float, ...]]]:
+def pairs(dtype: str, source: str) -> dict[str, tuple[tuple[float, ...], tuple[float, ...]]]:
     """Return two rows by name, close ones and distant ones, positive in the same places."""
     rng = random.Random(7)  # noqa: S311  inputs of a test
     n = 12
@@ -82,7 +82,7 @@ def pairs(dtype: str, door: str) -> dict[str, tuple[tuple[float, ...], tuple[flo
     }
     one, other = known["masked"]
     known["masked"] = one, [z + 0.25 * rng.gauss(0, 1) for z in other]
-    convert = _softmax if door == "probs" else list
+    convert = _softmax if source == "probs" else list
     return {
         name: (tuple(rounded(x, dtype) for x in convert(one)), tuple(rounded(x, dtype) for x in convert(other)))
         for name, (one, other) in known.items()

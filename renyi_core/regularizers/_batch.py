@@ -13,7 +13,7 @@ from renyi_core._kernels.family import Call, run
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
 
-from ._calls import Batch, in_rows, per_row, product
+from ._calls import TermCall, in_rows, per_row, product
 from ._marginal import BatchTerm, Marginal, of_batch, scalar_order
 from ._term import OfOrder
 
@@ -118,22 +118,22 @@ class BalanceTerm(BatchTerm, OfOrder):
         sample_weight: Any = None,
         alpha: Any = None,
         weight: Any = None,
-    ) -> Batch:
+    ) -> TermCall:
         alpha = scalar_order(self.alpha if alpha is None else alpha, "alpha")
-        problem = prepare(x, alpha, name=self.source, axis=axis, where=where, base=None, keepdims=False)
-        weight = self._options(problem, weight, sample_weight, problem.shape)
-        return Batch(problem, (x,), problem.shape, sample_weight, weight, alpha)
+        arguments = prepare(x, alpha, name=self.source, axis=axis, where=where, base=None, keepdims=False)
+        weight = self._options(arguments, weight, sample_weight, arguments.shape)
+        return TermCall(arguments, (x,), arguments.shape, sample_weight, weight, alpha)
 
-    def _order(self, batch: Batch, name: str) -> Any:  # noqa: ARG002
+    def _order(self, batch: TermCall, name: str) -> Any:  # noqa: ARG002
         return batch.alpha
 
-    def _total(self, batch: Batch) -> Array:
+    def _total(self, batch: TermCall) -> Array:
         return Marginal.of(batch, batch.alpha, self.source).value()
 
-    def _total_and_gradient(self, batch: Batch, factor: Any) -> tuple[Array, Array]:
+    def _total_and_gradient(self, batch: TermCall, factor: Any) -> tuple[Array, Array]:
         return Marginal.of(batch, batch.alpha, self.source).value_and_gradient(batch, factor)
 
-    def _total_and_slope(self, batch: Batch, wrt: str) -> tuple[Array, Array]:  # noqa: ARG002
+    def _total_and_slope(self, batch: TermCall, wrt: str) -> tuple[Array, Array]:  # noqa: ARG002
         return Marginal.of(batch, batch.alpha, self.source).value_and_slope()
 
 
@@ -232,14 +232,14 @@ class InformationTerm(BatchTerm):
 
     def _checked(
         self, x: Array, /, *, axis: Any = -1, where: Any = None, sample_weight: Any = None, weight: Any = None
-    ) -> Batch:
+    ) -> TermCall:
         options = {"name": self.source, "axis": axis, "where": where, "base": None, "keepdims": False}
-        problem = prepare(x, self.conditional_alpha, **options)
+        arguments = prepare(x, self.conditional_alpha, **options)
         prepare(x, self.marginal_alpha, **options)
-        weight = self._options(problem, weight, sample_weight, problem.shape)
-        return Batch(problem, (x,), problem.shape, sample_weight, weight)
+        weight = self._options(arguments, weight, sample_weight, arguments.shape)
+        return TermCall(arguments, (x,), arguments.shape, sample_weight, weight)
 
-    def _order(self, batch: Batch, name: str) -> Any:  # noqa: ARG002
+    def _order(self, batch: TermCall, name: str) -> Any:  # noqa: ARG002
         return getattr(self, name)
 
     @property
@@ -247,25 +247,25 @@ class InformationTerm(BatchTerm):
         orders = self.marginal_alpha, self.conditional_alpha
         return all(isinstance(alpha, (int, float)) and alpha == 1 for alpha in orders)
 
-    def _entropies(self, batch: Batch, wrt: tuple[int | str, ...] = (), scale: Any = None) -> Any:
-        problem = batch.problem
-        options = {"door": self.source, "measure": ENTROPY, "axis": problem.axis}
-        return run(Call(ENTROPIES, (problem.x,), problem.order, problem.where, options, problem.xp), wrt, scale)
+    def _entropies(self, batch: TermCall, wrt: tuple[int | str, ...] = (), scale: Any = None) -> Any:
+        arguments = batch.arguments
+        options = {"source": self.source, "measure": ENTROPY, "axis": arguments.axis}
+        return run(Call(ENTROPIES, (arguments.x,), arguments.order, arguments.where, options, arguments.xp), wrt, scale)
 
-    def _mean_rows(self, rows: Array, shares: Any, batch: Batch) -> Array:
-        xp = batch.problem.xp
-        return xp.sum(weighted(per_row(rows, batch.problem), shares, xp=xp))
+    def _mean_rows(self, rows: Array, shares: Any, batch: TermCall) -> Array:
+        xp = batch.arguments.xp
+        return xp.sum(weighted(per_row(rows, batch.arguments), shares, xp=xp))
 
-    def _information(self, batch: Batch, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
+    def _information(self, batch: TermCall, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
         return run(of_batch(BATCH_INFORMATION, batch, self.source, batch.shares()), wrt, factor)
 
-    def _total(self, batch: Batch) -> Array:
+    def _total(self, batch: TermCall) -> Array:
         if self._shannon:
             return self._information(batch)
         marginal = Marginal.of(batch, self.marginal_alpha, self.source)
         return marginal.value() - self._mean_rows(self._entropies(batch), marginal.mean.shares, batch)
 
-    def _total_and_gradient(self, batch: Batch, factor: Any) -> tuple[Array, Array]:
+    def _total_and_gradient(self, batch: TermCall, factor: Any) -> tuple[Array, Array]:
         if self._shannon:
             value, gradient = self._information(batch, (0,), factor)
             return value, gradient
@@ -276,7 +276,7 @@ class InformationTerm(BatchTerm):
         rows, own = self._entropies(batch, (0,), scale)
         return value - self._mean_rows(rows, shares, batch), gradient + own
 
-    def _total_and_slope(self, batch: Batch, wrt: str) -> tuple[Array, Array]:
+    def _total_and_slope(self, batch: TermCall, wrt: str) -> tuple[Array, Array]:
         marginal = Marginal.of(batch, self.marginal_alpha, self.source)
         rows, slopes = self._entropies(batch, ("alpha",))
         value, slope = marginal.value_and_slope()

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from renyi_core._advice import explained
 from renyi_core._arrays import coefficient, counted, prepare, prepare_parameters, rectangular
-from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.dtypes import cast
 from renyi_core._kernels.estimators import FROM_LOG_PROB
 from renyi_core._kernels.family import Family
+from renyi_core._kernels.sources import accumulate
 from renyi_core._kernels.tanh_gaussian import LOG_SCALE, SQUASHED
 from renyi_core._numbers import flag
 from renyi_core._quiet import quiet
@@ -19,7 +19,7 @@ from renyi_core._typing import Alpha, ArrayOf, ArrayT
 from renyi_core.entropy import entropy
 from renyi_core.gradients import grad
 
-from ._calls import Batch
+from ._calls import TermCall
 from ._term import RowTerm
 
 Array = Any
@@ -142,7 +142,7 @@ class GaussianEntropyBonus(RowTerm):
         sample_weight: Any = None,
         alpha: Any = None,
         weight: Any = None,
-    ) -> Batch:
+    ) -> TermCall:
         if (mean is None) == self.squashed:
             msg = f"`mean` belongs to `squashed=True` alone, got {type(mean).__name__} for {self!r}"
             raise ValueError(msg)
@@ -152,15 +152,15 @@ class GaussianEntropyBonus(RowTerm):
         if axis == ():
             msg = "`axis` () names no axis of `log_std`"
             raise ValueError(msg)
-        problem, _ = prepare_parameters(arrays, alpha, names=names, axis=axis)
-        return self._batch(problem, arrays, weight=weight, alpha=alpha, sample_weight=sample_weight)
+        arguments, _ = prepare_parameters(arrays, alpha, names=names, axis=axis)
+        return self._batch(arguments, arrays, weight=weight, alpha=alpha, sample_weight=sample_weight)
 
     @property
     def _family(self) -> Family:
         return SQUASHED if self.squashed else LOG_SCALE
 
-    def _arrays(self, batch: Batch) -> tuple[Array, ...]:
-        return tuple(accumulate(x, xp=batch.problem.xp) for x in batch.arrays)
+    def _arrays(self, batch: TermCall) -> tuple[Array, ...]:
+        return tuple(accumulate(x, xp=batch.arguments.xp) for x in batch.arrays)
 
     _sign: ClassVar[int] = -1
 
@@ -248,11 +248,11 @@ class SampledEntropyBonus(RowTerm):
         sample_weight: Any = None,
         alpha: Any = None,
         weight: Any = None,
-    ) -> Batch:
+    ) -> TermCall:
         alpha = self.alpha if alpha is None else alpha
-        problem = prepare(log_prob, alpha, name="log_prob", axis=axis, where=None, base=None, keepdims=False)
-        rectangular(log_prob, "log_prob", problem.axis)
-        return self._batch(problem, (log_prob,), weight=weight, alpha=alpha, sample_weight=sample_weight)
+        arguments = prepare(log_prob, alpha, name="log_prob", axis=axis, where=None, base=None, keepdims=False)
+        rectangular(log_prob, "log_prob", arguments.axis)
+        return self._batch(arguments, (log_prob,), weight=weight, alpha=alpha, sample_weight=sample_weight)
 
     _family: ClassVar[Family] = FROM_LOG_PROB
     _sign: ClassVar[int] = -1
@@ -335,17 +335,17 @@ def state_entropy_reward(
         msg = f"`smoothing` must be a number, got {type(smoothing).__name__}"
         raise TypeError(msg)
     counts = counted(counts, "counts")
-    problem = prepare(counts, alpha, name="counts", axis=axis, where=where, base=None, keepdims=False)
-    xp, order = problem.xp, problem.order
+    arguments = prepare(counts, alpha, name="counts", axis=axis, where=where, base=None, keepdims=False)
+    xp, order = arguments.xp, arguments.order
     values = accumulate(counts, xp=xp) + added
     if where is not None:
         values = xp.where(where, values, 0.0)
-    total = xp.sum(values, axis=problem.axis, keepdims=True)
+    total = xp.sum(values, axis=arguments.axis, keepdims=True)
     density = values / xp.where(total > 0, total, math.nan)
-    reward = grad(entropy)(density, alpha, axis=problem.axis, where=where)
+    reward = grad(entropy)(density, alpha, axis=arguments.axis, where=where)
     # the derivative of the entropy keeps outcomes of probability 0 out
     steep = 0 < order.alpha <= 1 if order.static else (order.alpha > 0) & (order.t <= 0)
     unseen = (density == 0) & steep
     if where is not None:
         unseen = unseen & where
-    return cast(xp.where(unseen, math.inf, reward), problem.x.dtype, xp)
+    return cast(xp.where(unseen, math.inf, reward), arguments.x.dtype, xp)

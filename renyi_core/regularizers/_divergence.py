@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from renyi_core._advice import explained
-from renyi_core._arrays import Problem, prepare_pair, rectangular
+from renyi_core._arrays import Arguments, prepare_pair, rectangular
 from renyi_core._kernels.divergence import DIVERGENCE
 from renyi_core._kernels.entropy import ENTROPIES
 from renyi_core._kernels.family import Call, Family, run
@@ -14,7 +14,7 @@ from renyi_core._kernels.measures import ENTROPY
 from renyi_core._numbers import check_choice
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
 
-from ._calls import Batch, in_rows
+from ._calls import TermCall, in_rows
 from ._entropy import Distributions
 
 Array = Any
@@ -35,11 +35,11 @@ class _OfDivergence(Distributions):
 
     _family: ClassVar[Family] = DIVERGENCE
 
-    def _arrays(self, batch: Batch) -> tuple[Array, ...]:
+    def _arrays(self, batch: TermCall) -> tuple[Array, ...]:
         x, reference = batch.arrays
         return (x, reference) if self._first else (reference, x)
 
-    def _run(self, batch: Batch, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
+    def _run(self, batch: TermCall, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
         # of the reverse direction the first array is the second
         places = tuple(1 - name if isinstance(name, int) and not self._first else name for name in wrt)
         return super()._run(batch, places, factor)
@@ -151,18 +151,18 @@ class DivergenceTerm(_OfDivergence):
         sample_weight: Any = None,
         alpha: Any = None,
         weight: Any = None,
-    ) -> Batch:
+    ) -> TermCall:
         alpha = self.alpha if alpha is None else alpha
         names = (self.source, "reference")
-        problem, _ = prepare_pair(x, reference, alpha, names=names, axis=axis, where=where, base=None, keepdims=False)
-        return self._batch(problem, (x, reference), weight=weight, alpha=alpha, sample_weight=sample_weight)
+        arguments, _ = prepare_pair(x, reference, alpha, names=names, axis=axis, where=where, base=None, keepdims=False)
+        return self._batch(arguments, (x, reference), weight=weight, alpha=alpha, sample_weight=sample_weight)
 
 
-def _uniform(problem: Problem, source: str) -> Array:
+def _uniform(arguments: Arguments, source: str) -> Array:
     """Return the uniform distribution, in the shape of one row where the lengths are known."""
-    x, xp = problem.x, problem.xp
+    x, xp = arguments.x, arguments.xp
     known = all(isinstance(n, int) for n in x.shape)
-    one_row = tuple(slice(None) if i in problem.axis or n == 0 else slice(1) for i, n in enumerate(x.shape, -x.ndim))
+    one_row = tuple(slice(None) if i in arguments.axis or n == 0 else slice(1) for i, n in enumerate(x.shape, -x.ndim))
     uniform = xp.zeros_like(x[one_row] if known else x)
     return uniform if source == "logits" else uniform + 1.0
 
@@ -171,16 +171,16 @@ def _uniform(problem: Problem, source: str) -> Array:
 class _OfUniform(_OfDivergence):
     """A term that is the divergence of each row and the uniform distribution on the outcomes that ``where`` leaves."""
 
-    def _run(self, batch: Batch, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
+    def _run(self, batch: TermCall, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
         return super()._run(self._with_uniform(batch), wrt, factor)
 
-    def _checked(self, x: Array, /, **kwargs: Any) -> Batch:
+    def _checked(self, x: Array, /, **kwargs: Any) -> TermCall:
         batch = super()._checked(x, **kwargs)
-        rectangular(x, self.source, batch.problem.axis)
+        rectangular(x, self.source, batch.arguments.axis)
         return batch
 
-    def _with_uniform(self, batch: Batch) -> Batch:
-        return batch._replace(arrays=(*batch.arrays, _uniform(batch.problem, self.source)))
+    def _with_uniform(self, batch: TermCall) -> TermCall:
+        return batch._replace(arrays=(*batch.arrays, _uniform(batch.arguments, self.source)))
 
 
 @explained
@@ -227,14 +227,14 @@ class ConfidencePenalty(_OfUniform):
     2.352676e-01
     """
 
-    def _run(self, batch: Batch, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
+    def _run(self, batch: TermCall, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
         if 0 not in wrt:
             return super()._run(batch, wrt, factor)
-        problem = batch.problem
+        arguments = batch.arguments
         # the derivative of −H is the same one, of a kernel that every adapter has
         scale = in_rows(-1 if factor is None else -factor, batch)
-        options = {"door": self.source, "measure": ENTROPY, "axis": problem.axis}
-        call = Call(ENTROPIES, (problem.x,), problem.order, problem.where, options, problem.xp)
+        options = {"source": self.source, "measure": ENTROPY, "axis": arguments.axis}
+        call = Call(ENTROPIES, (arguments.x,), arguments.order, arguments.where, options, arguments.xp)
         gradient = run(call, (0,), scale)[1]
         rest = tuple(name for name in wrt if name != 0)
         rows, *others = super()._run(batch, rest, factor) if rest else (super()._run(batch),)

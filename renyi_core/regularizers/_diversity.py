@@ -8,14 +8,14 @@ from typing import Any, ClassVar, get_args
 
 from renyi_core._advice import explained
 from renyi_core._arrays import coefficient, floating, prepare
-from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.dtypes import cast
 from renyi_core._kernels.family import Family, run
 from renyi_core._kernels.samples import KERNEL_ENTROPY, KernelName
+from renyi_core._kernels.sources import accumulate
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
 from renyi_core.samples import of_kernel
 
-from ._calls import Batch
+from ._calls import TermCall
 from ._term import RowTerm
 
 Array = Any
@@ -134,19 +134,21 @@ class DiversityTerm(RowTerm):
         """
         return self._evaluate(self._checked(samples, sample_weight=sample_weight, alpha=alpha, weight=weight))
 
-    def _checked(self, samples: Array, /, *, sample_weight: Any = None, alpha: Any = None, weight: Any = None) -> Batch:
+    def _checked(
+        self, samples: Array, /, *, sample_weight: Any = None, alpha: Any = None, weight: Any = None
+    ) -> TermCall:
         alpha = self.alpha if alpha is None else alpha
         floating(samples, "samples")
         shape = tuple(samples.shape)
         if len(shape) < 2 or 0 in shape[-2:]:
             msg = f"`samples` must have the shape (..., N, d) of lengths that are not 0, got {shape}"
             raise ValueError(msg)
-        problem = prepare(samples, alpha, name="samples", axis=(-2, -1), where=None, base=None, keepdims=False)
-        return self._batch(problem, (samples,), weight=weight, alpha=alpha, sample_weight=sample_weight)
+        arguments = prepare(samples, alpha, name="samples", axis=(-2, -1), where=None, base=None, keepdims=False)
+        return self._batch(arguments, (samples,), weight=weight, alpha=alpha, sample_weight=sample_weight)
 
-    def _run(self, batch: Batch, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
-        xp, bandwidth = batch.problem.xp, self.bandwidth
-        samples = accumulate(batch.problem.x, xp=xp)
+    def _run(self, batch: TermCall, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
+        xp, bandwidth = batch.arguments.xp, self.bandwidth
+        samples = accumulate(batch.arguments.x, xp=xp)
         if hasattr(bandwidth, "dtype") and not isinstance(bandwidth, float):
             bandwidth = cast(bandwidth, samples.dtype, xp)
         quantity = of_kernel(samples, batch.alpha, self.kernel, bandwidth, None)

@@ -14,7 +14,7 @@ from renyi_core._kernels.measures import ENTROPY
 from renyi_core._numbers import check_choice, flag
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
 
-from ._calls import Batch
+from ._calls import TermCall
 from ._term import RowTerm
 
 Array = Any
@@ -86,13 +86,13 @@ class Distributions(RowTerm):
         sample_weight: Any = None,
         alpha: Any = None,
         weight: Any = None,
-    ) -> Batch:
+    ) -> TermCall:
         alpha = self.alpha if alpha is None else alpha
-        problem = prepare(x, alpha, name=self.source, axis=axis, where=where, base=None, keepdims=False)
-        return self._batch(problem, (x,), weight=weight, alpha=alpha, sample_weight=sample_weight)
+        arguments = prepare(x, alpha, name=self.source, axis=axis, where=where, base=None, keepdims=False)
+        return self._batch(arguments, (x,), weight=weight, alpha=alpha, sample_weight=sample_weight)
 
     def _settings(self) -> dict[str, Any]:
-        return {"door": self.source}
+        return {"source": self.source}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
@@ -102,7 +102,7 @@ class _OfEntropy(Distributions):
     _family: ClassVar[Family] = ENTROPIES
 
     def _settings(self) -> dict[str, Any]:
-        return {"door": self.source, "measure": ENTROPY}
+        return {"source": self.source, "measure": ENTROPY}
 
 
 @explained
@@ -238,9 +238,9 @@ class EntropyFloor(_OfEntropy, _OfTarget):
             msg = f"`target` must be <= 1, a share of log n, for `relative=True`; got {self.target!r}"
             raise ValueError(msg)
 
-    def _checked(self, x: Array, /, **kwargs: Any) -> Batch:
+    def _checked(self, x: Array, /, **kwargs: Any) -> TermCall:
         batch = super()._checked(x, **kwargs)
-        lengths = [x.shape[i] for i in batch.problem.axis]
+        lengths = [x.shape[i] for i in batch.arguments.axis]
         if not self.relative and all(isinstance(n, int) for n in lengths):
             most = math.log(math.prod(lengths))
             # a target of log n may have been rounded in float32
@@ -251,21 +251,21 @@ class EntropyFloor(_OfEntropy, _OfTarget):
                 raise ValueError(msg)
         return batch
 
-    def _outer(self, rows: Array, batch: Batch) -> tuple[Array, Any]:
-        xp = batch.problem.xp
+    def _outer(self, rows: Array, batch: TermCall) -> tuple[Array, Any]:
+        xp = batch.arguments.xp
         gap = self._target(rows, batch) - rows
         above = gap <= 0
         return xp.where(above, 0.0, gap), xp.where(above, 0.0, -1.0 + 0.0 * gap)
 
-    def _target(self, rows: Array, batch: Batch) -> Any:
+    def _target(self, rows: Array, batch: TermCall) -> Any:
         """Return the target in nats, of each row if the rows have their own numbers of outcomes."""
-        problem = batch.problem
-        x, where, xp = problem.x, problem.where, problem.xp
-        lengths = [x.shape[i] for i in problem.axis]
+        arguments = batch.arguments
+        x, where, xp = arguments.x, arguments.where, arguments.xp
+        lengths = [x.shape[i] for i in arguments.axis]
         if not self.relative:
             return self.target
         if where is None and all(isinstance(n, int) for n in lengths):
             return self.target * math.log(math.prod(lengths))
         ones = xp.astype(xp.zeros_like(x), rows.dtype) + 1.0
-        count = xp.sum(ones if where is None else xp.where(where, ones, 0.0), axis=problem.axis)
+        count = xp.sum(ones if where is None else xp.where(where, ones, 0.0), axis=arguments.axis)
         return self.target * xp.log(count)

@@ -6,16 +6,16 @@ import abc
 import dataclasses
 from typing import Any, NamedTuple
 
-from renyi_core._arrays import Problem, check_cotangent, coefficient, prepare, rectangular, zeros
+from renyi_core._arrays import Arguments, check_cotangent, coefficient, prepare, rectangular, zeros
 from renyi_core._kernels.batch import SHARE_OF_MEAN
-from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.dtypes import cast
 from renyi_core._kernels.entropy import ENTROPIES
 from renyi_core._kernels.family import Call, Family, run
 from renyi_core._kernels.measures import ENTROPY
+from renyi_core._kernels.sources import accumulate
 from renyi_core._numbers import check_choice
 
-from ._calls import Batch, in_rows, per_row, product, with_arrays
+from ._calls import TermCall, in_rows, per_row, product, with_arrays
 from ._term import Term
 
 Array = Any
@@ -35,18 +35,18 @@ class Mean(NamedTuple):
     axes: tuple[int, ...]
 
 
-def of_batch(family: Family, batch: Batch, source: Any, shares: Any) -> Call:
+def of_batch(family: Family, batch: TermCall, source: Any, shares: Any) -> Call:
     """Return the call of a family of rows and their shares."""
-    problem = batch.problem
-    options = {"door": source, "axis": problem.axis}
-    return Call(family, (problem.x, in_rows(shares, batch)), None, problem.where, options, problem.xp)
+    arguments = batch.arguments
+    options = {"source": source, "axis": arguments.axis}
+    return Call(family, (arguments.x, in_rows(shares, batch)), None, arguments.where, options, arguments.xp)
 
 
-def mean_of(batch: Batch, source: Any) -> Mean:
-    problem, xp = batch.problem, batch.problem.xp
+def mean_of(batch: TermCall, source: Any) -> Mean:
+    arguments, xp = batch.arguments, batch.arguments.xp
     shares = batch.shares()
-    ndim = problem.x.ndim
-    axes = tuple(i for i in range(ndim) if i - ndim not in problem.axis)
+    ndim = arguments.x.ndim
+    axes = tuple(i for i in range(ndim) if i - ndim not in arguments.axis)
     mean = xp.sum(run(of_batch(SHARE_OF_MEAN, batch, source, shares)), axis=axes)
     empty = None
     if not isinstance(shares, float):
@@ -67,46 +67,48 @@ class BatchTerm(Term):
         check_choice(self.source, "source", ("logits", "probs"))
 
     @abc.abstractmethod
-    def _checked(self, *args: Any, **kwargs: Any) -> Batch:
+    def _checked(self, *args: Any, **kwargs: Any) -> TermCall:
         """Return the arguments of a call, checked."""
 
     @abc.abstractmethod
-    def _total(self, batch: Batch) -> Array:
+    def _total(self, batch: TermCall) -> Array:
         """Return what the term is a bonus on."""
 
     @abc.abstractmethod
-    def _total_and_gradient(self, batch: Batch, factor: Any) -> tuple[Array, Array]:
+    def _total_and_gradient(self, batch: TermCall, factor: Any) -> tuple[Array, Array]:
         """Return the total, and its gradient with respect to the first array times a factor."""
 
     @abc.abstractmethod
-    def _total_and_slope(self, batch: Batch, wrt: str) -> tuple[Array, Array]:
+    def _total_and_slope(self, batch: TermCall, wrt: str) -> tuple[Array, Array]:
         """Return the total and its derivative with respect to an order."""
 
     @abc.abstractmethod
-    def _order(self, batch: Batch, name: str) -> Any:
+    def _order(self, batch: TermCall, name: str) -> Any:
         """Return the order that the derivative is with respect to."""
 
-    def _evaluate(self, batch: Batch) -> Array:
+    def _evaluate(self, batch: TermCall) -> Array:
         if batch.none() or 0 in batch.rows:
-            return zeros((), batch.problem.x, batch.problem.xp)
+            return zeros((), batch.arguments.x, batch.arguments.xp)
         batch = self._masked(batch)
         return batch.scaled(0.0 - self._total(batch), batch.weight)
 
-    def _masked(self, batch: Batch) -> Batch:
+    def _masked(self, batch: TermCall) -> TermCall:
         """Return the batch without the rows that do not count, in the dtype of sums."""
-        rectangular(batch.problem.x, self.source, batch.problem.axis)
+        rectangular(batch.arguments.x, self.source, batch.arguments.axis)
         batch = batch.masked(0.0 if self.source == "logits" else 1.0)
-        problem = batch.problem
-        return batch._replace(problem=with_arrays(problem, accumulate(problem.x, xp=problem.xp), problem.where))
+        arguments = batch.arguments
+        return batch._replace(
+            arguments=with_arrays(arguments, accumulate(arguments.x, xp=arguments.xp), arguments.where)
+        )
 
     def _derivatives(self, wrt: tuple[int | str, ...], cotangent: Any, *args: Any, **kwargs: Any) -> Any:
         given = self._checked(*args, **kwargs)
         both = [self._derivative(name, cotangent, given) for name in wrt]
         return both[0][0], tuple(gradient for _, gradient in both)
 
-    def _derivative(self, wrt: int | str, cotangent: Any, given: Batch) -> tuple[Array, Array]:
-        xp = given.problem.xp
-        cotangent = check_cotangent(cotangent, given.problem, ())
+    def _derivative(self, wrt: int | str, cotangent: Any, given: TermCall) -> tuple[Array, Array]:
+        xp = given.arguments.xp
+        cotangent = check_cotangent(cotangent, given.arguments, ())
         order = None if wrt in {0, "weight"} else self._order(given, str(wrt))
         if 0 in given.rows or (given.none() and wrt != "weight"):
             value, (gradient,) = given._replace(alpha=order).zero((wrt,))
@@ -141,23 +143,23 @@ class Marginal(NamedTuple):
     """The entropy of a batch's mean: what the kernels of the entropy say of it, and 0 where no row counts."""
 
     mean: Mean
-    problem: Problem
-    door: str
+    arguments: Arguments
+    source: str
 
     @classmethod
-    def of(cls, batch: Batch, alpha: Any, source: str) -> Marginal:
+    def of(cls, batch: TermCall, alpha: Any, source: str) -> Marginal:
         mean = mean_of(batch, source)
-        problem = prepare(mean.mean, alpha, name=source, axis=None, where=None, base=None, keepdims=False)
-        return cls(mean, problem, source)
+        arguments = prepare(mean.mean, alpha, name=source, axis=None, where=None, base=None, keepdims=False)
+        return cls(mean, arguments, source)
 
     def _run(self, wrt: tuple[int | str, ...] = ()) -> Any:
-        problem = self.problem
-        options = {"door": "probs", "measure": ENTROPY, "axis": problem.axis}
-        return run(Call(ENTROPIES, (problem.x,), problem.order, None, options, problem.xp), wrt)
+        arguments = self.arguments
+        options = {"source": "probs", "measure": ENTROPY, "axis": arguments.axis}
+        return run(Call(ENTROPIES, (arguments.x,), arguments.order, None, options, arguments.xp), wrt)
 
     def _scalar(self, value: Array) -> Array:
-        value, empty = per_row(value, self.problem), self.mean.empty
-        return value if empty is None else self.problem.xp.where(empty, 0.0, value)
+        value, empty = per_row(value, self.arguments), self.mean.empty
+        return value if empty is None else self.arguments.xp.where(empty, 0.0, value)
 
     def value(self) -> Array:
         return self._scalar(self._run())
@@ -166,10 +168,10 @@ class Marginal(NamedTuple):
         value, slope = self._run(("alpha",))
         return self._scalar(value), self._scalar(slope)
 
-    def value_and_gradient(self, batch: Batch, factor: Any) -> tuple[Array, Array]:
+    def value_and_gradient(self, batch: TermCall, factor: Any) -> tuple[Array, Array]:
         """Return the entropy and its gradient with respect to all rows, times a factor."""
         value, slope = self._run((0,))
         for i in self.mean.axes:
-            slope = self.problem.xp.expand_dims(slope, axis=i)
-        call = of_batch(SHARE_OF_MEAN, batch, self.door, product(self.mean.shares, factor, batch))
+            slope = self.arguments.xp.expand_dims(slope, axis=i)
+        call = of_batch(SHARE_OF_MEAN, batch, self.source, product(self.mean.shares, factor, batch))
         return self._scalar(value), run(call, (0,), slope)[1]

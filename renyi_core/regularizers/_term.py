@@ -11,7 +11,7 @@ import operator
 from typing import Any, ClassVar, NoReturn, Self
 
 from renyi_core._advice import unknown
-from renyi_core._arrays import Problem, check_cotangent, check_real, coefficient, zeros
+from renyi_core._arrays import Arguments, check_cotangent, check_real, coefficient, zeros
 from renyi_core._kernels.batch import weighted
 from renyi_core._kernels.dtypes import cast
 from renyi_core._kernels.family import Call, Family, run
@@ -21,7 +21,7 @@ from renyi_core._rules import Rule
 from renyi_core._shapes import sum_to_shape
 from renyi_core._typing import ArrayOf, ArrayT
 
-from ._calls import Batch, in_rows, per_row, product
+from ._calls import TermCall, in_rows, per_row, product
 
 Array = Any
 
@@ -126,15 +126,15 @@ class Term(Summand):
         """Check the options; a subclass checks its own as well."""
         scalar_weight(self.weight)
 
-    def _options(self, problem: Problem, weight: Any, sample_weight: Any, rows: tuple[Any, ...]) -> Any:
+    def _options(self, arguments: Arguments, weight: Any, sample_weight: Any, rows: tuple[Any, ...]) -> Any:
         """Return the weight of this call, checked with the weights of the rows."""
-        xp = problem.xp
+        xp = arguments.xp
         weight = scalar_weight(self.weight if weight is None else weight)
         if not isinstance(weight, float):
-            check_real(weight, xp, "weight", problem.name, (), "a scalar")
-            weight = xp.where(weight < 0, math.nan, cast(weight, problem.sums, xp))
+            check_real(weight, xp, "weight", arguments.name, (), "a scalar")
+            weight = xp.where(weight < 0, math.nan, cast(weight, arguments.sums, xp))
         if sample_weight is not None:
-            check_real(sample_weight, xp, "sample_weight", problem.name, rows, "the rows")
+            check_real(sample_weight, xp, "sample_weight", arguments.name, rows, "the rows")
         return weight
 
     def replace(self, **changes: Any) -> Self:
@@ -209,63 +209,63 @@ class RowTerm(Term, OfOrder):
         """Return the options of the family."""
         return {}
 
-    def _arrays(self, batch: Batch) -> tuple[Array, ...]:
+    def _arrays(self, batch: TermCall) -> tuple[Array, ...]:
         """Return the arrays of the family."""
         return batch.arrays
 
-    def _run(self, batch: Batch, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
+    def _run(self, batch: TermCall, wrt: tuple[int | str, ...] = (), factor: Any = None) -> Any:
         """Return the quantity of each row, and with ``wrt`` its derivatives times the factor of its row."""
-        problem, family = batch.problem, self._family
-        options = {**self._settings(), "axis": problem.axis}
-        call = Call(family, self._arrays(batch), problem.order, problem.where, options, problem.xp)
+        arguments, family = batch.arguments, self._family
+        options = {**self._settings(), "axis": arguments.axis}
+        call = Call(family, self._arrays(batch), arguments.order, arguments.where, options, arguments.xp)
         if not wrt:
-            return per_row(run(call), problem)
+            return per_row(run(call), arguments)
         rows, *found = run(call, wrt, in_rows(factor, batch))
-        parts = (per_row(part, problem) if name == "alpha" else part for name, part in zip(wrt, found, strict=True))
-        return per_row(rows, problem), *parts
+        parts = (per_row(part, arguments) if name == "alpha" else part for name, part in zip(wrt, found, strict=True))
+        return per_row(rows, arguments), *parts
 
-    def _outer(self, rows: Array, batch: Batch) -> tuple[Array, Any]:  # noqa: ARG002
+    def _outer(self, rows: Array, batch: TermCall) -> tuple[Array, Any]:  # noqa: ARG002
         """Return the value of each row and its derivative with respect to its quantity."""
         return (rows if self._sign == 1 else -rows), self._sign
 
     def _batch(
         self,
-        problem: Problem,
+        arguments: Arguments,
         arrays: tuple[Array, ...],
         *,
         weight: Any,
         alpha: Any,
         sample_weight: Any = None,
-    ) -> Batch:
-        weight = self._options(problem, weight, sample_weight, problem.shape)
-        return Batch(problem, arrays, problem.shape, sample_weight, weight, alpha)
+    ) -> TermCall:
+        weight = self._options(arguments, weight, sample_weight, arguments.shape)
+        return TermCall(arguments, arrays, arguments.shape, sample_weight, weight, alpha)
 
     @abc.abstractmethod
-    def _checked(self, *args: Any, **kwargs: Any) -> Batch:
+    def _checked(self, *args: Any, **kwargs: Any) -> TermCall:
         """Return the arguments of a call, checked."""
 
-    def _reduced(self, values: Array, weights: Any, batch: Batch) -> Array:
-        values = weighted(values, weights, xp=batch.problem.xp)
-        return values if self.reduction == "none" else batch.problem.xp.sum(values)
+    def _reduced(self, values: Array, weights: Any, batch: TermCall) -> Array:
+        values = weighted(values, weights, xp=batch.arguments.xp)
+        return values if self.reduction == "none" else batch.arguments.xp.sum(values)
 
-    def _weights(self, batch: Batch) -> Any:
+    def _weights(self, batch: TermCall) -> Any:
         """Return the factor of each row in the result, None for 1."""
         return batch.shares() if self.reduction == "mean" else batch.weights
 
-    def _zero_shape(self, batch: Batch) -> tuple[int, ...]:
+    def _zero_shape(self, batch: TermCall) -> tuple[int, ...]:
         return batch.rows if self.reduction == "none" else ()
 
-    def _evaluate(self, batch: Batch) -> Array:
+    def _evaluate(self, batch: TermCall) -> Array:
         if batch.none():
-            return zeros(self._zero_shape(batch), batch.problem.x, batch.problem.xp)
+            return zeros(self._zero_shape(batch), batch.arguments.x, batch.arguments.xp)
         batch = batch.masked(self._neutral)
         values, _ = self._outer(self._run(batch), batch)
         return batch.scaled(self._reduced(values, self._weights(batch), batch), batch.weight)
 
     def _derivatives(self, wrt: tuple[int | str, ...], cotangent: Any, *args: Any, **kwargs: Any) -> Any:
         given = self._checked(*args, **kwargs)
-        xp = given.problem.xp
-        cotangent = check_cotangent(cotangent, given.problem, self._zero_shape(given))
+        xp = given.arguments.xp
+        cotangent = check_cotangent(cotangent, given.arguments, self._zero_shape(given))
         if given.none() and "weight" not in wrt:
             return given.zero(wrt, self._zero_shape(given))
         batch = given.masked(self._neutral)
@@ -293,16 +293,16 @@ class RowTerm(Term, OfOrder):
             found[name] = self._as_given(part, name, given, summed=summed)
         return batch.scaled(values, batch.weight), tuple(found[name] for name in wrt)
 
-    def _as_given(self, gradient: Array, name: int | str, given: Batch, *, summed: bool) -> Array:
+    def _as_given(self, gradient: Array, name: int | str, given: TermCall, *, summed: bool) -> Array:
         """Return a derivative in the shape of its argument, or of each row, in its dtype."""
-        problem = given.problem
+        arguments = given.arguments
         argument = given.alpha if name == "alpha" else given.arrays[int(name)]
         dtype = getattr(argument, "dtype", gradient.dtype)
-        dtype = dtype if problem.xp.isdtype(dtype, "real floating") else gradient.dtype
+        dtype = dtype if arguments.xp.isdtype(dtype, "real floating") else gradient.dtype
         if summed:
             shape = tuple(getattr(argument, "shape", ()))
-            gradient = sum_to_shape(gradient, shape, problem.xp, problem.axis)
-        return cast(gradient, dtype, problem.xp)
+            gradient = sum_to_shape(gradient, shape, arguments.xp, arguments.axis)
+        return cast(gradient, dtype, arguments.xp)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

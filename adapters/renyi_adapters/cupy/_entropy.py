@@ -14,7 +14,7 @@ import numpy as np
 
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.measures import ENTROPY, Measure
-from renyi_core._kernels.state import Door, Order, Rows
+from renyi_core._kernels.state import Order, Rows, Source
 
 from ._launch import Runtime
 from ._plan import GRID, THREADS, Launch, Layout, gradient_launch, layout_of, short_launch, state_launch, variant_of
@@ -143,17 +143,19 @@ class _Call:
         return self.xp.moveaxis(out, tuple(range(-len(self.axis), 0)), self.axis) if self.moved else out
 
 
-def _is_taken(x: Array, order: Order, door: Door) -> bool:
+def _is_taken(x: Array, order: Order, source: Source) -> bool:
     """Return whether the kernels take the call."""
-    if door != "logits" or not order.static or order.alpha < LEAST_ORDER or not runtime.works():
+    if source != "logits" or not order.static or order.alpha < LEAST_ORDER or not runtime.works():
         return False
     return x.dtype.char in "efd" and x.dtype.isnative and 0 < x.size <= GRID * THREADS
 
 
-def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Array | None, axis: Axis, xp: Any) -> Array:
+def entropy(
+    x: Array, order: Order, *, source: Source, measure: Measure, where: Array | None, axis: Axis, xp: Any
+) -> Array:
     """Overlay renyi_core._kernels.entropy.entropy."""
-    if not _is_taken(x, order, door):
-        return agnostic.entropy(x, order, door=door, measure=measure, where=where, axis=axis, xp=xp)
+    if not _is_taken(x, order, source):
+        return agnostic.entropy(x, order, source=source, measure=measure, where=where, axis=axis, xp=xp)
     with runtime.on(x):
         call = _Call(x, order, where, axis, xp, gradient=False, measure=measure)
         values, rows, _ = call.states()
@@ -164,7 +166,7 @@ def entropy_and_gradient(
     x: Array,
     order: Order,
     *,
-    door: Door,
+    source: Source,
     measure: Measure,
     where: Array | None,
     axis: Axis,
@@ -172,9 +174,9 @@ def entropy_and_gradient(
     scale: Any = None,
 ) -> tuple[Array, Array]:
     """Overlay renyi_core._kernels.entropy.entropy_and_gradient."""
-    if not _is_taken(x, order, door):
+    if not _is_taken(x, order, source):
         return agnostic.entropy_and_gradient(
-            x, order, door=door, measure=measure, where=where, axis=axis, xp=xp, scale=scale
+            x, order, source=source, measure=measure, where=where, axis=axis, xp=xp, scale=scale
         )
     with runtime.on(x):
         call = _Call(x, order, where, axis, xp, gradient=True, measure=measure)

@@ -17,7 +17,7 @@ from renyi_adapters import numpy as blocks
 from renyi_core._kernels.entropy import ENTROPIES
 from renyi_core._kernels.family import Call
 from renyi_core._kernels.measures import Measure
-from renyi_core._kernels.state import Door, Order, State, finish, merge
+from renyi_core._kernels.state import Order, Source, State, finish, merge
 
 from ._rows import rows
 
@@ -50,29 +50,29 @@ def _unpack(packed: Array, order: Order, *, full: bool) -> State:
     return State(packed["peak"], packed["r0"], packed["s"] if with_s else None, packed["ra"] if with_ra else None)
 
 
-def _at_least_one(x: Array, axis: Axis, door: Door) -> Array:
+def _at_least_one(x: Array, axis: Axis, source: Source) -> Array:
     """Return a chunk, or where it has no outcomes one of weight 0."""
     if all(x.shape[k] for k in axis):
         return x
     shape = [max(1, n) if k in axis else n for k, n in enumerate(x.shape, -x.ndim)]
-    return np.full_like(x, -np.inf if door == "logits" else 0, shape=shape)
+    return np.full_like(x, -np.inf if source == "logits" else 0, shape=shape)
 
 
-def renyi_state(x: Array, axis: Axis, keepdims: bool, *, order: Order, door: Door, full: bool) -> Array:  # noqa: ARG001
+def renyi_state(x: Array, axis: Axis, keepdims: bool, *, order: Order, source: Source, full: bool) -> Array:  # noqa: ARG001
     """Return the packed states of a chunk."""
     axis = tuple(k - x.ndim for k in axis)
-    x = _at_least_one(x, axis, door)
-    return _pack(blocks.entropy_partial_state(x, order, door=door, axis=axis, xp=numpy_namespace, full=full))
+    x = _at_least_one(x, axis, source)
+    return _pack(blocks.entropy_partial_state(x, order, source=source, axis=axis, xp=numpy_namespace, full=full))
 
 
-def renyi_merge(packed: Array, axis: Axis, keepdims: bool, *, order: Order, door: Door, full: bool) -> Array:  # noqa: ARG001
+def renyi_merge(packed: Array, axis: Axis, keepdims: bool, *, order: Order, source: Source, full: bool) -> Array:  # noqa: ARG001
     """Return the states merged along the axes, which keep length 1."""
     parts = np.moveaxis(packed, axis, range(len(axis)))
     parts = parts.reshape(math.prod(parts.shape[: len(axis)]), *parts.shape[len(axis) :])
     total = _unpack(parts[0], order, full=full)
     with np.errstate(all="ignore"):
         for part in parts[1:]:
-            total = merge(total, _unpack(part, order, full=full), order, door=door, xp=numpy_namespace)
+            total = merge(total, _unpack(part, order, full=full), order, source=source, xp=numpy_namespace)
     return np.expand_dims(_pack(total), axis)
 
 
@@ -83,20 +83,20 @@ def renyi_value(packed: Array, *, order: Order, measure: Measure, full: bool) ->
         return measure.value(rows, order, xp=numpy_namespace)
 
 
-def renyi_whole_rows(x: Array, *, order: Order, door: Door, measure: Measure, axis: Axis) -> Array:
+def renyi_whole_rows(x: Array, *, order: Order, source: Source, measure: Measure, axis: Axis) -> Array:
     """Return the measure of a chunk of whole distributions."""
-    x = _at_least_one(x, axis, door)
-    return blocks.entropy(x, order, door=door, measure=measure, where=None, axis=axis, xp=numpy_namespace)
+    x = _at_least_one(x, axis, source)
+    return blocks.entropy(x, order, source=source, measure=measure, where=None, axis=axis, xp=numpy_namespace)
 
 
 def renyi_value_and_gradient(
-    x: Array, scale: Array = None, *, order: Order, door: Door, measure: Measure, axis: Axis, number: Any
+    x: Array, scale: Array = None, *, order: Order, source: Source, measure: Measure, axis: Axis, number: Any
 ) -> tuple[Array, Array]:
     """Return the measure of a chunk of whole distributions and its gradient: one task, whose result serves both."""
     scale = number if scale is None else scale
-    some = _at_least_one(x, axis, door)
+    some = _at_least_one(x, axis, source)
     value, gradient = blocks.entropy_and_gradient(
-        some, order, door=door, measure=measure, where=None, axis=axis, xp=numpy_namespace, scale=scale
+        some, order, source=source, measure=measure, where=None, axis=axis, xp=numpy_namespace, scale=scale
     )
     return value, gradient if some is x else x
 
@@ -107,7 +107,15 @@ def renyi_part(both: tuple[Array, Array], *, which: int) -> Array:
 
 
 def renyi_gradient(
-    x: Array, packed: Array, scale: Array = None, *, order: Order, door: Door, measure: Measure, axis: Axis, number: Any
+    x: Array,
+    packed: Array,
+    scale: Array = None,
+    *,
+    order: Order,
+    source: Source,
+    measure: Measure,
+    axis: Axis,
+    number: Any,
 ) -> Array:
     """Return the gradient with respect to a chunk of the entries."""
     if x.size == 0:
@@ -116,12 +124,12 @@ def renyi_gradient(
     scale = number if scale is None else scale
     with np.errstate(all="ignore"):
         return blocks.entropy_gradient_of_state(
-            x, state, scale, order, door=door, measure=measure, axis=axis, xp=numpy_namespace
+            x, state, scale, order, source=source, measure=measure, axis=axis, xp=numpy_namespace
         )
 
 
-def _states(x: Array, order: Order, door: Door, axis: Axis, *, full: bool) -> Array:
-    settings: dict[str, Any] = {"order": order, "door": door, "full": full}
+def _states(x: Array, order: Order, source: Source, axis: Axis, *, full: bool) -> Array:
+    settings: dict[str, Any] = {"order": order, "source": source, "full": full}
     dtype = np.dtype([(name, _dtype(x)) for name in State._fields])
     return da.reduction(
         x,
@@ -136,10 +144,10 @@ def _states(x: Array, order: Order, door: Door, axis: Axis, *, full: bool) -> Ar
     )
 
 
-def _masked(x: Array, where: Array | None, door: Door) -> Array:
+def _masked(x: Array, where: Array | None, source: Source) -> Array:
     if where is None:
         return x
-    return da.where(where, x, x.dtype.type(-np.inf if door == "logits" else 0))
+    return da.where(where, x, x.dtype.type(-np.inf if source == "logits" else 0))
 
 
 def _are_whole(x: Array, axis: Axis) -> bool:
@@ -154,11 +162,13 @@ def _aligned(rows: Array, x: Array, axis: Axis) -> Array:
     return rows if rows.chunks == chunks else rows.rechunk(chunks)
 
 
-def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Array | None, axis: Axis, xp: Any) -> Array:
+def entropy(
+    x: Array, order: Order, *, source: Source, measure: Measure, where: Array | None, axis: Axis, xp: Any
+) -> Array:
     """Overlay renyi_core._kernels.entropy.entropy."""
     if not _takes(x, order):
-        return rows(Call(ENTROPIES, (x,), order, where, {"door": door, "measure": measure, "axis": axis}, xp))
-    return _value(_masked(x, where, door), order, door, measure, axis, full=False)
+        return rows(Call(ENTROPIES, (x,), order, where, {"source": source, "measure": measure, "axis": axis}, xp))
+    return _value(_masked(x, where, source), order, source, measure, axis, full=False)
 
 
 def _meta(x: Array, dtype: Any) -> Array:
@@ -170,19 +180,19 @@ def _row_chunks(x: Array, axis: Axis) -> tuple[Any, ...]:
     return tuple((1,) if k in axis else lengths for k, lengths in enumerate(x.chunks, -x.ndim))
 
 
-def _value(x: Array, order: Order, door: Door, measure: Measure, axis: Axis, *, full: bool) -> Array:
+def _value(x: Array, order: Order, source: Source, measure: Measure, axis: Axis, *, full: bool) -> Array:
     """Return the measure; the state is ``full`` where that of a gradient serves both."""
     settings: dict[str, Any] = {"order": order, "measure": measure, "dtype": _dtype(x), "meta": _meta(x, _dtype(x))}
     if _are_whole(x, axis):
-        return x.map_blocks(renyi_whole_rows, door=door, axis=axis, chunks=_row_chunks(x, axis), **settings)
-    return _states(x, order, door, axis, full=full).map_blocks(renyi_value, full=full, **settings)
+        return x.map_blocks(renyi_whole_rows, source=source, axis=axis, chunks=_row_chunks(x, axis), **settings)
+    return _states(x, order, source, axis, full=full).map_blocks(renyi_value, full=full, **settings)
 
 
 def entropy_and_gradient(
     x: Array,
     order: Order,
     *,
-    door: Door,
+    source: Source,
     measure: Measure,
     where: Array | None,
     axis: Axis,
@@ -192,11 +202,11 @@ def entropy_and_gradient(
     """Overlay renyi_core._kernels.entropy.entropy_and_gradient; the gradient has the chunks of x."""
     whole = _takes(x, order) and _are_whole(x, axis)
     if not _takes(x, order) or (order.alpha == math.inf and not whole):
-        options = {"door": door, "measure": measure, "axis": axis}
+        options = {"source": source, "measure": measure, "axis": axis}
         value, gradient = rows(Call(ENTROPIES, (x,), order, where, options, xp), (0,), scale)
         return value, gradient
-    masked = _masked(x, where, door)
-    settings: dict[str, Any] = {"order": order, "door": door, "measure": measure, "axis": axis, "number": scale}
+    masked = _masked(x, where, source)
+    settings: dict[str, Any] = {"order": order, "source": source, "measure": measure, "axis": axis, "number": scale}
     factors = []
     if isinstance(scale, da.Array):
         settings["number"], factors = None, [_aligned(scale, x, axis)]
@@ -208,9 +218,9 @@ def entropy_and_gradient(
         chunks = _row_chunks(x, axis)
         value = both.map_blocks(renyi_part, which=0, chunks=chunks, dtype=_dtype(x), meta=_meta(x, _dtype(x)))
     else:
-        states = _states(masked, order, door, axis, full=True)
+        states = _states(masked, order, source, axis, full=True)
         gradient = da.map_blocks(renyi_gradient, masked, states, *factors, **settings, **gradient_meta)
-        value = _value(masked, order, door, measure, axis, full=True)
+        value = _value(masked, order, source, measure, axis, full=True)
     if where is not None:
         gradient = da.where(where, gradient, x.dtype.type(0))
     return value, gradient

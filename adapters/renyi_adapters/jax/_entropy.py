@@ -15,10 +15,10 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from renyi_core._kernels import entropy as agnostic
-from renyi_core._kernels.doors import accumulate, centre, distributions
 from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import Measure
-from renyi_core._kernels.state import Door, Order, Rows, finish, partial_state
+from renyi_core._kernels.sources import accumulate, centre, distributions
+from renyi_core._kernels.state import Order, Rows, Source, finish, partial_state
 
 from . import _logits as logits
 
@@ -33,7 +33,7 @@ class _Static:
     """What of a call is not an array; ``order`` is None where α is an array."""
 
     order: Order | None
-    door: Door
+    source: Source
     measure: Measure
     axis: Axis
 
@@ -43,14 +43,14 @@ class _Static:
 
 
 def _is_plain(static: _Static) -> bool:
-    return static.door == "logits" and logits.takes(static.order, static.axis)
+    return static.source == "logits" and logits.takes(static.order, static.axis)
 
 
 def _state(static: _Static, x: Array, order: Order, where: Array | None, *, full: bool) -> tuple[Array, Rows]:
     """Return the peaks and what the state says of the rows."""
     if _is_plain(static):
         return logits.state(x, order, where=where, full=full)
-    entries = centre(x, order, door=static.door, where=where, axis=static.axis, xp=jnp)
+    entries = centre(x, order, source=static.source, where=where, axis=static.axis, xp=jnp)
     # once for all sums: XLA would compute the exponentials anew for each of them
     barrier: Any = jax.lax.optimization_barrier
     entries = entries._replace(e=barrier(entries.e))
@@ -72,7 +72,7 @@ _guarded: Any = jax.custom_jvp(_same, nondiff_argnums=(0,))
 
 def _guarded_jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
     x, where = primals
-    _, sound = distributions(x, door=static.door, where=where, axis=static.axis, xp=jnp)
+    _, sound = distributions(x, source=static.source, where=where, axis=static.axis, xp=jnp)
     return x, jnp.where(sound, tangents[0], 0)
 
 
@@ -108,8 +108,8 @@ def _along_entries(
     if _is_plain(static) and order.alpha != math.inf:
         gradient = logits.gradient(x, peak, rows, order, where=where)
     else:
-        entries = centre(x, order, door=static.door, where=where, axis=axis, xp=jnp, peak=peak)
-        gradient = agnostic.gradient_entries(entries, rows, order, door=static.door, where=where, axis=axis, xp=jnp)
+        entries = centre(x, order, source=static.source, where=where, axis=axis, xp=jnp, peak=peak)
+        gradient = agnostic.gradient_entries(entries, rows, order, source=static.source, where=where, axis=axis, xp=jnp)
     # without a value the gradient is NaN, and its product with 0
     dx = accumulate(jnp.where(jnp.isnan(rows.h), 0, dx), xp=jnp)
     product = jnp.sum(gradient * dx, axis=axis, keepdims=True)
@@ -122,15 +122,24 @@ def _along_alpha(
     static: _Static, x: Array, traced: Order | None, where: Array | None, peak: Array, rows: Rows, dalpha: Array
 ) -> Array:
     order, axis = static.of(traced), static.axis
-    entries = centre(x, order, door=static.door, where=where, axis=axis, xp=jnp, peak=peak)
+    entries = centre(x, order, source=static.source, where=where, axis=axis, xp=jnp, peak=peak)
     slope = agnostic.alpha_gradient(entries, rows, order, axis=axis, xp=jnp)
     dalpha = jnp.where(jnp.isnan(rows.h), 0, dalpha)
     return agnostic.alpha_slope_of(slope, rows, order, static.measure, jnp) * dalpha
 
 
-def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Array | None, axis: Axis, xp: Any) -> Array:  # noqa: ARG001
+def entropy(
+    x: Array,
+    order: Order,
+    *,
+    source: Source,
+    measure: Measure,
+    where: Array | None,
+    axis: Axis,
+    xp: Any,  # noqa: ARG001
+) -> Array:
     """Overlay renyi_core._kernels.entropy.entropy."""
-    static = _Static(order if order.static else None, door, measure, axis)
+    static = _Static(order if order.static else None, source, measure, axis)
     return _apply(static, x, None if order.static else order, where)
 
 
@@ -138,7 +147,7 @@ def entropy_and_gradient(
     x: Array,
     order: Order,
     *,
-    door: Door,
+    source: Source,
     measure: Measure,
     where: Array | None,
     axis: Axis,
@@ -146,10 +155,10 @@ def entropy_and_gradient(
     scale: Any = None,
 ) -> tuple[Array, Array]:
     """Overlay renyi_core._kernels.entropy.entropy_and_gradient; JAX differentiates through it."""
-    static = _Static(order if order.static else None, door, measure, axis)
+    static = _Static(order if order.static else None, source, measure, axis)
     if not _is_plain(static) or order.alpha == math.inf:
         return agnostic.entropy_and_gradient(
-            x, order, door=door, measure=measure, where=where, axis=axis, xp=xp, scale=scale
+            x, order, source=source, measure=measure, where=where, axis=axis, xp=xp, scale=scale
         )
     peak, rows = logits.state(x, order, where=where, full=True)
     gradient = logits.gradient(x, peak, rows, order, where=where)

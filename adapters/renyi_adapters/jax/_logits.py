@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from renyi_core._kernels.doors import accumulate
+from renyi_core._kernels.sources import accumulate
 from renyi_core._kernels.special import log1p_ratio
 from renyi_core._kernels.state import TWO_SUMS, Order, Rows
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from renyi_core._kernels import family as agnostic
-from renyi_core._kernels.doors import accumulate
 from renyi_core._kernels.family import ALL, ENTRIES, ROWS, Call, Family, Wrt
+from renyi_core._kernels.sources import accumulate
 from renyi_core._kernels.state import Order
 
 Array = Any

@@ -12,7 +12,7 @@ from ._entropy import (
     entropy_partial_state,
 )
 from ._neighbors import kth_neighbor, neighbor_sum
-from ._pairs import distributions, divergence, divergence_and_gradient, unless
+from ._pairs import distributions, divergence, divergence_and_gradient, where_known
 from ._rows import rows
 
 __all__ = [
@@ -28,5 +28,5 @@ __all__ = [
     "kth_neighbor",
     "neighbor_sum",
     "rows",
-    "unless",
+    "where_known",
 ]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from renyi_core._kernels.state import TWO_SUMS, Door, Order, Rows, State
+from renyi_core._kernels.state import TWO_SUMS, Order, Rows, Source, State
 
 Array = Any
 
@@ -40,15 +40,15 @@ SQUARES = {0.5, 2, 3, 4}
 ONES = {np.dtype(kind): np.ones(2 * SEGMENT, kind) for kind in (np.float32, np.float64)}
 
 
-def is_fast(x: Array, order: Order, door: Door, *, gradient: bool) -> bool:
-    """Return whether the engine takes this dtype, order and door."""
+def is_fast(x: Array, order: Order, source: Source, *, gradient: bool) -> bool:
+    """Return whether the engine takes this dtype, order and source."""
     if not order.static or x.dtype.char not in "efd" or not x.dtype.isnative or order.alpha == 0:
         return False
     if order.t != 0 and abs(order.t) < TWO_SUMS:
         return False
     if order.alpha == math.inf:
         return not gradient
-    return door == "logits" or (not gradient and order.alpha <= 2)
+    return source == "logits" or (not gradient and order.alpha <= 2)
 
 
 class Sums(NamedTuple):
@@ -84,8 +84,8 @@ class Engine(abc.ABC):
 
     rows: int
 
-    def __init__(self, x: Array, n: int, order: Order, door: Door) -> None:
-        self.order, self.door, self.n = order, door, n
+    def __init__(self, x: Array, n: int, order: Order, source: Source) -> None:
+        self.order, self.source, self.n = order, source, n
         self.dtype = np.dtype(np.float32) if x.dtype == np.float16 else x.dtype
         self.workspace: Array = _workspaces.bytes.view(self.dtype)
         self._above: Any = None
@@ -110,7 +110,7 @@ class Engine(abc.ABC):
     def state(self, x: Array, keep: Array | None = None) -> State:
         """Return the partial state of rows of shape (rows, n)."""
         cuts = [slice(i, i + self.rows) for i in range(0, len(x), self.rows)]
-        parts = [self.sums(x[cut], keep, common=self.door == "logits") for cut in cuts]
+        parts = [self.sums(x[cut], keep, common=self.source == "logits") for cut in cuts]
         peak, r0, s, ra = self._joined(parts)
         if self._units is not None and not np.minimum.reduce(r0) >= FAINT:
             for i, cut in enumerate(cuts):
@@ -192,8 +192,8 @@ class Weights(NamedTuple):
 class WideEngine(Engine):
     """Rows as they are, the largest entry of each set to 0 in the buffers; those longer than a buffer one at a time."""
 
-    def __init__(self, x: Array, n: int, order: Order, door: Door) -> None:
-        super().__init__(x, n, order, door)
+    def __init__(self, x: Array, n: int, order: Order, source: Source) -> None:
+        super().__init__(x, n, order, source)
         room = BUFFER_BYTES // self.dtype.itemsize
         self.width = min(n, room)
         self.rows = max(1, min(room // n, x.size // n))
@@ -209,7 +209,7 @@ class WideEngine(Engine):
     def sums(self, x: Array, keep: Array | None, *, common: bool) -> Sums:
         self._top = x.argmax(axis=-1)
         peak = x[self._index[: len(x)], self._top]
-        if self.door == "probs":
+        if self.source == "probs":
             peak = np.where(np.minimum.reduce(x, axis=-1) < 0, math.nan, peak)
         self._masked = False
         self._shift, above = self.common_shift(peak) if common else (None, None)
@@ -260,7 +260,7 @@ class WideEngine(Engine):
         """Fill the buffers from a block, or columns of it; the first result goes to keep."""
         alpha = self.order.alpha
         first, second = self._rooms(x)
-        if self.door == "probs":
+        if self.source == "probs":
             return self._weigh_probs(x, first, second)
         # an int is the shift of 0
         d = x if isinstance(self._shift, int) else np.subtract(x, self._shift, out=first)

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 
 from renyi_core._kernels import entropy as agnostic
-from renyi_core._kernels.doors import centre
 from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import Measure
-from renyi_core._kernels.state import Door, Entries, Order, Rows, State, finish, merge, partial_state
+from renyi_core._kernels.sources import centre
+from renyi_core._kernels.state import Entries, Order, Rows, Source, State, finish, merge, partial_state
 
 from ._engine import Engine, WideEngine, is_fast, workspace
 from ._exact import EPS, TINY, exact_gradient, exact_rows, is_exact
 from ._states import PIECE, Plan, close_rows, exact_state, gradient_piece, plan
 from ._tall import SHORT, TallEngine
-from ._walk import Walk, settle
+from ._walk import RowBlocks, settle
 
 Array = Any
 Axis = tuple[int, ...]
@@ -42,24 +42,26 @@ ROWS = 1 << 11
 LAST = (-1,)
 
 
-def entropy(x: Array, order: Order, *, door: Door, measure: Measure, where: Array | None, axis: Axis, xp: Any) -> Array:
+def entropy(
+    x: Array, order: Order, *, source: Source, measure: Measure, where: Array | None, axis: Axis, xp: Any
+) -> Array:
     """Overlay renyi_core._kernels.entropy.entropy."""
-    if x.size <= PIECE and where is None and axis == LAST and door == "logits" and is_exact(x, order):
+    if x.size <= PIECE and where is None and axis == LAST and source == "logits" and is_exact(x, order):
         with np.errstate(all="ignore"):
             return measure.value(exact_rows(x, order, full=False).rows, order, xp=xp)
-    walk = Walk(x, order, where, axis)
+    walk = RowBlocks(x, order, where, axis)
     values = walk.new_rows(_accumulator(x))
-    engine = _engine(walk, x, order, door, gradient=False)
-    exact = door == "logits" and walk.n <= PIECE and is_exact(x, order)
+    engine = _engine(walk, x, order, source, gradient=False)
+    exact = source == "logits" and walk.n <= PIECE and is_exact(x, order)
     with np.errstate(all="ignore"):
         for index, block, mask, block_order, _ in walk.blocks(_limit(walk, engine, copies=x.dtype != values.dtype)):
-            clean = _clean(block, mask, door)
+            clean = _clean(block, mask, source)
             if engine:
                 rows = engine.rows_of(_engine_state(engine, clean, xp))
             elif exact:
                 rows = exact_rows(clean, block_order, full=False).rows
             else:
-                rows = _Pieces(clean, block_order, door, xp, full=False).rows
+                rows = _Pieces(clean, block_order, source, xp, full=False).rows
             _put(values, index, measure.value(rows, block_order, xp=xp))
     return walk.as_rows(values)
 
@@ -68,7 +70,7 @@ def entropy_and_gradient(
     x: Array,
     order: Order,
     *,
-    door: Door,
+    source: Source,
     measure: Measure,
     where: Array | None,
     axis: Axis,
@@ -80,24 +82,24 @@ def entropy_and_gradient(
 
     ``out`` is an array for the gradient, which may share the memory of x, all of it or none.
     """
-    if out is None and x.size <= PIECE and where is None and axis == LAST and door == "logits" and is_exact(x, order):
+    if out is None and x.size <= PIECE and where is None and axis == LAST and source == "logits" and is_exact(x, order):
         with np.errstate(all="ignore"):
             value, gradient = _exact(x, order, measure, scale, xp)
             settle(gradient, None, value, scale)
             return value, gradient
-    walk = Walk(x, order, where, axis, scale, flat=out is None or out.flags.c_contiguous)
+    walk = RowBlocks(x, order, where, axis, scale, flat=out is None or out.flags.c_contiguous)
     dtype = _accumulator(x)
     values = walk.new_rows(dtype)
     gradient, target = walk.new_entries(x.dtype, out)
     in_place = out is not None and np.may_share_memory(x, out)
-    engine = _engine(walk, x, order, door, gradient=True)
-    exact = door == "logits" and walk.n <= PIECE and is_exact(x, order)
+    engine = _engine(walk, x, order, source, gradient=True)
+    exact = source == "logits" and walk.n <= PIECE and is_exact(x, order)
     # straight into the result, where that lies in memory as the blocks do
     direct = walk.flat and dtype == x.dtype
     later: list[Array] = []
     with np.errstate(all="ignore"):
         for index, block, mask, block_order, factor in walk.blocks(engine.rows if engine else _rows_at_once(walk.n)):
-            clean = _clean(block.copy() if in_place else block, mask, door)
+            clean = _clean(block.copy() if in_place else block, mask, source)
             part = target[index] if direct else np.empty(block.shape, dtype)
             if engine:
                 value, lost = _engine_gradient(engine, clean, measure, factor, part, xp)
@@ -108,7 +110,7 @@ def entropy_and_gradient(
             elif exact:
                 value, part[...] = _exact(clean, block_order, measure, _column(factor), xp)
             else:
-                value = _gradient(clean, mask, block_order, door, measure, _column(factor), part, xp)
+                value = _gradient(clean, mask, block_order, source, measure, _column(factor), part, xp)
             settle(part, mask, value, _column(factor))
             _put(values, index, value)
             if not direct:
@@ -118,19 +120,19 @@ def entropy_and_gradient(
     return walk.as_rows(values), gradient
 
 
-def _engine(walk: Walk, x: Array, order: Order, door: Door, *, gradient: bool) -> Engine | None:
-    if not is_fast(x, order, door, gradient=gradient):
+def _engine(walk: RowBlocks, x: Array, order: Order, source: Source, *, gradient: bool) -> Engine | None:
+    if not is_fast(x, order, source, gradient=gradient):
         return None
     if walk.n < SHORT:
-        return TallEngine(x, walk.n, order, door, gradient=gradient)
-    return WideEngine(x, walk.n, order, door)
+        return TallEngine(x, walk.n, order, source, gradient=gradient)
+    return WideEngine(x, walk.n, order, source)
 
 
 def _engine_state(engine: Engine, x: Array, xp: Any) -> State:
     """Return the state of rows, by the library's own kernels where weights below the dtype show in it."""
     state = engine.state(x)
     order = engine.order
-    if engine.door == "probs" and order.alpha < 1:
+    if engine.source == "probs" and order.alpha < 1:
         char = engine.dtype.char
         share = engine.n * TINY[char] ** order.alpha / EPS[char]
         rows: Any = ()
@@ -146,7 +148,7 @@ def _engine_state(engine: Engine, x: Array, xp: Any) -> State:
     return state
 
 
-def _limit(walk: Walk, engine: Engine | None, *, copies: bool) -> int:
+def _limit(walk: RowBlocks, engine: Engine | None, *, copies: bool) -> int:
     """Return how many rows to take at a time where values alone are asked for."""
     if engine is None:
         return _rows_at_once(walk.n)
@@ -188,30 +190,30 @@ def _exact(x: Array, order: Order, measure: Measure, scale: Any, xp: Any) -> tup
 
 
 def _gradient(
-    x: Array, mask: Array | None, order: Order, door: Door, measure: Measure, scale: Any, out: Array, xp: Any
+    x: Array, mask: Array | None, order: Order, source: Source, measure: Measure, scale: Any, out: Array, xp: Any
 ) -> Array:
     """Write the gradient of a block to ``out`` by the library's own kernels and return the measure's values."""
-    pieces = _Pieces(x, order, door, xp, full=True)
+    pieces = _Pieces(x, order, source, xp, full=True)
     factor = agnostic.factor_of(pieces.rows, order, measure, scale, xp)
     tops = pieces.tops()
     for columns, entries in pieces.entries():
         where = None if mask is None else mask[:, columns]
         part = agnostic.gradient_entries(
-            entries, pieces.rows, order, door=door, where=where, axis=LAST, xp=xp, tops=tops
+            entries, pieces.rows, order, source=source, where=where, axis=LAST, xp=xp, tops=tops
         )
         out[:, columns] = scaled(part, factor, xp)
     return measure.value(pieces.rows, order, xp=xp)
 
 
 def entropy_and_alpha_gradient(
-    x: Array, order: Order, *, door: Door, measure: Measure, where: Array | None, axis: Axis, xp: Any
+    x: Array, order: Order, *, source: Source, measure: Measure, where: Array | None, axis: Axis, xp: Any
 ) -> tuple[Array, Array]:
     """Overlay renyi_core._kernels.entropy.entropy_and_alpha_gradient."""
-    walk = Walk(x, order, where, axis)
+    walk = RowBlocks(x, order, where, axis)
     values, slopes = (walk.new_rows(_accumulator(x)) for _ in range(2))
     with np.errstate(all="ignore"):
         for index, block, mask, block_order, _ in walk.blocks(_rows_at_once(walk.n)):
-            pieces = _Pieces(_clean(block, mask, door), block_order, door, xp, full=True)
+            pieces = _Pieces(_clean(block, mask, source), block_order, source, xp, full=True)
             slope = sum(
                 agnostic.alpha_gradient(entries, pieces.rows, block_order, axis=LAST, xp=xp)
                 for _, entries in pieces.entries()
@@ -233,7 +235,7 @@ def entropy_hvp(
     scale: Any = None,
 ) -> Array:
     """Overlay renyi_core._kernels.entropy.entropy_hvp; a row is taken whole, however long it is."""
-    walk = Walk(x, order, where, axis, flat=False)
+    walk = RowBlocks(x, order, where, axis, flat=False)
     vectors = walk.moved(np.broadcast_to(vector, walk.shape))
     product, target = walk.new_entries(x.dtype)
     with np.errstate(all="ignore"):
@@ -246,30 +248,30 @@ def entropy_hvp(
     return product
 
 
-def entropy_partial_state(x: Array, order: Order, *, door: Door, axis: Axis, xp: Any, full: bool) -> State:
+def entropy_partial_state(x: Array, order: Order, *, source: Source, axis: Axis, xp: Any, full: bool) -> State:
     """Return the partial state of each distribution, with length 1 along the reduced axes, for a static order.
 
     What has no entries of any weight is the identity of :func:`renyi_core._kernels.state.merge`.
     """
-    walk = Walk(x, order, None, axis)
+    walk = RowBlocks(x, order, None, axis)
     dtype = _accumulator(x)
     # the engine's logarithms of probabilities serve the value alone
-    engine = _engine(walk, x, order, door, gradient=False) if door == "logits" or not full else None
-    exact = door == "logits" and is_exact(x, order)
+    engine = _engine(walk, x, order, source, gradient=False) if source == "logits" or not full else None
+    exact = source == "logits" and is_exact(x, order)
     needs = (True, True, *order.needs(full=full))
     fields = [walk.new_rows(dtype) if need else None for need in needs]
     with np.errstate(all="ignore"):
         for index, block, _, _, _ in walk.blocks(_limit(walk, engine, copies=x.dtype != dtype)):
-            clean = _clean(block, None, door)
+            clean = _clean(block, None, source)
             if engine:
                 state = _engine_state(engine, clean, xp)
                 if full and state.ra is not None:
                     state = state._replace(s=_s_from_sums(state, clean, order, xp))
-                state = _with_identity(state, clean, door)
+                state = _with_identity(state, clean, source)
             elif exact:
                 state = exact_state(clean, order, xp)
             else:
-                state = _Pieces(clean, order, door, xp, full=full).state
+                state = _Pieces(clean, order, source, xp, full=full).state
             for field, values in zip(fields, state, strict=True):
                 if field is not None:
                     _put(field, index, values)
@@ -287,12 +289,12 @@ def _s_from_sums(state: State, logits: Array, order: Order, xp: Any) -> Array:
     return s
 
 
-def _with_identity(state: State, x: Array, door: Door) -> State:
+def _with_identity(state: State, x: Array, source: Source) -> State:
     """Return the state of whole rows as one of parts: a row without any weight, NaN there, is no entry here."""
     lost = np.flatnonzero(np.isnan(state.r0))
     if len(lost) == 0:
         return state
-    nothing = -math.inf if door == "logits" else 0
+    nothing = -math.inf if source == "logits" else 0
     lost = lost[(x[lost] == nothing).all(axis=-1)]
     for values, identity in zip(state, (nothing, -1, 0, -1), strict=True):
         if values is not None:
@@ -306,7 +308,7 @@ def entropy_gradient_of_state(
     scale: Any,
     order: Order,
     *,
-    door: Door,
+    source: Source,
     measure: Measure,
     axis: Axis,
     xp: Any,
@@ -319,11 +321,11 @@ def entropy_gradient_of_state(
     with np.errstate(all="ignore"):
         rows = finish(state, order, xp=xp)
         factor = agnostic.factor_of(rows, order, measure, scale, xp)
-        if door == "logits" and is_exact(x, order):
+        if source == "logits" and is_exact(x, order):
             gradient = _gradient_by_plan(x, plan(state, rows, order, factor), order, axis, out)
             settle(gradient, None, rows.h, scale)
             return gradient
-        walk = Walk(x, order, None, axis, factor, flat=False)
+        walk = RowBlocks(x, order, None, axis, factor, flat=False)
         parts = [None if part is None else walk.spread(part) for part in (state.peak, *rows)]
         gradient, target = walk.new_entries(x.dtype, out)
         for index, block, _, _, block_factor in walk.blocks(_rows_at_once(walk.n)):
@@ -331,16 +333,18 @@ def entropy_gradient_of_state(
             result = np.empty(block.shape, x.dtype)
             for start in range(0, walk.n, PIECE):
                 columns = slice(start, start + PIECE)
-                piece = _clean(block[:, columns], None, door)
-                entries = centre(piece, order, door=door, where=None, axis=LAST, xp=xp, peak=peak)
-                part = agnostic.gradient_entries(entries, Rows(*rest), order, door=door, where=None, axis=LAST, xp=xp)
+                piece = _clean(block[:, columns], None, source)
+                entries = centre(piece, order, source=source, where=None, axis=LAST, xp=xp, peak=peak)
+                part = agnostic.gradient_entries(
+                    entries, Rows(*rest), order, source=source, where=None, axis=LAST, xp=xp
+                )
                 result[:, columns] = scaled(part, _column(block_factor), xp)
             _put(target, index, result)
     return gradient
 
 
 def _gradient_by_plan(x: Array, rows: Plan, order: Order, axis: Axis, out: Array | None) -> Array:
-    walk = Walk(x, order, None, axis, flat=out is None or out.flags.c_contiguous)
+    walk = RowBlocks(x, order, None, axis, flat=out is None or out.flags.c_contiguous)
     spread = [None if part is None else walk.spread(part).reshape(walk.lead) for part in rows]
     gradient, target = walk.new_entries(x.dtype, out)
     room = workspace(x.dtype)
@@ -359,17 +363,17 @@ def _gradient_by_plan(x: Array, rows: Plan, order: Order, axis: Axis, out: Array
 class _Pieces:
     """A block of rows through the library's own kernels; rows longer than a piece are merged from pieces."""
 
-    def __init__(self, x: Array, order: Order, door: Door, xp: Any, *, full: bool) -> None:
-        self._args = order, door, xp
+    def __init__(self, x: Array, order: Order, source: Source, xp: Any, *, full: bool) -> None:
+        self._args = order, source, xp
         self._x = x
         self._columns = [slice(i, i + PIECE) for i in range(0, x.shape[1], PIECE)]
         self._whole: Entries | None = None
         state: Any = None
         for columns in self._columns:
             # each on its own peak: on that of the whole row, the sums of a piece far below it would be 1 − 1
-            entries = centre(x[:, columns], order, door=door, where=None, axis=LAST, xp=xp)
+            entries = centre(x[:, columns], order, source=source, where=None, axis=LAST, xp=xp)
             part = partial_state(entries, order, axis=LAST, xp=xp, full=full)
-            state = part if state is None else merge(state, part, order, door=door, xp=xp)
+            state = part if state is None else merge(state, part, order, source=source, xp=xp)
         if len(self._columns) == 1:
             self._whole = entries
         self.state = State(*(None if part is None else part[:, 0] for part in state))
@@ -378,11 +382,13 @@ class _Pieces:
 
     def entries(self) -> Iterator[tuple[slice, Entries]]:
         """Yield the columns of each piece and its entries, centred on the peak of the row."""
-        order, door, xp = self._args
+        order, source, xp = self._args
         for columns in self._columns:
             entries = self._whole
             if entries is None:
-                entries = centre(self._x[:, columns], order, door=door, where=None, axis=LAST, xp=xp, peak=self._peak)
+                entries = centre(
+                    self._x[:, columns], order, source=source, where=None, axis=LAST, xp=xp, peak=self._peak
+                )
             yield columns, entries
 
     def tops(self) -> Any:
@@ -403,11 +409,11 @@ def _rows_at_once(n: int) -> int:
     return max(1, PIECE // n)
 
 
-def _clean(x: Array, mask: Array | None, door: Door) -> Array:
+def _clean(x: Array, mask: Array | None, source: Source) -> Array:
     """Return a block in the precision of sums, masked entries at weight 0."""
     if x.dtype == np.float16:
         x = x.astype(np.float32)
-    return x if mask is None else np.where(mask, x, x.dtype.type(-math.inf if door == "logits" else 0))
+    return x if mask is None else np.where(mask, x, x.dtype.type(-math.inf if source == "logits" else 0))
 
 
 def _column(rows: Any) -> Any:

@@ -29,7 +29,7 @@ def exact_state(x: Array, order: Order, xp: Any) -> State:
     state: Any = None
     for start in range(0, x.shape[1], step):
         part = exact_sums(x[:, start : start + step], order)
-        state = part if state is None else merge(state, part, order, door="logits", xp=xp)
+        state = part if state is None else merge(state, part, order, source="logits", xp=xp)
     return State(*(None if part is None else part[:, 0] for part in state))
 
 

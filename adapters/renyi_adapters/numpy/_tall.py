@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from renyi_core._kernels.state import Door, Order, Rows, State
+from renyi_core._kernels.state import Order, Rows, Source, State
 
 from ._engine import FLAT, Engine, Sums
 
@@ -29,8 +29,8 @@ class TallEngine(Engine):
     losers and half as many winners.
     """
 
-    def __init__(self, x: Array, n: int, order: Order, door: Door, *, gradient: bool) -> None:
-        super().__init__(x, n, order, door)
+    def __init__(self, x: Array, n: int, order: Order, source: Source, *, gradient: bool) -> None:
+        super().__init__(x, n, order, source)
         self._two = gradient and order.alpha not in {0.5, 2}
         parts = (2 * n + (n + 1) // 2 if gradient else 2 * n) + n * self._two
         self.rows = max(1, min(self.workspace.size // parts, x.size // n))
@@ -49,7 +49,7 @@ class TallEngine(Engine):
         np.copyto(first, x.T)
         if keep is not None:
             return self._sums_and_weights(first, second, games)
-        least = np.minimum.reduce(first, axis=0) if self.door == "probs" else None
+        least = np.minimum.reduce(first, axis=0) if self.source == "probs" else None
         losers = _losers(first, games, None)
         peak = first[0].copy()
         spare = first[: len(losers)]

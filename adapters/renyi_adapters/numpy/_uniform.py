@@ -20,10 +20,10 @@ import numpy as np
 
 from renyi_core._kernels import divergence as general
 from renyi_core._kernels.pairs import exponent_limit
-from renyi_core._kernels.state import Door, Order
+from renyi_core._kernels.state import Order, Source
 
 from ._exact import exact_gradient, exact_rows, is_exact
-from ._walk import Walk, settle
+from ._walk import RowBlocks, settle
 
 Array = Any
 Axis = tuple[int, ...]
@@ -40,9 +40,9 @@ INVERSE_FACTORIALS = [1 / math.factorial(j + 2) for j in range(20)]
 """k(u)/u² by powers of u."""
 
 
-def other_than_uniform(x: Array, y: Array, order: Order, *, door: Door, axis: Axis) -> int | None:
+def other_than_uniform(x: Array, y: Array, order: Order, *, source: Source, axis: Axis) -> int | None:
     """Return which of the two is to be taken by :func:`of_uniform`, None for neither: the other is one uniform row."""
-    if door != "logits" or not is_exact(x, order) or y.dtype != x.dtype:
+    if source != "logits" or not is_exact(x, order) or y.dtype != x.dtype:
         return None
     for which, (one, other) in enumerate(((x, y), (y, x))):
         lengths = [one.shape[i] for i in axis]
@@ -263,7 +263,7 @@ def of_uniform(
 
     Rows that suit no form of this module are left to that of any two distributions.
     """
-    walk = Walk(x, order, where, axis, scale, flat=False)
+    walk = RowBlocks(x, order, where, axis, scale, flat=False)
     values = walk.new_rows(x.dtype)
     gradient: Any = None
     target: Any = None
@@ -284,7 +284,7 @@ def of_uniform(
             if len(lost):
                 u = np.zeros_like(z[lost])
                 pair = (z[lost], u) if forward else (u, z[lost])
-                kwargs = {"door": "logits", "where": None if mask is None else mask[lost], "axis": (-1,), "xp": xp}
+                kwargs = {"source": "logits", "where": None if mask is None else mask[lost], "axis": (-1,), "xp": xp}
                 if with_gradient and not forward:
                     own = column[lost] if isinstance(column, np.ndarray) else column
                     value[lost], part[lost] = general.divergence_and_gradient(

@@ -13,7 +13,7 @@ from renyi_core._kernels.state import Order
 Array = Any
 Index = tuple[Any, ...]
 
-__all__ = ["Index", "Walk", "boxes", "settle"]
+__all__ = ["Index", "RowBlocks", "boxes", "settle"]
 
 
 def boxes(shape: tuple[int, ...], limit: int) -> Iterator[Index]:
@@ -32,7 +32,7 @@ def boxes(shape: tuple[int, ...], limit: int) -> Iterator[Index]:
                 yield (i, *rest)
 
 
-class Walk:
+class RowBlocks:
     """The distributions of x one under the other: views only, a copy is made of a block at a time.
 
     ``lead`` is the shape of the rows and ``n`` the number of outcomes in each.

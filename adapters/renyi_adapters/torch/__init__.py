@@ -10,7 +10,7 @@ from ._entropy import (
     entropy_and_alpha_gradient,
     entropy_and_gradient,
     entropy_hvp,
-    unless,
+    where_known,
 )
 from ._neighbors import kth_neighbor, neighbor_sum
 from ._orders import changing_number
@@ -30,5 +30,5 @@ __all__ = [
     "rows",
     "sort_gaps",
     "take_cells",
-    "unless",
+    "where_known",
 ]

@@ -20,7 +20,7 @@ except ImportError:  # torch itself can do without NumPy
     _blocks = None  # type: ignore[assignment]
 
 from renyi_core._kernels.measures import ENTROPY, Measure
-from renyi_core._kernels.state import Door, Order, State
+from renyi_core._kernels.state import Order, Source, State
 
 Tensor = Any
 Array = Any
@@ -125,7 +125,7 @@ class _Problem:
 
 
 def _problem(*args: Any) -> _Problem | None:
-    """Return the problem, or None if NumPy can't see these tensors: on a GPU, batched by vmap, fake, distributed."""
+    """Return the arguments, or None if NumPy can't see these tensors: on a GPU, batched by vmap, fake, distributed."""
     if blocks is None or args[0].numel() == 0 or args[0].dtype not in _DTYPES:
         return None
     try:
@@ -137,17 +137,17 @@ def _problem(*args: Any) -> _Problem | None:
 _DTYPES = {torch.float16: "f2", torch.bfloat16: "i2", torch.float32: "f4", torch.float64: "f8"}
 
 
-def value(x: Tensor, order: Order, where: Tensor | None, axis: Axis, door: Door, measure: Measure) -> Tensor | None:
+def value(x: Tensor, order: Order, where: Tensor | None, axis: Axis, source: Source, measure: Measure) -> Tensor | None:
     """Return the measure, or None if this is not for NumPy."""
-    problem = _problem(x, order, where, axis)
-    if problem is None:
+    arguments = _problem(x, order, where, axis)
+    if arguments is None:
         return None
 
     def kernel(x: Array, order: Order, where: Array, out: Array) -> None:
-        out[...] = blocks.entropy(x, order, door=door, measure=measure, where=where, axis=axis, xp=numpy_namespace)
+        out[...] = blocks.entropy(x, order, source=source, measure=measure, where=where, axis=axis, xp=numpy_namespace)
 
-    (values,) = problem.rows(1)
-    problem.run(kernel, values)
+    (values,) = arguments.rows(1)
+    arguments.run(kernel, values)
     return values
 
 
@@ -156,7 +156,7 @@ def gradient(
     order: Order,
     where: Tensor | None,
     axis: Axis,
-    door: Door,
+    source: Source,
     measure: Measure,
     scale: Any,
     *,
@@ -167,15 +167,15 @@ def gradient(
     ``out`` may be x.
     """
     tensor = scale if isinstance(scale, torch.Tensor) else None
-    problem = _problem(x, order, where, axis, tensor)
-    if problem is None:
+    arguments = _problem(x, order, where, axis, tensor)
+    if arguments is None:
         return None
 
     def kernel(x: Array, order: Order, where: Array, part: Array, values: Array, out: Array) -> None:
         values[...], _ = blocks.entropy_and_gradient(
             x,
             order,
-            door=door,
+            source=source,
             measure=measure,
             where=where,
             axis=axis,
@@ -184,28 +184,28 @@ def gradient(
             out=out,
         )
 
-    (values,) = problem.rows(1)
-    if out is None or out.shape != problem.shape:
-        out = _empty(problem.shape, x.dtype)
-    problem.run(kernel, values, out)
+    (values,) = arguments.rows(1)
+    if out is None or out.shape != arguments.shape:
+        out = _empty(arguments.shape, x.dtype)
+    arguments.run(kernel, values, out)
     return values, out
 
 
 def alpha_gradient(
-    x: Tensor, order: Order, where: Tensor | None, axis: Axis, door: Door, measure: Measure
+    x: Tensor, order: Order, where: Tensor | None, axis: Axis, source: Source, measure: Measure
 ) -> tuple[Tensor, Tensor] | None:
     """Return the measure and its derivative in α, or None."""
-    problem = _problem(x, order, where, axis)
-    if problem is None:
+    arguments = _problem(x, order, where, axis)
+    if arguments is None:
         return None
 
     def kernel(x: Array, order: Order, where: Array, values: Array, slopes: Array) -> None:
         values[...], slopes[...] = blocks.entropy_and_alpha_gradient(
-            x, order, door=door, measure=measure, where=where, axis=axis, xp=numpy_namespace
+            x, order, source=source, measure=measure, where=where, axis=axis, xp=numpy_namespace
         )
 
-    values, slopes = problem.rows(2)
-    problem.run(kernel, values, slopes)
+    values, slopes = arguments.rows(2)
+    arguments.run(kernel, values, slopes)
     return values, slopes
 
 
@@ -215,8 +215,8 @@ def product(
     """Return the Hessian with respect to the logits times a vector, or None."""
     if isinstance(scale, torch.Tensor):
         return None
-    problem = _problem(x, order, where, axis, vector)
-    if problem is None:
+    arguments = _problem(x, order, where, axis, vector)
+    if arguments is None:
         return None
 
     def kernel(x: Array, order: Order, where: Array, vector: Array, out: Array) -> None:
@@ -224,28 +224,28 @@ def product(
             x, vector, order, measure=measure, where=where, axis=axis, xp=numpy_namespace, scale=scale
         )
 
-    out = _empty(problem.shape, x.dtype)
-    problem.run(kernel, out)
+    out = _empty(arguments.shape, x.dtype)
+    arguments.run(kernel, out)
     return out
 
 
 def state(x: Tensor, order: Order, where: Tensor | None, *, full: bool) -> State | None:
     """Return the partial state of logits over the last axis, for a static order, or None."""
-    problem = _problem(x, order, where, LAST)
-    if problem is None:
+    arguments = _problem(x, order, where, LAST)
+    if arguments is None:
         return None
-    problem.copies |= where is not None
+    arguments.copies |= where is not None
 
     def kernel(x: Array, order: Order, where: Array, *outs: Array) -> None:
         if where is not None:
             x = np.where(where, x, x.dtype.type(-math.inf))
-        found = blocks.entropy_partial_state(x, order, door="logits", axis=LAST, xp=numpy_namespace, full=full)
+        found = blocks.entropy_partial_state(x, order, source="logits", axis=LAST, xp=numpy_namespace, full=full)
         for out, values in zip(outs, (values for values in found if values is not None), strict=True):
             out[...] = values
 
     needs = True, True, *order.needs(full=full)
-    fields = problem.rows(sum(needs))
-    problem.run(kernel, *fields)
+    fields = arguments.rows(sum(needs))
+    arguments.run(kernel, *fields)
     rest = iter(fields)
     return State(*(next(rest) if need else None for need in needs))
 
@@ -258,10 +258,10 @@ def gradient_of_state(
     For a static order that is not ∞.
     """
     tensor = scale if isinstance(scale, torch.Tensor) else None
-    problem = _problem(x, order, where, LAST, *state, tensor)
-    if problem is None:
+    arguments = _problem(x, order, where, LAST, *state, tensor)
+    if arguments is None:
         return None
-    problem.copies |= where is not None
+    arguments.copies |= where is not None
 
     def kernel(x: Array, order: Order, where: Array, *rest: Array) -> None:
         *fields, part, out = rest
@@ -272,7 +272,7 @@ def gradient_of_state(
             State(*fields),
             scale if tensor is None else part,
             order,
-            door="logits",
+            source="logits",
             measure=ENTROPY,
             axis=LAST,
             xp=numpy_namespace,
@@ -281,5 +281,5 @@ def gradient_of_state(
         if where is not None:
             np.copyto(out, 0, where=~where)
 
-    problem.run(kernel, out)
+    arguments.run(kernel, out)
     return out

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from array_api_compat import torch as torch_namespace
 
-from renyi_core._kernels import doors, guards
 from renyi_core._kernels import entropy as agnostic
+from renyi_core._kernels import guards, sources
 from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import Measure
-from renyi_core._kernels.state import Door, Order
+from renyi_core._kernels.state import Order, Source
 
 from . import _blocks as blocks
 from . import _gpu as gpu
@@ -36,20 +36,20 @@ __all__ = [
     "entropy_and_gradient",
     "entropy_hvp",
     "gradient_in_place_of_the_input",
-    "unless",
+    "where_known",
 ]
 
 
-def distributions(*arrays: Tensor, door: Door, where: Tensor | None, axis: Axis, xp: Any) -> tuple[Any, Any]:
-    """Overlay renyi_core._kernels.doors.distributions; of jagged rows, which torch can choose none of, all count."""
+def distributions(*arrays: Tensor, source: Source, where: Tensor | None, axis: Axis, xp: Any) -> tuple[Any, Any]:
+    """Overlay renyi_core._kernels.sources.distributions; of jagged rows, which torch can choose none of, all count."""
     if any(x.is_nested for x in arrays):
-        return tuple(doors.accumulate(x, xp=xp) for x in arrays), True
-    return doors.distributions(*arrays, door=door, where=where, axis=axis, xp=xp)
+        return tuple(sources.accumulate(x, xp=xp) for x in arrays), True
+    return sources.distributions(*arrays, source=source, where=where, axis=axis, xp=xp)
 
 
-def unless(known: Tensor, values: Tensor, others: Callable[[], Tensor], xp: Any) -> Tensor:
-    """Overlay renyi_core._kernels.guards.unless; of jagged rows, which torch can choose none of, all are known."""
-    return values if values.is_nested else guards.unless(known, values, others, xp)
+def where_known(known: Tensor, values: Tensor, others: Callable[[], Tensor], xp: Any) -> Tensor:
+    """Overlay renyi_core._kernels.guards.where_known; of jagged rows, which torch can choose none of, all are known."""
+    return values if values.is_nested else guards.where_known(known, values, others, xp)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class _Static:
     """What of a call is not a tensor; ``order`` is None where α is a tensor."""
 
     order: Order | None
-    door: Door
+    source: Source
     measure: Measure
     axis: Axis
     in_place: bool
@@ -70,13 +70,19 @@ class _Static:
         if order is None:
             # the value of t was formed before α was rounded; its derivative is α's
             order = Order(alpha, t.detach() + (alpha - alpha.detach()), infinite)
-        kwargs = {"door": self.door, "measure": self.measure, "where": where, "axis": self.axis, "xp": torch_namespace}
+        kwargs = {
+            "source": self.source,
+            "measure": self.measure,
+            "where": where,
+            "axis": self.axis,
+            "xp": torch_namespace,
+        }
         return order, kwargs
 
     def plain(self, alpha: Tensor, t: Tensor, infinite: Tensor, where: Tensor) -> tuple[Any, ...]:
         """Return the arguments of NumPy's blocks, after x."""
         order = Order(alpha, t, infinite) if self.order is None else self.order
-        return order, where, self.axis, self.door, self.measure
+        return order, where, self.axis, self.source, self.measure
 
 
 class _Mode(threading.local):
@@ -144,11 +150,11 @@ def _scaled_gradient(
 ) -> Tensor:
     rest = alpha, t, inf, mask
     out = x.detach() if static.in_place else None
-    order, where, axis, door, measure = static.plain(*rest)
+    order, where, axis, source, measure = static.plain(*rest)
     full = static.full or (state is None and gpu.keeps_digits(x))
-    both = gpu.gradient(x, order, where, axis, door, measure, scale, full=full, state=state, out=out)
+    both = gpu.gradient(x, order, where, axis, source, measure, scale, full=full, state=state, out=out)
     if both is None:
-        both = blocks.gradient(x, order, where, axis, door, measure, scale, out=out)
+        both = blocks.gradient(x, order, where, axis, source, measure, scale, out=out)
     if out is not None and both is not None and both[1] is out:
         # so that autograd refuses what would read the input's values, which are gone
         torch.autograd.graph.increment_version(x)
@@ -219,13 +225,13 @@ def _tensors(x: Tensor, order: Order, where: Tensor | None) -> tuple[Any, ...]:
 
 
 def entropy(
-    x: Tensor, order: Order, *, door: Door, measure: Measure, where: Tensor | None, axis: Axis, xp: Any
+    x: Tensor, order: Order, *, source: Source, measure: Measure, where: Tensor | None, axis: Axis, xp: Any
 ) -> Tensor:
     """Overlay renyi_core._kernels.entropy.entropy."""
     if torch.compiler.is_compiling():
-        return agnostic.entropy(x, order, door=door, measure=measure, where=where, axis=axis, xp=xp)
+        return agnostic.entropy(x, order, source=source, measure=measure, where=where, axis=axis, xp=xp)
     full = torch.is_grad_enabled() and x.requires_grad and gpu.keeps_digits(x)
-    static = _Static(order if order.static else None, door, measure, axis, _mode.in_place and _is_dense(x), full)
+    static = _Static(order if order.static else None, source, measure, axis, _mode.in_place and _is_dense(x), full)
     return _apply_value(static, *_tensors(x, order, where))
 
 
@@ -233,7 +239,7 @@ def entropy_and_gradient(
     x: Tensor,
     order: Order,
     *,
-    door: Door,
+    source: Source,
     measure: Measure,
     where: Tensor | None,
     axis: Axis,
@@ -243,23 +249,25 @@ def entropy_and_gradient(
     """Overlay renyi_core._kernels.entropy.entropy_and_gradient; differentiable by torch's own means."""
     both = None
     if is_plain(x, order.alpha, scale):
-        both = gpu.gradient(x, order, where, axis, door, measure, scale, full=gpu.keeps_digits(x))
+        both = gpu.gradient(x, order, where, axis, source, measure, scale, full=gpu.keeps_digits(x))
         if both is None:
-            both = blocks.gradient(x, order, where, axis, door, measure, scale)
+            both = blocks.gradient(x, order, where, axis, source, measure, scale)
     if both is None:
         return agnostic.entropy_and_gradient(
-            x, order, door=door, measure=measure, where=where, axis=axis, xp=xp, scale=scale
+            x, order, source=source, measure=measure, where=where, axis=axis, xp=xp, scale=scale
         )
     return both
 
 
 def entropy_and_alpha_gradient(
-    x: Tensor, order: Order, *, door: Door, measure: Measure, where: Tensor | None, axis: Axis, xp: Any
+    x: Tensor, order: Order, *, source: Source, measure: Measure, where: Tensor | None, axis: Axis, xp: Any
 ) -> tuple[Tensor, Tensor]:
     """Overlay renyi_core._kernels.entropy.entropy_and_alpha_gradient; differentiable by torch's own means."""
-    both = blocks.alpha_gradient(x, order, where, axis, door, measure) if is_plain(x, order.alpha) else None
+    both = blocks.alpha_gradient(x, order, where, axis, source, measure) if is_plain(x, order.alpha) else None
     if both is None:
-        return agnostic.entropy_and_alpha_gradient(x, order, door=door, measure=measure, where=where, axis=axis, xp=xp)
+        return agnostic.entropy_and_alpha_gradient(
+            x, order, source=source, measure=measure, where=where, axis=axis, xp=xp
+        )
     return both
 
 

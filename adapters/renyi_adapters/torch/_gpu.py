@@ -12,7 +12,7 @@ from array_api_compat import torch as torch_namespace
 
 from renyi_core._kernels.entropy import factor_of
 from renyi_core._kernels.measures import ENTROPY, Measure
-from renyi_core._kernels.state import Door, Order, Rows, State, finish
+from renyi_core._kernels.state import Order, Rows, Source, State, finish
 
 from . import _triton as triton
 
@@ -50,15 +50,15 @@ def _rows(state: Tensor, order: Order, shape: tuple[int, ...], *, full: bool) ->
     return finish(State(peak, r0, s if with_s else None, ra if with_ra else None), order, xp=XP)
 
 
-def _takes(x: Tensor, order: Order, where: Tensor | None, door: Door, *others: Tensor | None) -> bool:
-    return door == "logits" and triton.takes(x, [order], where, *others)
+def _takes(x: Tensor, order: Order, where: Tensor | None, source: Source, *others: Tensor | None) -> bool:
+    return source == "logits" and triton.takes(x, [order], where, *others)
 
 
 def value(
-    x: Tensor, order: Order, where: Tensor | None, axis: Axis, door: Door, measure: Measure, *, full: bool
+    x: Tensor, order: Order, where: Tensor | None, axis: Axis, source: Source, measure: Measure, *, full: bool
 ) -> tuple[Tensor, Tensor] | None:
     """Return the measure and the state to give to :func:`gradient`, or None."""
-    if not _takes(x, order, where, door):
+    if not _takes(x, order, where, source):
         return None
     both = triton.values_and_state(_moved(x, axis), [order], where=_mask(where, x, axis), full=full)
     if both is None:
@@ -75,7 +75,7 @@ def gradient(
     order: Order,
     where: Tensor | None,
     axis: Axis,
-    door: Door,
+    source: Source,
     measure: Measure,
     scale: Any,
     *,
@@ -88,11 +88,11 @@ def gradient(
     The gradient is written to ``out`` if given, which may be x. ``full`` is what the state was or is to be made with.
     """
     tensor = scale if isinstance(scale, torch.Tensor) else None
-    if not _takes(x, order, where, door, tensor, state):
+    if not _takes(x, order, where, source, tensor, state):
         return None
     values = None
     if state is None:
-        both = value(x, order, where, axis, door, measure, full=full)
+        both = value(x, order, where, axis, source, measure, full=full)
         if both is None:
             return None
         values, state = both

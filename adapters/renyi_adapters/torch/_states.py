@@ -17,8 +17,8 @@ import torch
 from array_api_compat import torch as torch_namespace
 
 from renyi_core._kernels import entropy as agnostic
-from renyi_core._kernels.doors import centre
 from renyi_core._kernels.guards import scaled
+from renyi_core._kernels.sources import centre
 from renyi_core._kernels.state import (
     Entries,
     Order,
@@ -71,7 +71,7 @@ def state_of(x: Tensor, order: Order, *, where: Tensor | None = None, full: bool
     """
     if x.shape[-1] == 0:
         like = x.new_zeros((*x.shape[:-1], 1), dtype=accumulator(x.dtype))
-        state = empty_state(like, order, door="logits", xp=XP, full=full)
+        state = empty_state(like, order, source="logits", xp=XP, full=full)
         return State(state.peak, state.r0, like, like - 1) if full and _is_infinite(order) else state
     # None on the CPU, and for what the kernels do not take
     found = triton.state_of(x, order, where=where, full=full)
@@ -81,7 +81,7 @@ def state_of(x: Tensor, order: Order, *, where: Tensor | None = None, full: bool
         return found
     parts = []
     for piece in _pieces(x, order, where):
-        entries = centre(piece.x, piece.order, door="logits", where=piece.where, axis=LAST, xp=XP)
+        entries = centre(piece.x, piece.order, source="logits", where=piece.where, axis=LAST, xp=XP)
         parts.append(_state_of_entries(entries, piece.order, full=full))
     shape = (*x.shape[:-1], 1)
     return State(*(None if field[0] is None else torch.cat(field).reshape(shape) for field in zip(*parts, strict=True)))
@@ -126,7 +126,7 @@ def gradient_of_state(
     for piece in _pieces(x, order, where, state, scale):
         entries, rows = piece.centred()
         gradient = agnostic.gradient_entries(
-            entries, rows, piece.order, door="logits", where=None, axis=LAST, xp=XP, tops=piece.tops()
+            entries, rows, piece.order, source="logits", where=None, axis=LAST, xp=XP, tops=piece.tops()
         )
         gradient = scaled(gradient, piece.scale, XP)
         flat[piece.place] = gradient if piece.where is None else torch.where(piece.where, gradient, 0.0)
@@ -145,11 +145,11 @@ def alpha_slope_of_state(x: Tensor, state: State, order: Order, *, where: Tensor
 def merged(a: State, b: State, order: Order) -> State:
     """Return the state of the union of two disjoint sets of entries; both are full, or none."""
     if not _is_infinite(order) or a.s is None:
-        return merge(a, b, order, door="logits", xp=XP)
+        return merge(a, b, order, source="logits", xp=XP)
     limit = _merged_at_infinity(a, b)
     if order.static:
         return limit
-    finite = merge(a, b, order, door="logits", xp=XP)
+    finite = merge(a, b, order, source="logits", xp=XP)
     return State(*(torch.where(order.infinite, *pair) for pair in zip(limit, finite, strict=True)))
 
 
@@ -159,7 +159,7 @@ def _merged_at_infinity(a: State, b: State) -> State:
     high = State(*(torch.where(swap, *pair) for pair in zip(b, a, strict=True)))
     low = State(*(torch.where(swap, *pair) for pair in zip(a, b, strict=True)))
     total = 1 + low.r0
-    d, e, dead = log_ratio(low.peak, high.peak, door="logits", xp=XP)
+    d, e, dead = log_ratio(low.peak, high.peak, source="logits", xp=XP)
     e = torch.where(dead | (total == 0), 0.0, e)
     w = ((d == 0) & (total != 0)).to(e.dtype)
     return State(
@@ -205,7 +205,7 @@ class _Piece(NamedTuple):
 
     def centred(self) -> tuple[Entries, Rows]:
         """Return the entries next to the peak of their whole distributions, and what the state says of these."""
-        entries = centre(self.x, self.order, door="logits", where=self.where, axis=LAST, xp=XP, peak=self.state.peak)
+        entries = centre(self.x, self.order, source="logits", where=self.where, axis=LAST, xp=XP, peak=self.state.peak)
         return entries, finish(self.state, self.order, xp=XP)
 
     def tops(self) -> tuple[Tensor, Tensor] | None:

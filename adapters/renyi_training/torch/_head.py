@@ -248,9 +248,9 @@ def _direct(head: Head, *tensors: Tensor) -> Any:
     if where is not None:
         logits = torch.where(where, logits, -math.inf)
     logits = logits.to(states.accumulator(head.dtype))
-    value = agnostic.entropy(logits, order, door="logits", measure=ENTROPY, where=where, axis=LAST, xp=torch_namespace)[
-        :, 0
-    ]
+    value = agnostic.entropy(
+        logits, order, source="logits", measure=ENTROPY, where=where, axis=LAST, xp=torch_namespace
+    )[:, 0]
     if tokens is None:
         return value
     total = torch.logsumexp(logits, -1)

@@ -133,14 +133,14 @@ def _linear_entropy(
     dtype = _dtype_of_logits(hidden)
     # in the place of the logits that there are not: their shape, dtype and device, and one number
     logits = hidden.new_empty((), dtype=dtype).expand(*lead, vocabulary)
-    problem = prepare(logits, alpha, name="logits", axis=-1, where=where, base=None, keepdims=False)
-    if problem.shape != lead:
+    arguments = prepare(logits, alpha, name="logits", axis=-1, where=where, base=None, keepdims=False)
+    if arguments.shape != lead:
         msg = f"`alpha` of shape {tuple(alpha.shape)} does not broadcast to the tokens, of shape {lead}"
         raise ValueError(msg)
     if where is not None and tuple(where.shape) != (vocabulary,):
         msg = f"`where` must have the shape of the vocabulary, {(vocabulary,)}, got {tuple(where.shape)}"
         raise ValueError(msg)
-    order = problem.order
+    order = arguments.order
     room, with_gradient = _room(chunk, logits), torch.is_grad_enabled()
     head = Head(order if order.static else None, dtype, room, tokens is not None, with_gradient)
     results = head_entropy(

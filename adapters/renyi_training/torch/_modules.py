@@ -187,8 +187,8 @@ class EntropyRegularizer(_Scalars):
             Where no distribution has a part it is 0.
         """
         alpha = 2.0 if self._off else self.alpha
-        problem = prepare(logits, alpha, name="logits", axis=self.axis, where=where, base=None, keepdims=False)
-        shape, axes = problem.shape, problem.axis
+        arguments = prepare(logits, alpha, name="logits", axis=self.axis, where=where, base=None, keepdims=False)
+        shape, axes = arguments.shape, arguments.axis
         if sample_weight is not None:
             check_real(sample_weight, torch_namespace, "sample_weight", "logits", shape, "the distributions")
         dtype = torch.promote_types(logits.dtype, torch.float32)
@@ -203,7 +203,7 @@ class EntropyRegularizer(_Scalars):
             logits = torch.where(part, logits, 0.0)
             where = None if where is None else where | ~part
         kernel = ask(agnostic.entropy, XP)
-        rows = kernel(logits, problem.order, door="logits", measure=ENTROPY, where=where, axis=axes, xp=XP)
+        rows = kernel(logits, arguments.order, source="logits", measure=ENTROPY, where=where, axis=axes, xp=XP)
         entropies = rows.squeeze(axes[0]).to(dtype)
         if part is not None:
             part = part.squeeze(axes[0])

@@ -14,9 +14,9 @@ from renyi_adapters.torch import _triton as triton
 from renyi_adapters.torch._function import differentiable, pull
 from renyi_core._arrays import prepare, rectangular
 from renyi_core._kernels import entropy as agnostic
-from renyi_core._kernels.doors import distributions
 from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import ENTROPY
+from renyi_core._kernels.sources import distributions
 from renyi_core._kernels.state import Order
 from renyi_core._quiet import quiet
 
@@ -109,12 +109,12 @@ def entropy_and_log_prob(
     problems = [
         prepare(logits, order, name="logits", axis=-1, where=where, base=None, keepdims=False) for order in given
     ]
-    if not all(problem.order.static for problem in problems):
+    if not all(arguments.order.static for arguments in problems):
         msg = f"`alpha` must be a number or a tuple of numbers, got {alpha!r}"
         raise TypeError(msg)
     rectangular(logits, "logits")
     tokens, ignored = checked_tokens(tokens, tuple(logits.shape[:-1]), logits.shape[-1], ignore_index)
-    orders = tuple(problem.order for problem in problems)
+    orders = tuple(arguments.order for arguments in problems)
     full = torch.is_grad_enabled() and logits.requires_grad and gpu.keeps_digits(logits)
     function = _pure if torch.compiler.is_compiling() else _apply
     packed = function(_Static(orders, full), logits, tokens, where)
@@ -177,10 +177,10 @@ def _states(static: _Static, x: Tensor, where: Tensor) -> list[tuple[Tensor, Ten
 
 def _pure(static: _Static, x: Tensor, tokens: Tensor, where: Tensor) -> Tensor:
     entropies = [
-        agnostic.entropy(x, order, door="logits", measure=ENTROPY, where=where, axis=LAST, xp=XP).squeeze(-1)
+        agnostic.entropy(x, order, source="logits", measure=ENTROPY, where=where, axis=LAST, xp=XP).squeeze(-1)
         for order in static.orders
     ]
-    (z,), sound = distributions(x, door="logits", where=where, axis=LAST, xp=XP)
+    (z,), sound = distributions(x, source="logits", where=where, axis=LAST, xp=XP)
     results = [*entropies, torch.where(sound, torch.logsumexp(z, -1, keepdim=True), math.nan).squeeze(-1)]
     if tokens is not None:
         index, known = _index(x, tokens)

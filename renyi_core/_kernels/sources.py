@@ -1,13 +1,13 @@
-"""The two doors into the core: logits or probabilities become the same centred entries."""
+"""The two sources of a distribution: logits or probabilities become the same centred entries."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from .guards import unless
+from .guards import where_known
 from .library import ask
-from .state import Door, Entries, Order, below_dtype, log_ratio
+from .state import Entries, Order, Source, below_dtype, log_ratio
 
 Array = Any
 
@@ -22,27 +22,29 @@ def accumulate(x: Array, *, xp: Any) -> Array:
     return xp.astype(x, xp.float32) if xp.finfo(x.dtype).bits == 16 else x
 
 
-def distributions(*arrays: Array, door: Door, where: Array | None, axis: tuple[int, ...], xp: Any) -> tuple[Any, Any]:
+def distributions(
+    *arrays: Array, source: Source, where: Array | None, axis: tuple[int, ...], xp: Any
+) -> tuple[Any, Any]:
     """Return the arrays in the precision of sums, at weight 0 what is masked, and which rows are distributions in all.
 
     In the place of rows that are none stands the uniform distribution: automatic differentiation multiplies what is NaN
     by a cotangent of 0. An adapter that differentiates otherwise may do without, and return True for the rows.
     """
-    nothing, one = (-math.inf, 0.0) if door == "logits" else (0.0, 1.0)
+    nothing, one = (-math.inf, 0.0) if source == "logits" else (0.0, 1.0)
     parts = [accumulate(x, xp=xp) for x in arrays]
     if where is not None:
         parts = [xp.where(where, x, nothing) for x in parts]
     sound: Any = True
     for x in parts:
-        peak = peak_of(x, door=door, axis=axis, xp=xp)
+        peak = peak_of(x, source=source, axis=axis, xp=xp)
         sound = sound & (peak > nothing) & (peak < math.inf)
     return tuple(xp.where(sound, x, one) for x in parts), sound
 
 
-def peak_of(x: Array, *, door: Door, axis: tuple[int, ...], xp: Any) -> Array:
+def peak_of(x: Array, *, source: Source, axis: tuple[int, ...], xp: Any) -> Array:
     """Return the largest entry of each distribution; NaN where a probability is negative."""
     peak = xp.max(x, axis=axis, keepdims=True)
-    if door == "logits":
+    if source == "logits":
         return peak
     return xp.where(xp.min(x, axis=axis, keepdims=True) < 0, math.nan, peak)
 
@@ -51,7 +53,7 @@ def centre(
     x: Array,
     order: Order,
     *,
-    door: Door,
+    source: Source,
     where: Array | None,
     axis: tuple[int, ...],
     xp: Any,
@@ -60,12 +62,12 @@ def centre(
     """Return the entries of x centred on the largest of them, or on the ``peak`` of what x is a part of."""
     x = accumulate(x, xp=xp)
     if where is not None:
-        x = xp.where(where, x, -math.inf if door == "logits" else 0.0)
+        x = xp.where(where, x, -math.inf if source == "logits" else 0.0)
     if peak is None:
-        peak = peak_of(x, door=door, axis=axis, xp=xp)
-    d, e, dead = log_ratio(x, peak, door=door, xp=xp)
+        peak = peak_of(x, source=source, axis=axis, xp=xp)
+    d, e, dead = log_ratio(x, peak, source=source, xp=xp)
     edge = None
-    if door == "probs":
+    if source == "probs":
         # the derivative at p = 0 is +inf up to α = 1: the entry is then held at 0
         if order.static and order.alpha <= 1:
             e = xp.where(dead, 0.0, e)
@@ -74,10 +76,10 @@ def centre(
         else:
             edge = dead & (order.t > 0)
             e = xp.where(dead & ~edge, 0.0, e)
-    return Entries(peak, d, e, _weights(d, e, dead, order, door, xp), dead, edge)
+    return Entries(peak, d, e, _weights(d, e, dead, order, source, xp), dead, edge)
 
 
-def _weights(d: Array, e: Array, dead: Array, order: Order, door: Door, xp: Any) -> Array | None:
+def _weights(d: Array, e: Array, dead: Array, order: Order, source: Source, xp: Any) -> Array | None:
     """Return e**α.
 
     Of logits by exp(α d), whose product is rounded; between 1/2 and 1, where that shows most, by exp(d/2) and a rest,
@@ -88,14 +90,14 @@ def _weights(d: Array, e: Array, dead: Array, order: Order, door: Door, xp: Any)
     if order.static and (order.t == 0 or order.alpha == math.inf):
         return None
     alpha, t = order.alpha, order.t
-    if door == "logits" and order.static and 0.5 < alpha < 1:
+    if source == "logits" and order.static and 0.5 < alpha < 1:
         half = xp.exp(0.5 * d)
         if alpha <= 0.75:
             w = half * xp.exp((alpha - 0.5) * d)
         else:
             faint = 2 * math.log(float(xp.finfo(d.dtype).smallest_normal))  # w is 0 from there on
             w = half * (half * xp.exp(t * xp.where(d < faint, 0.0, d)))
-    elif door == "logits":
+    elif source == "logits":
         w = xp.exp(alpha * d)
     else:
         low, known = below_dtype(e, dead, xp)
@@ -111,7 +113,7 @@ def _weights(d: Array, e: Array, dead: Array, order: Order, door: Door, xp: Any)
             w = base**alpha
         else:
             w = xp.exp(alpha * d)
-        w = ask(unless, xp)(known, w, lambda: xp.exp(alpha * d), xp)
+        w = ask(where_known, xp)(known, w, lambda: xp.exp(alpha * d), xp)
     return xp.where(dead, 0.0, w)
 
 
@@ -124,4 +126,4 @@ def power_ratio(d: Array, e: Array, w: Array, dead: Array, order: Order, *, xp: 
     else:
         close = xp.abs(order.t) <= CLOSE
         ratio = xp.where(close, base ** xp.where(close, order.t, 0.0), w / base)
-    return ask(unless, xp)(known, ratio, lambda: xp.exp(xp.where(known, 0.0, order.t * d)), xp)
+    return ask(where_known, xp)(known, ratio, lambda: xp.exp(xp.where(known, 0.0, order.t * d)), xp)
