@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import renyi_core as renyi
+from renyi_core.regularizers import DivergenceTerm, EntropyBonus
 
 jax = pytest.importorskip("jax")
 check_grads = pytest.importorskip("jax.test_util").check_grads
@@ -134,7 +135,7 @@ def test_sharded_over_devices():
         from jax.sharding import NamedSharding, PartitionSpec as P
 
         assert len(jax.devices()) == 8
-        x = jnp.asarray(np.random.default_rng(0).normal(size=(16, 4096)), jnp.float32)
+        x = jax.numpy.asarray(np.random.default_rng(0).normal(size=(16, 4096)), jax.numpy.float32)
         # the sharding is part of the type, or the compiler's own affair
         kinds = getattr(jax.sharding, "AxisType", None)
         types = [{"axis_types": (kind, kind)} for kind in (kinds.Explicit, kinds.Auto)] if kinds else [{}]
@@ -206,3 +207,31 @@ def test_long_rows(backend, n, alphas):
             assert (np.asarray(got[:8])[np.isinf(x[:8])] == 0).all()
             error = np.linalg.norm(got[:8] - want_gradient[:8], axis=-1)
             assert (error <= 64 * eps * np.linalg.norm(want_gradient[:8], axis=-1)).all(), alpha
+
+
+def test_terms_are_pytrees(backend):
+    """Options that are arrays are leaves: one compilation for all weights, and derivatives with respect to them."""
+    x, traced = jax.numpy.asarray(np.random.default_rng(0).normal(size=(4, 5))), []
+    reference = jax.numpy.zeros((4, 5))
+
+    @jax.jit
+    def loss(term, x):
+        traced.append(None)
+        return term(x, reference)
+
+    def terms(weight, alpha):
+        return EntropyBonus(alpha, jax.numpy.asarray(weight)) + DivergenceTerm(2.0, jax.numpy.asarray(2 * weight))
+
+    for weight in (0.1, 0.2):
+        term = terms(weight, jax.numpy.asarray(0.5 + weight))
+        np.testing.assert_allclose(loss(term, x), term(x, reference), rtol=1e-5)
+    assert len(traced) == 1
+    loss(terms(0.1, 0.5), x)
+    assert len(traced) == 2
+    gradient = jax.grad(lambda term: term(x, reference))(term)
+    along = renyi.grad(EntropyBonus(0.7, 0.2), "alpha")(x)
+    np.testing.assert_allclose(gradient.terms[0].alpha, along, rtol=1e-5)
+    np.testing.assert_allclose(gradient.terms[1].weight, DivergenceTerm(2.0)(x, reference), rtol=1e-5)
+    doubled = jax.tree_util.tree_map(lambda leaf: 2 * leaf, term)
+    assert float(doubled.terms[0].weight) == pytest.approx(0.4)
+    assert not jax.tree_util.tree_leaves(EntropyBonus(2.0, 0.1) + DivergenceTerm())

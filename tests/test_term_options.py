@@ -361,3 +361,30 @@ def test_the_module_is_an_attribute():
     for name in renyi.regularizers.__all__:
         assert isinstance(getattr(renyi.regularizers, name), type) or name == "state_entropy_reward"
     assert issubclass(EntropyBonus, Term)
+
+
+def test_a_sum_takes_a_reference_and_other_options(backend):
+    x, reference = (backend.asarray(oracle.X * scale) for scale in (1.0, 0.5))
+    parts = EntropyBonus(2.0, 0.1), DivergenceTerm(0.5, 0.2), BalanceTerm(weight=0.3)
+    total = parts[0] + parts[1] + parts[2]
+    want = sum(backend.numpy(value) for value in (parts[0](x), parts[1](x, reference), parts[2](x)))
+    for value in (total(x, reference), total(x, reference=reference)):
+        assert backend.numpy(value) == pytest.approx(want, rel=1e-12)
+    _, (along_x, along_reference) = renyi.value_and_grad(total, (0, 1))(x, reference)
+    by_hand = renyi.grad(parts[1], 1)(x, reference)
+    np.testing.assert_allclose(backend.numpy(along_reference), backend.numpy(by_hand), rtol=1e-12)
+    np.testing.assert_allclose(
+        backend.numpy(along_x), backend.numpy(renyi.grad(total)(x, reference)), rtol=1e-12, atol=1e-15
+    )
+    with pytest.raises(ValueError, match="`wrt`"):
+        renyi.grad(parts[0] + parts[2], 1)
+    with pytest.raises(TypeError, match="reference"):
+        (parts[0] + parts[2])(x, reference)
+    changed = total.replace(alpha=2.0, source="probs")
+    assert changed == EntropyBonus(2.0, 0.1, source="probs") + DivergenceTerm(2.0, 0.2, source="probs") + BalanceTerm(
+        alpha=2.0, weight=0.3, source="probs"
+    )
+    assert total.replace(direction="reverse").terms[0] == parts[0]
+    for wrong in ({"weight": 0.5}, {"orders": 2.0}):
+        with pytest.raises(TypeError, match=next(iter(wrong))):
+            total.replace(**wrong)

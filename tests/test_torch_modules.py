@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 
+import every_call
 import pytest
 
 import renyi_core as renyi
@@ -12,6 +13,8 @@ import renyi_core as renyi
 torch = pytest.importorskip("torch")
 from module_cases import gradient, make, order_of, same  # noqa: E402
 
+import renyi_training.torch  # noqa: E402
+from renyi_core.regularizers import EntropyBonus  # noqa: E402
 from renyi_training.torch import EntropyRegularizer, TargetEntropyWeight  # noqa: E402
 
 BACKENDS = ("torch",)
@@ -270,3 +273,38 @@ def test_bad_input():
 def test_natural_mistakes(args, options, words):
     with pytest.raises(TypeError, match=words):
         EntropyRegularizer(*args, **options)
+
+
+@pytest.mark.parametrize("name", sorted(every_call.TERMS))
+def test_each_term_has_a_module_of_its_name(name):
+    """It gives what the term gives, with its weight in the state and a weight of 0 that computes nothing."""
+    arrays = [torch.tensor(x) for x in map(every_call.inputs("plain").get, every_call.TERMS[name])]
+    needed = {"target": 1.0} if name == "EntropyFloor" else {}
+    kind, term = getattr(renyi_training.torch, name), every_call.term(name, weight=0.25)
+    module = kind(**needed, weight=0.25)
+    same(lambda x: module(x, *arrays[1:]), lambda x: term(x, *arrays[1:]), arrays[0], rtol=1e-14, atol=0)
+    other = kind(**needed, weight=0.5)
+    other.load_state_dict(module.state_dict())
+    assert float(other(*arrays)) == float(module(*arrays)) != 0
+    module.set_weight(0.0)
+    assert float(module(*arrays)) == 0
+    module.set_weight(torch.tensor(0.5))
+    torch.testing.assert_close(module.bfloat16()(*arrays), 2 * term(*arrays), rtol=1e-14, atol=0)
+    assert name in repr(module)
+    for wrong in (-1.0, math.inf):
+        with pytest.raises(ValueError, match="`weight`"):
+            module.set_weight(wrong)
+    with pytest.raises(TypeError, match="`weight` of a module must be a number"):
+        kind(**needed, weight=torch.tensor(1.0))
+
+
+def test_a_module_of_a_term_takes_what_the_term_takes():
+    x, mask = make((6, 5)), torch.tensor([True, True, False, True, True])
+    module = renyi_training.torch.EntropyBonus(0.5, 0.1, reduction="none")
+    term = EntropyBonus(0.5, 0.1, reduction="none")
+    options = {"where": mask, "alpha": torch.tensor(2.0), "sample_weight": torch.arange(6) % 2, "axis": 1}
+    torch.testing.assert_close(module(x, **options), term(x, **options), rtol=1e-14, atol=0)
+    compiled = torch.compile(module, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x, where=mask), term(x, where=mask), rtol=1e-12, atol=0)
+    with pytest.raises(TypeError, match="no argument `beta`"):
+        renyi_training.torch.EntropyBonus(2.0, beta=0.1)

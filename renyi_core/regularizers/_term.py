@@ -22,6 +22,7 @@ from renyi_core._shapes import sum_to_shape
 from renyi_core._typing import ArrayOf, ArrayT
 
 from ._calls import TermCall, in_rows, per_row, product
+from ._trees import as_tree
 
 Array = Any
 
@@ -94,7 +95,8 @@ class Term(Summand):
     """A term of a loss: a callable with options that do not change; what it returns is to be added to the loss.
 
     The base of the others, with no value of its own. Terms with equal numbers as options are equal and have one hash,
-    so that they can be static arguments of ``jax.jit``.
+    so that they can be static arguments of ``jax.jit``. They are pytrees of JAX as well, whose leaves are the options
+    that are arrays: passed as an argument, a term with an array as its weight is compiled once for all weights.
 
     Parameters
     ----------
@@ -124,6 +126,7 @@ class Term(Summand):
 
     def __post_init__(self) -> None:
         """Check the options; a subclass checks its own as well."""
+        as_tree(type(self))
         scalar_weight(self.weight)
 
     def _options(self, arguments: Arguments, weight: Any, sample_weight: Any, rows: tuple[Any, ...]) -> Any:
@@ -309,7 +312,8 @@ class RowTerm(Term, OfOrder):
 class TermSum(Summand):
     """The sum of terms: what ``+`` of two terms gives.
 
-    It is called with the first argument of its terms, and passes to each the keyword arguments that it knows.
+    It is called with the first argument of its terms, and a reference if one of them takes it, and passes to each the
+    keyword arguments that it knows.
 
     Parameters
     ----------
@@ -326,7 +330,7 @@ class TermSum(Summand):
 
     Notes
     -----
-    ``grad`` and ``value_and_grad`` take ``wrt=0``.
+    ``grad`` and ``value_and_grad`` take ``wrt=0``, and 1, the reference, if a term takes one.
 
     Examples
     --------
@@ -343,6 +347,7 @@ class TermSum(Summand):
 
     def __post_init__(self) -> None:
         """Take sums apart and check what can be added."""
+        as_tree(type(self))
         flat: list[Term] = []
         for term in self.terms:
             if not isinstance(term, Summand):
@@ -354,7 +359,25 @@ class TermSum(Summand):
             raise ValueError(msg)
         object.__setattr__(self, "terms", tuple(flat))
 
-    def _each(self, kwargs: dict[str, Any]) -> list[tuple[Term, dict[str, Any]]]:
+    def replace(self, **changes: Any) -> TermSum:
+        """Return the sum with other options, each in all terms that have it, as in ``term.replace(reduction="sum")``.
+
+        The weights have to each other the proportion that they have: scale the sum with ``*``.
+        """
+        if "weight" in changes:
+            msg = "`weight` is an option of each term: set it with `replace`, or scale the sum with `*`"
+            raise TypeError(msg)
+        options = [{field.name for field in dataclasses.fields(term)} for term in self.terms]
+        for name in changes:
+            if not any(name in own for own in options):
+                msg = unknown("TermSum.replace", name, sorted(set().union(*options) - {"weight"}))
+                raise TypeError(msg)
+        pairs = zip(self.terms, options, strict=True)
+        return TermSum(tuple(t.replace(**{k: v for k, v in changes.items() if k in own}) for t, own in pairs))
+
+    def _each(self, reference: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Term, dict[str, Any]]]:
+        if reference:
+            kwargs = {**kwargs, **dict(zip(("reference",), reference, strict=True))}
         known = frozenset().union(*(term.keywords for term in self.terms)) - {"alpha", "weight"}
         for name in kwargs:
             if name in {"alpha", "weight"}:
@@ -366,21 +389,29 @@ class TermSum(Summand):
         return [(term, {k: v for k, v in kwargs.items() if k in term.keywords}) for term in self.terms]
 
     @quiet
-    def __call__(self, x: ArrayOf[ArrayT], /, **kwargs: Any) -> ArrayT:
+    def __call__(self, x: ArrayOf[ArrayT], /, *reference: ArrayOf[Any], **kwargs: Any) -> ArrayT:
         """Return the sum of the terms' values."""
-        values = [term(x, **own) for term, own in self._each(kwargs)]
+        values = [term(x, **own) for term, own in self._each(reference, kwargs)]
         return functools.reduce(operator.add, values)
 
     @property
     def rule(self) -> Rule:
         """How :func:`renyi_core.value_and_grad` differentiates the sum."""
-        return Rule((0,), self._derivatives)
+        takes = any("reference" in term.keywords for term in self.terms)
+        return Rule((0, 1) if takes else (0,), self._derivatives)
 
-    def _derivatives(self, wrt: tuple[int | str, ...], cotangent: Any, x: Array, /, **kwargs: Any) -> Any:
-        both = [term.rule.derivatives(wrt, cotangent, x, **own) for term, own in self._each(kwargs)]
-        values, gradients = zip(*both, strict=True)
-        total = functools.partial(functools.reduce, operator.add)
-        return total(values), tuple(total(each) for each in zip(*gradients, strict=True))
+    def _derivatives(
+        self, wrt: tuple[int | str, ...], cotangent: Any, x: Array, /, *reference: Any, **kwargs: Any
+    ) -> Any:
+        value: Any = None
+        found: dict[int | str, Any] = {}
+        for term, own in self._each(reference, kwargs):
+            names = tuple(name for name in wrt if name != 1 or "reference" in term.keywords)
+            part, gradients = term.rule.derivatives(names, cotangent, x, **own) if names else (term(x, **own), ())
+            value = part if value is None else value + part
+            for name, gradient in zip(names, gradients, strict=True):
+                found[name] = found[name] + gradient if name in found else gradient
+        return value, tuple(found[name] for name in wrt)
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.terms))

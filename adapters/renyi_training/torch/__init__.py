@@ -7,10 +7,32 @@ from ._modules import EntropyRegularizer, TargetEntropyWeight
 from ._parallel import parallel_entropy
 from ._results import EntropyAndLogProb
 from ._statistics import entropy_and_log_prob
+from ._terms import (
+    BalanceTerm,
+    ConfidencePenalty,
+    DivergenceTerm,
+    DiversityTerm,
+    EntropyBonus,
+    EntropyFloor,
+    GaussianEntropyBonus,
+    InformationTerm,
+    LabelSmoothing,
+    SampledEntropyBonus,
+)
 
 __all__ = [
+    "BalanceTerm",
+    "ConfidencePenalty",
+    "DivergenceTerm",
+    "DiversityTerm",
     "EntropyAndLogProb",
+    "EntropyBonus",
+    "EntropyFloor",
     "EntropyRegularizer",
+    "GaussianEntropyBonus",
+    "InformationTerm",
+    "LabelSmoothing",
+    "SampledEntropyBonus",
     "TargetEntropyWeight",
     "entropy_and_log_prob",
     "gradient_in_place_of_the_input",

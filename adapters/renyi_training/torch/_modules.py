@@ -9,20 +9,16 @@ import torch
 import torch.distributed as dist
 from array_api_compat import torch as torch_namespace
 
+from renyi_core import regularizers as terms
 from renyi_core._advice import explained
-from renyi_core._arrays import check_real, floating, prepare, real, same_namespace
-from renyi_core._kernels import entropy as agnostic
-from renyi_core._kernels.library import ask
-from renyi_core._kernels.measures import ENTROPY
+from renyi_core._arrays import floating, real, same_namespace
 from renyi_core._numbers import check_choice, finite, number
 from renyi_core._quiet import quiet
 from renyi_core.schedules import TargetEntropy, dual_ascent
 
 Tensor = Any
 
-__all__ = ["EntropyRegularizer", "TargetEntropyWeight"]
-
-XP: Any = torch_namespace
+__all__ = ["EntropyRegularizer", "TargetEntropyWeight", "Weighted"]
 
 
 class _Scalars(torch.nn.Module):
@@ -52,8 +48,46 @@ class _Scalars(torch.nn.Module):
         return self
 
 
+class Weighted(_Scalars):
+    """A module with a weight β, which a number of 0 turns off: then nothing is computed."""
+
+    weight: Tensor
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(1, dtype=torch.float64))
+        self.set_weight(weight)
+
+    def set_weight(self, weight: float | Tensor) -> None:
+        """Set β, from a schedule or a controller: a number, or a tensor of one, which is not read."""
+        if isinstance(weight, torch.Tensor):
+            real(weight, "weight")
+            self._off = False
+            self.weight.copy_(weight.detach().reshape(1))
+            return
+        value = finite(weight, "weight")
+        self._off = value == 0
+        self.weight.fill_(value)
+
+    def weigh(self, term: Any, *args: Any, **options: Any) -> Tensor:
+        """Return the value of a term of weight 1, times β."""
+        if self._off:
+            zeros: Tensor = term(*args, weight=0.0, **options)
+            return zeros
+        value: Tensor = term(*args, **options)
+        return self.weight[0].to(value.dtype) * value
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        if not self.weight.is_meta:
+            self._off = bool(self.weight == 0)
+
+    def _shown(self) -> str:
+        return "?" if self.weight.is_meta else f"{float(self.weight):.6g}"
+
+
 @explained
-class EntropyRegularizer(_Scalars):
+class EntropyRegularizer(Weighted):
     r"""The term −β · mean(H_α) of a loss: a bonus on the Rényi entropy of what logits predict.
 
     Parameters
@@ -109,8 +143,6 @@ class EntropyRegularizer(_Scalars):
     >>> loss.backward()
     """
 
-    weight: Tensor
-
     def __init__(
         self,
         alpha: float,
@@ -121,8 +153,9 @@ class EntropyRegularizer(_Scalars):
         reduction: str = "mean",
         axis: int = -1,
     ) -> None:
-        super().__init__()
+        super().__init__(weight)
         check_choice(reduction, "reduction", ("mean", "sum", "none"))
+        self._bonus = terms.EntropyBonus(reduction=reduction)
         if isinstance(axis, bool) or not isinstance(axis, int):
             msg = f"`axis` must be an integer, got {axis!r}"
             raise TypeError(msg)
@@ -141,8 +174,6 @@ class EntropyRegularizer(_Scalars):
         else:
             self._order = order
             self.register_buffer("fixed_alpha", torch.tensor([order], dtype=torch.float64))
-        self.register_buffer("weight", torch.zeros(1, dtype=torch.float64))
-        self.set_weight(weight)
 
     @property
     def alpha(self) -> Any:
@@ -154,17 +185,6 @@ class EntropyRegularizer(_Scalars):
         alpha = (low + high) / 2 + (high - low) / math.pi * torch.atan(raw)
         # the rounded sum may lie beyond a bound; the gradient of a clamp would end there
         return alpha + (alpha.clamp(low, high) - alpha).detach()
-
-    def set_weight(self, weight: float | Tensor) -> None:
-        """Set β, from a schedule or a controller: a number, or a tensor of one, which is not read."""
-        if isinstance(weight, torch.Tensor):
-            real(weight, "weight")
-            self._off = False
-            self.weight.copy_(weight.detach().reshape(1))
-            return
-        value = finite(weight, "weight")
-        self._off = value == 0
-        self.weight.fill_(value)
 
     @quiet
     def forward(self, logits: Tensor, where: Tensor | None = None, sample_weight: Tensor | None = None) -> Tensor:
@@ -186,56 +206,17 @@ class EntropyRegularizer(_Scalars):
             −β · H, times the weights of samples without a reduction. Of logits in float16 or bfloat16 it is in float32.
             Where no distribution has a part it is 0.
         """
-        alpha = 2.0 if self._off else self.alpha
-        arguments = prepare(logits, alpha, name="logits", axis=self.axis, where=where, base=None, keepdims=False)
-        shape, axes = arguments.shape, arguments.axis
-        if sample_weight is not None:
-            check_real(sample_weight, torch_namespace, "sample_weight", "logits", shape, "the distributions")
-        dtype = torch.promote_types(logits.dtype, torch.float32)
-        if self._off:
-            return logits.new_zeros(shape if self.reduction == "none" else (), dtype=dtype)
-        part = None if where is None else where.expand(logits.shape).any(dim=axes[0], keepdim=True)
-        if sample_weight is not None:
-            used = (sample_weight != 0).expand(shape).unsqueeze(axes[0])
-            part = used if part is None else part & used
-        if part is not None:
-            # what has no part may hold anything: its gradient would be NaN times 0
-            logits = torch.where(part, logits, 0.0)
-            where = None if where is None else where | ~part
-        kernel = ask(agnostic.entropy, XP)
-        rows = kernel(logits, arguments.order, source="logits", measure=ENTROPY, where=where, axis=axes, xp=XP)
-        entropies = rows.squeeze(axes[0]).to(dtype)
-        if part is not None:
-            part = part.squeeze(axes[0])
-            entropies = torch.where(part, entropies, 0.0)
-        return -self.weight[0].to(dtype) * self._reduced(entropies, part, sample_weight)
-
-    def _reduced(self, entropies: Tensor, part: Tensor | None, sample_weight: Tensor | None) -> Tensor:
-        if sample_weight is not None:
-            sample_weight = sample_weight.to(entropies.dtype).expand(entropies.shape)
-            sample_weight = torch.where(sample_weight < 0, math.nan, sample_weight)
-            entropies = sample_weight * entropies
-        if self.reduction == "none":
-            return entropies
-        total = entropies.sum()
-        if self.reduction == "sum":
-            return total
-        if part is None:
-            return total / max(entropies.numel(), 1)
-        parts = part.to(entropies.dtype)
-        count = (parts if sample_weight is None else torch.where(part, sample_weight, 0.0)).sum()
-        return total / torch.where(count == 0, 1.0, count)
+        options = {"where": where, "sample_weight": sample_weight, "alpha": 2.0 if self._off else self.alpha}
+        return self.weigh(self._bonus, logits, axis=self.axis, **options)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        if not self.weight.is_meta:
-            self._off = bool(self.weight == 0)
         if not self._learns and not self.fixed_alpha.is_meta:
             self._order = float(self.fixed_alpha)
 
     def extra_repr(self) -> str:
         """Show α, β and the reduction."""
-        weight = "?" if self.weight.is_meta else f"{float(self.weight):.6g}"
+        weight = self._shown()
         order = "learned" if self._learns else self._order
         return f"alpha={order}, weight={weight}, reduction={self.reduction!r}"
 
