@@ -165,9 +165,7 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, NumPy {np.__version__}, one thread; {options.rounds} rounds,")
-    print(
-        f"{time.strftime('%Y-%m-%d')}; α = {ALPHA:g} where nothing else is said; milliseconds of processor time, ratios.\n"
-    )
+    print(f"{time.strftime('%Y-%m-%d')}; α = {ALPHA:g} where nothing else is said; processor time.\n")
     print("| shape | quantity | ms | to plain | to autodiff | kept | autodiff kept | plain kept |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for shape in options.shapes.split(","):

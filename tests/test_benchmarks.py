@@ -45,3 +45,18 @@ def test_estimators():
     assert [line.split("|")[:4] for line in committed.splitlines() if line.startswith("|")] == [
         line.split("|")[:4] for line in text.splitlines() if line.startswith("|")
     ]
+
+
+def test_families():
+    """Backward keeps what is differentiated, and of a pair's other array; automatic differentiation many times that."""
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("no torch here")
+    script = SCRIPT.with_name("families.py")
+    command = [sys.executable, str(script), "--rounds=1", "--shapes=16x300"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| 16 ")]
+    assert len(rows) == 18
+    for _, name, *numbers in rows:
+        _, _, _, ours, autodiff, _ = map(float, numbers)
+        assert ours <= (2.05 if "one" in name or name == " DivergenceTerm " else 1.05), name
+        assert autodiff > 3 * ours or name == " BalanceTerm ", name
