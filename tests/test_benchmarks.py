@@ -58,5 +58,7 @@ def test_families():
     assert len(rows) == 18
     for _, name, *numbers in rows:
         _, _, _, ours, autodiff, _ = map(float, numbers)
-        assert ours <= (2.05 if "one" in name or name == " DivergenceTerm " else 1.05), name
-        assert autodiff > 3 * ours or name == " BalanceTerm ", name
+        # a term of the mean of all rows has the mean as well, here a 16th of them
+        others = 1.0 if "one" in name or name == " DivergenceTerm " else 0.1 if name == " BalanceTerm " else 0.0
+        assert ours <= 1.05 + others, name
+        assert autodiff > 3 * ours, name
