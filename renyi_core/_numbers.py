@@ -13,7 +13,7 @@ __all__ = ["as_float", "check_choice", "finite", "flag", "integer", "is_number",
 
 
 def is_number(value: Any) -> bool:
-    """Return whether it is a real number; a boolean is none."""
+    """Return whether it is a real number; a boolean is not."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -69,7 +69,7 @@ def length(value: Any, name: str) -> float:
 
 
 def integer(value: Any, name: str) -> int:
-    """Return an integer as an int; a boolean is none, nor is an array of several."""
+    """Return an integer as an int; a boolean is invalid, and so is an array of several."""
     try:
         if not isinstance(value, bool):
             return operator.index(value)

@@ -89,7 +89,7 @@ def _objection_to(x: Any, xp: Any) -> str | None:
 
 
 def _namespace_of(x: Any, name: str) -> Any:
-    """Return the namespace of an array; raise TypeError for what is none, or cannot be used, with the cure."""
+    """Return the namespace of an array; raise TypeError for anything else, or what cannot be used, with the cure."""
     xp, kind = namespace(x), type(x)
     if xp is not None and not _differ[kind]:
         return xp

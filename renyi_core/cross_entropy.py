@@ -41,7 +41,7 @@ def cross_entropy(
     ----------
     p, q : array
         As in :func:`divergence`. Where q = 0 and p > 0, H is +inf for α ≤ 1; for α > 1 the outcome adds nothing to the
-        sum, and H is +inf where P and Q share no outcome. A row that is no distribution gives NaN, and it alone.
+        sum, and H is +inf where P and Q share no outcome. An invalid row gives NaN, and only that row.
     alpha, axis, where, base, keepdims
         As in :func:`divergence`.
 

@@ -52,7 +52,7 @@ def distribution_entropy(distribution: Any, alpha: float) -> Tensor:
     Raises
     ------
     TypeError
-        If the distribution is none of these.
+        If the distribution is not one of these.
     ValueError
         If ``alpha`` is negative or NaN.
 

@@ -49,7 +49,7 @@ def weighted(values: Array, weights: Any, *, xp: Any) -> Array:
 
 
 def _assignments(x: Array, *, source: Source, where: Array | None, axis: Axis, xp: Any) -> tuple[Array, Array]:
-    """Return the probabilities of each row, and what its weights were divided by; NaN for a row that is none."""
+    """Return the probabilities of each row, and what its weights were divided by; NaN for an invalid row."""
     x = accumulate(x, xp=xp)
     if where is not None:
         x = xp.where(where, x, -math.inf if source == "logits" else 0.0)

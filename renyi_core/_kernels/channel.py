@@ -71,7 +71,7 @@ def by_order(function: Any, order: Order, xp: Any) -> Any:
 
 
 def sound_joint(joint: Array, xp: Any) -> tuple[Array, Array]:
-    """Return the joint, 1 throughout where it is none, and where it is one."""
+    """Return the joint, 1 throughout where it is invalid, and where it is valid."""
     joint = accumulate(joint, xp=xp)
     size = total(joint, AXES, xp)
     sound = (size > 0) & (size < math.inf) & (xp.min(joint, axis=AXES, keepdims=True) >= 0)

@@ -96,7 +96,7 @@ def _rows(scores: Array, order: Order, temperature: Any, where: Array | None, ax
         unit, low = xp.where(hot, temperature, 1.0), xp.where(hot, 1.0, temperature)
     if not order.static:
         sound = sound & (order.alpha >= 0)
-    # a row that makes no sense goes on as one of equal scores
+    # an invalid row goes on as one of equal scores
     peak, x = xp.where(sound, peak, 0.0), xp.where(sound, x, 0.0)
     live = x > -math.inf
     count = total(xp.where(live, 1.0, xp.zeros_like(x)), axis, xp)

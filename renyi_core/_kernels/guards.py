@@ -1,4 +1,4 @@
-"""What keeps distributions that make no sense, and those that do not count, away from the others' derivatives."""
+"""What keeps invalid distributions, and those that do not count, away from the others' derivatives."""
 
 from __future__ import annotations
 

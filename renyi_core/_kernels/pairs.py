@@ -136,7 +136,7 @@ def compare(x: Array, y: Array, *, source: Source, where: Array | None, axis: Ax
     dp, ep, dead_p, total_p, peak_p = _one(x, source, axis, xp)
     dq, eq, dead_q, total_q, peak_q = _one(y, source, axis, xp)
     sound = (total_p > 0) & (total_q > 0) & rows
-    # rows that are none go on as such of one outcome: the value tells
+    # invalid rows go on as such of one outcome: the value tells
     total_p, total_q = xp.where(sound, total_p, 1.0), xp.where(sound, total_q, 1.0)
     p, q = xp.where(sound, ep, 0.0) / total_p, xp.where(sound, eq, 0.0) / total_q
     log_total_q = xp.log(total_q)

@@ -50,7 +50,7 @@ FEATURES = ("linear", "cosine")
 class Scaled(NamedTuple):
     """Samples, and what divides their distances: σ² or σ, a number or an array with two axes for pairs.
 
-    ``nothing`` is 0 for each set of samples, NaN where one of its entries or its bandwidth is none; a set of zeros, or
+    ``nothing`` is 0 for each set of samples, NaN where one of its entries or its bandwidth is invalid; a set of zeros, or
     a bandwidth of 1, stands in there. ``power`` is that of σ.
     """
 
@@ -62,7 +62,7 @@ class Scaled(NamedTuple):
 
 
 def _finite(x: Array, xp: Any) -> tuple[Array, Array]:
-    """Return samples, those of a set with an entry that is none as zeros, and which sets have none such."""
+    """Return samples, those of a set with an invalid entry as zeros, and which sets are valid."""
     sound = xp.all(xp.isfinite(x), axis=(-2, -1))
     return xp.where(sound[..., None, None], x, 0.0), sound
 

@@ -27,7 +27,7 @@ def distributions(
 ) -> tuple[Any, Any]:
     """Return the arrays in the precision of sums, at weight 0 what is masked, and which rows are distributions in all.
 
-    In the place of rows that are none stands the uniform distribution: automatic differentiation multiplies what is NaN
+    In the place of invalid rows stands the uniform distribution: automatic differentiation multiplies what is NaN
     by a cotangent of 0. An adapter that differentiates otherwise may do without, and return True for the rows.
     """
     nothing, one = (-math.inf, 0.0) if source == "logits" else (0.0, 1.0)

@@ -174,7 +174,7 @@ def _gain(nodes: Nodes, order: Order, xp: Any) -> Gain:
 
 
 class Parameters(NamedTuple):
-    """Mean (not below 0) and scale, with 0 and 1 in place of what is no distribution, and where that is not so."""
+    """Mean (not below 0) and scale, with 0 and 1 in place of what is invalid, and where they are valid."""
 
     mean: Array
     scale: Array

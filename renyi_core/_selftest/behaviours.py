@@ -95,7 +95,7 @@ def _finite(library: Library, dtype: str) -> None:
 
 
 def _senseless(library: Library, dtype: str) -> None:
-    """Check that a row that is no distribution gives NaN, and it alone."""
+    """Check that an invalid row gives NaN, and only that row."""
     bad = {
         renyi.entropy: [[math.nan, 0.5], [math.inf, 0.5], [-0.25, 0.5], [0.0, 0.0]],
         renyi.entropy_from_logits: [[math.nan, 0.5], [math.inf, 0.5], [-math.inf, -math.inf]],

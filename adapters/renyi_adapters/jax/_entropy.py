@@ -67,7 +67,7 @@ def _same(static: _Static, x: Array, where: Array | None) -> Array:  # noqa: ARG
 
 
 _guarded: Any = jax.custom_jvp(_same, nondiff_argnums=(0,))
-"""The input as it is, but without derivatives in rows that make no sense."""
+"""The input as it is, but without derivatives in invalid rows."""
 
 
 def _guarded_jvp(static: _Static, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:

@@ -117,7 +117,7 @@ class EntropyRegularizer(Weighted):
     TypeError
         If ``alpha`` or ``weight`` is not a number.
     ValueError
-        If one is out of its range, or ``reduction`` is none of the three.
+        If one is out of its range, or ``reduction`` is not one of the three.
 
     Notes
     -----
