@@ -75,8 +75,8 @@ def entropy_from_counts(
     TypeError
         If ``counts`` is not an array of a real dtype, or ``alpha`` is not a real number.
     ValueError
-        If ``estimator`` is not one of the three or does not have this ``alpha``, ``alpha`` is negative or NaN, ``axis`` is
-        out of range, or ``base`` is not positive or is 1.
+        If ``estimator`` is not one of the three or does not have this ``alpha``, ``alpha`` is negative or NaN, ``axis``
+        is out of range, or ``base`` is not positive or is 1.
 
     See Also
     --------

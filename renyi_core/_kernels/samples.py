@@ -50,8 +50,8 @@ FEATURES = ("linear", "cosine")
 class Scaled(NamedTuple):
     """Samples, and what divides their distances: σ² or σ, a number or an array with two axes for pairs.
 
-    ``nothing`` is 0 for each set of samples, NaN where one of its entries or its bandwidth is invalid; a set of zeros, or
-    a bandwidth of 1, stands in there. ``power`` is that of σ.
+    ``nothing`` is 0 for each set of samples, NaN where one of its entries or its bandwidth is invalid; a set of zeros,
+    or a bandwidth of 1, stands in there. ``power`` is that of σ.
     """
 
     x: Array
