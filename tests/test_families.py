@@ -115,6 +115,49 @@ def test_several_derivatives_from_one_call(backend):
             renyi.value_and_grad(renyi.divergence, wrong)
 
 
+TRACED = {
+    *("DivergenceTerm", "InformationTerm", "alpha_divergence", "cross_entropy_from_logits", "entropy_from_log_prob"),
+    *("jensen_divergence", "regularized_max"),
+}
+"""Of JAX, where each is a compilation."""
+
+
+@pytest.mark.parametrize("alpha", [1 + 1e-6, 2.0])
+def test_automatic_differentiation_has_the_digits_of_the_rule(backend, alpha):
+    """Also next to α = 1, where that of the operations loses all of them."""
+    if backend.library not in {"torch", "jax"}:
+        pytest.skip("no automatic differentiation")
+    arrays = inputs("float64", 5, 32, sets=3)
+    arrays["points"] = arrays["points"] / 10
+    for name, names, f in calls(arrays, alpha):
+        if backend.library == "jax" and (name not in TRACED or alpha == 2):
+            continue
+        given = [arrays[k] for k in names]
+        _, order = f.args
+        rule = f.args[0].wrt if name in every_call.TERMS else _rules[f.args[0]].wrt
+        wrt = tuple(i for i in rule if isinstance(i, int))
+        with renyi.agnostic_only():
+            cotangent = np.random.default_rng(1).normal(size=np.shape(f(*given)))
+            _, want = renyi.value_and_grad(f.args[0], wrt)(*given, *order, cotangent=cotangent)
+        for exact, got in zip(want, pulled(backend, f, given, cotangent, wrt), strict=True):
+            assert np.max(np.abs(got - exact)) <= 64 * 2.0**-52 * np.max(np.abs(exact)), name
+
+
+def pulled(backend, f, given, cotangent, wrt):
+    """The derivatives of a function by the library's own means."""
+    tensors = [backend.asarray(x) for x in given]
+    if backend.library == "torch":
+        for i in wrt:
+            tensors[i].requires_grad_()
+        f(*tensors).backward(backend.asarray(cotangent))
+        return [tensors[i].grad.numpy() for i in wrt]
+    import jax
+
+    _, pull = jax.vjp(f, *tensors)
+    found = pull(backend.asarray(cotangent))
+    return [np.asarray(found[i]) for i in wrt]
+
+
 def test_torch_keeps_the_inputs_only(backend):
     if backend.library != "torch":
         pytest.skip("what autograd keeps")
