@@ -122,7 +122,7 @@ def of_kernel(samples: Array, alpha: Any, kernel: Any, bandwidth: Any, base: Any
     """Return the entropy of the kernel matrix of samples, as a quantity."""
     if not isinstance(kernel, str):
         gram = _called(samples, kernel, bandwidth)
-        return _OfCallable(*of_grams(GRAM_ENTROPY, (gram,), alpha, base, measure=ENTROPY))
+        return _OfKernel(*of_grams(GRAM_ENTROPY, (gram,), alpha, base, measure=ENTROPY))
     if kernel not in get_args(KernelName):
         msg = f"`kernel` must be one of {', '.join(map(repr, get_args(KernelName)))} or a function, got {kernel!r}"
         raise ValueError(msg)
@@ -140,23 +140,17 @@ def of_kernel(samples: Array, alpha: Any, kernel: Any, bandwidth: Any, base: Any
 
 
 class _OfKernel(Quantity):
-    """The entropy of a kernel that has a name, and perhaps no bandwidth."""
+    """The entropy of a kernel matrix, whose derivatives need a kernel with a name."""
 
     def derivatives(self, wrt: Any, cotangent: Any) -> Any:
         """Return the value and the derivatives."""
+        if self.family is not KERNEL_ENTROPY:
+            msg = "`kernel` must be a name for an analytic derivative, got a function; differentiate it yourself"
+            raise TypeError(msg)
         if "bandwidth" in wrt and self.arrays[1] is None:
             msg = f"`wrt='bandwidth'` needs a kernel that has one, got `kernel={self.options['kernel']!r}`"
             raise ValueError(msg)
         return super().derivatives(wrt, cotangent)
-
-
-class _OfCallable(Quantity):
-    """The entropy of the matrices that a caller's own kernel gives, whose derivatives are the caller's."""
-
-    def derivatives(self, wrt: Any, cotangent: Any) -> Any:  # noqa: ARG002
-        """Raise TypeError."""
-        msg = "`kernel` must be a name for an analytic derivative, got a function; differentiate it yourself"
-        raise TypeError(msg)
 
 
 def _check_bandwidth(bandwidth: Any, *, meant: bool) -> Any:

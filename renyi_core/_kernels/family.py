@@ -25,8 +25,6 @@ ENTRIES = "entries"
 """An array whose reduced axes are those of the call: an entry for each outcome."""
 ROWS = "rows"
 """An array that broadcasts to the rows, its reduced axes of length 1."""
-
-
 ALL = "all"
 """A value of shape (), of all rows together."""
 
@@ -86,9 +84,19 @@ def run(call: Call, wrt: Wrt = (), scale: Any = None) -> Any:
     ``wrt`` are numbers of arrays and "alpha"; ``scale``, None for 1, is what the derivatives of each row are multiplied
     by. A derivative has the layout of its array, in the shape that it is broadcast to; that in α is one of rows.
     """
-    kernels = [kernel for kernel, _ in _kernels(call.family, wrt)]
-    own = [ask(kernel, call.xp) for kernel in kernels]
-    return _called(own, call, wrt, scale) if own != kernels else ask(rows, call.xp)(call, wrt, scale)
+    needed = _kernels(call.family, wrt)
+    own = [ask(kernel, call.xp) for kernel, _ in needed]
+    if own == [kernel for kernel, _ in needed]:
+        return ask(rows, call.xp)(call, wrt, scale)
+    if len(needed) == 1:
+        return _called(own, call, wrt, scale)
+    # a library may have one of the two
+    found: dict[int | str, Any] = {}
+    value: Any = None
+    for _, places in needed:
+        value, *parts = run(call, places, scale)
+        found.update(zip(places, parts, strict=True))
+    return value, *(found[place] for place in wrt)
 
 
 def rows(call: Call, wrt: Wrt = (), scale: Any = None) -> Any:
