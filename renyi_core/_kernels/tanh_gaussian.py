@@ -333,7 +333,7 @@ TANH_GAUSSIAN = Family(
     tanh_gaussian_entropy_and_alpha_gradient,
     layouts=(ENTRIES, ENTRIES),
     masked=False,
-    block=1 << 7,
+    block=1 << 8,
 )
 
 
