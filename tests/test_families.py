@@ -187,7 +187,7 @@ def test_memory_of_numpy(backend):
     """Beyond input and results at most 3 MB and a fifth of the input."""
     if backend.library != "numpy" or backend.variant == "agnostic":
         pytest.skip("NumPy's allocations are traced")
-    arrays = inputs("float64", 512, 1024, sets=1000)
+    arrays = inputs("float64", 256, 1024, sets=500)
     # what comes with the first call of all
     renyi.divergence(arrays["probs"][:2], arrays["other_probs"][:2], 2.0)
     for name, names, f in calls(arrays):
