@@ -398,3 +398,19 @@ def test_bad_cotangents(backend):
         renyi.grad(argmax, 1)
     with pytest.raises(TypeError, match="keepdims"):
         argmax(x, 2.0, keepdims=True)
+
+
+def test_batched_derivatives_of_torch(backend):
+    """The whole Jacobian from one call of torch's own."""
+    if backend.library != "torch":
+        pytest.skip("a test of torch")
+    import torch
+
+    scores = backend.asarray(np.random.default_rng(0).normal(size=4)).requires_grad_()
+    for alpha in (0.7, 2.0):
+        p = renyi.regularized_argmax(scores, alpha)
+        (jacobian,) = torch.autograd.grad(p, scores, torch.eye(4, dtype=p.dtype), is_grads_batched=True)
+        rows = [
+            renyi.grad(renyi.regularized_argmax)(scores.detach(), alpha, cotangent=row) for row in torch.eye(4).double()
+        ]
+        torch.testing.assert_close(jacobian, torch.stack(rows), rtol=1e-12, atol=1e-14)

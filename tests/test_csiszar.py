@@ -295,3 +295,27 @@ def test_orders_that_are_refused(backend):
         for alpha in (0, 0.2, 16.5, math.inf):
             with pytest.raises(ValueError, match=r"`alpha` must be from 0.25 to 16.0 for the kind 'csiszar'"):
                 call(x, alpha, **CSISZAR)
+
+
+def test_second_derivatives(backend):
+    """There the outputs that make it least move with the joint distribution: against differences of the gradient."""
+    if backend.library not in {"torch", "jax"} or backend.variant == "x32":
+        pytest.skip("no automatic differentiation in float64")
+    joint, direction = np.random.default_rng(0).uniform(0.5, 1.5, size=(2, 3, 4))
+    for alpha in (0.7, 2.0):
+        step = 1e-5 * direction
+        ends = (renyi.grad(information)(joint + k * step, alpha, **CSISZAR) for k in (1, -1))
+        want = np.subtract(*ends) / 2e-5
+        x, d = backend.asarray(joint), backend.asarray(direction)
+        if backend.library == "torch":
+            import torch
+
+            x.requires_grad_()
+            (gradient,) = torch.autograd.grad(information(x, alpha, **CSISZAR), x, create_graph=True)
+            (got,) = torch.autograd.grad((gradient * d).sum(), x)
+        else:
+            import jax
+
+            f = functools.partial(information, alpha=alpha, **CSISZAR)
+            got = jax.jvp(jax.grad(f), (x,), (d,))[1]
+        np.testing.assert_allclose(backend.numpy(got), want, rtol=0, atol=1e-7)

@@ -380,6 +380,13 @@ def test_a_sum_takes_a_reference_and_other_options(backend):
         renyi.grad(parts[0] + parts[2], 1)
     with pytest.raises(TypeError, match="reference"):
         (parts[0] + parts[2])(x, reference)
+    for call in (total, renyi.grad(total)):
+        with pytest.raises(TypeError, match="needs `reference`, which DivergenceTerm"):
+            call(x)
+        with pytest.raises(TypeError, match="two values of `reference`"):
+            call(x, reference, reference=x)
+        with pytest.raises(TypeError, match="takes 2 arguments without a name, got 3"):
+            call(x, reference, x)
     changed = total.replace(alpha=2.0, source="probs")
     assert changed == EntropyBonus(2.0, 0.1, source="probs") + DivergenceTerm(2.0, 0.2, source="probs") + BalanceTerm(
         alpha=2.0, weight=0.3, source="probs"

@@ -156,22 +156,25 @@ def center_csiszar(ch: Channel, order: Order, *, xp: Any, repeat: Callable[..., 
     return repeat(NEWTON, lambda m: _newton(ch, m, order, repeat, xp), m)
 
 
-def _solve(joint: Array, order: Order, xp: Any) -> tuple[Channel, Outputs, Array, Array, Order]:
-    """Return the channel, its outputs, I, and which joints are sound."""
+def _solve(joint: Array, order: Order, xp: Any, *, moving: bool) -> tuple[Channel, Outputs, Array, Array, Order]:
+    """Return the channel, its outputs, I, and which joints are sound.
+
+    By the envelope theorem the derivatives of I are those at fixed outputs; of its derivatives they move (``moving``).
+    """
     known = None
     if not order.static:
         known = (order.alpha >= LEAST) & (order.alpha <= LARGEST) & ~order.infinite
         order = Order(xp.where(known, order.alpha, 2.0), xp.where(known, order.t, 1.0), order.infinite & False)
     ch = channel(joint, order, "sibson", xp)
-    fixed = ask(constant, xp)
-    outputs = _outputs(ch, ask(center_csiszar, xp)(fixed(ch), fixed(order), xp=xp), order, xp)
+    parts = (ch, order) if moving else map(ask(constant, xp), (ch, order))
+    outputs = _outputs(ch, ask(center_csiszar, xp)(*parts, xp=xp), order, xp)
     sound = ch.sound if known is None else ch.sound & known
     return ch, outputs, _mean(ch, outputs, xp), sound, order
 
 
 def csiszar(joint: Array, order: Order, *, xp: Any) -> Array:
     """Return the mutual information of each joint distribution; the last two axes keep length 1."""
-    _, _, value, sound, _ = _solve(joint, order, xp)
+    _, _, value, sound, _ = _solve(joint, order, xp, moving=False)
     return xp.where(sound, value, math.nan)
 
 
@@ -184,7 +187,7 @@ def _tilt(ch: Channel, outputs: Outputs, order: Order, xp: Any) -> tuple[Array, 
 
 def csiszar_and_gradient(joint: Array, order: Order, *, xp: Any) -> tuple[Array, Array]:
     """Return the mutual information and its gradient with respect to the joint distribution."""
-    ch, outputs, value, sound, order = _solve(joint, order, xp)
+    ch, outputs, value, sound, order = _solve(joint, order, xp, moving=True)
     t, eps = nonzero(order, xp=xp), float(xp.finfo(ch.u.dtype).eps)
     v, u, near = _tilt(ch, outputs, order, xp)
     inner = v * expm1_ratio(xp.where(near, u, 0.0), eps=eps, xp=xp)
@@ -198,7 +201,7 @@ def csiszar_and_gradient(joint: Array, order: Order, *, xp: Any) -> tuple[Array,
 
 def csiszar_and_alpha_gradient(joint: Array, order: Order, *, xp: Any) -> tuple[Array, Array]:
     """Return the mutual information of each joint distribution and its derivative with respect to α."""
-    ch, outputs, value, sound, order = _solve(joint, order, xp)
+    ch, outputs, value, sound, order = _solve(joint, order, xp, moving=True)
     t, eps = nonzero(order, xp=xp), float(xp.finfo(ch.u.dtype).eps)
     v, u, near = _tilt(ch, outputs, order, xp)
     inner = v * v * power_curvature(xp.where(near, u, 0.0), eps=eps, xp=xp)

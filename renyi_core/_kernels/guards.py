@@ -35,7 +35,9 @@ def scaled(values: Array, scale: Any, xp: Any) -> Array:
 
 def along(vector: Array, product: Array, axis: tuple[int, ...], xp: Any) -> Array:
     """Return a product with ``vector``: 0 in rows where that is 0, whatever it was multiplied by."""
-    moved = xp.any(vector + xp.zeros_like(product) != 0, axis=axis, keepdims=True)
+    # a sum, which torch's batched derivatives know
+    moved = xp.astype(vector + xp.zeros_like(product) != 0, product.dtype)
+    moved = xp.sum(moved, axis=axis, keepdims=True) > 0
     return ask(where_known, xp)(moved, product, lambda: xp.where(xp.isfinite(product), product, 0.0), xp)
 
 

@@ -376,8 +376,16 @@ class TermSum(Summand):
         return TermSum(tuple(t.replace(**{k: v for k, v in changes.items() if k in own}) for t, own in pairs))
 
     def _each(self, reference: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Term, dict[str, Any]]]:
+        if len(reference) > 1 or (reference and "reference" in kwargs):
+            got = f"takes 2 arguments without a name, got {1 + len(reference)}"
+            msg = f"`TermSum` {got if len(reference) > 1 else 'was given two values of `reference`'}"
+            raise TypeError(msg)
         if reference:
-            kwargs = {**kwargs, **dict(zip(("reference",), reference, strict=True))}
+            kwargs = {**kwargs, "reference": reference[0]}
+        for term in self.terms:
+            if "reference" in term.keywords and "reference" not in kwargs:
+                msg = f"`TermSum` needs `reference`, which {type(term).__name__} compares with"
+                raise TypeError(msg)
         known = frozenset().union(*(term.keywords for term in self.terms)) - {"alpha", "weight"}
         for name in kwargs:
             if name in {"alpha", "weight"}:
