@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from .channel import AXES, Channel, channel
 from .choice_search import repeat
 from .guards import constant
-from .library import ask
+from .library import ask, identity
 from .pairs import bounded_exp, exponent_limit, power_excess
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, nonzero
@@ -156,6 +156,18 @@ def center_csiszar(ch: Channel, order: Order, *, xp: Any, repeat: Callable[..., 
     return repeat(NEWTON, lambda m: _newton(ch, m, order, repeat, xp), m)
 
 
+def _moved(ch: Channel, m: Array, order: Order, fixed: Callable[[Any], Any], xp: Any) -> Array:
+    """Return M with the derivatives that the centre has: those of a step of Newton's method, which is 0 there."""
+    here = _outputs(ch, m, order, xp)
+    excess = _excess(ch, here, order, xp)
+    g = total(ch.inputs * excess, -2, xp)
+    ratio = xp.where(ch.rows & ch.columns, excess + 1, 0.0)
+    matrix = identity(m.shape[-1], m, xp) * (1 + order.t * (1 + g))
+    matrix = matrix - order.t * xp.matmul(xp.matrix_transpose(ch.inputs * ratio), here.q * ratio)
+    step = xp.matrix_transpose(xp.linalg.solve(fixed(matrix), xp.matrix_transpose(g)))
+    return m + (step - fixed(step))
+
+
 def _solve(joint: Array, order: Order, xp: Any, *, moving: bool) -> tuple[Channel, Outputs, Array, Array, Order]:
     """Return the channel, its outputs, I, and which joints are sound.
 
@@ -166,8 +178,11 @@ def _solve(joint: Array, order: Order, xp: Any, *, moving: bool) -> tuple[Channe
         known = (order.alpha >= LEAST) & (order.alpha <= LARGEST) & ~order.infinite
         order = Order(xp.where(known, order.alpha, 2.0), xp.where(known, order.t, 1.0), order.infinite & False)
     ch = channel(joint, order, "sibson", xp)
-    parts = (ch, order) if moving else map(ask(constant, xp), (ch, order))
-    outputs = _outputs(ch, ask(center_csiszar, xp)(*parts, xp=xp), order, xp)
+    fixed = ask(constant, xp)
+    m = ask(center_csiszar, xp)(fixed(ch), fixed(order), xp=xp)
+    if moving and fixed is not constant:
+        m = _moved(ch, m, order, fixed, xp)
+    outputs = _outputs(ch, m, order, xp)
     sound = ch.sound if known is None else ch.sound & known
     return ch, outputs, _mean(ch, outputs, xp), sound, order
 
