@@ -22,6 +22,7 @@ SOURCES = {
         "JAX": "2026-11-25-jax-epyc-2-cores.md",
         "Dask": "2026-11-25-dask-epyc-2-cores.md",
         "Samples": "2026-11-25-diversity-epyc-2-cores.md",
+        "Quantities": "2026-11-30-families-epyc-2-cores.md",
     },
     "tutorials/vocabularies.md": {
         "Logits that exist anyway": "2026-11-23-torch-epyc-2-cores.md",
