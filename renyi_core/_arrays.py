@@ -23,7 +23,6 @@ Array = Any
 
 __all__ = [
     "Arguments",
-    "PairArguments",
     "check_cotangent",
     "check_mask",
     "check_real",
@@ -240,17 +239,10 @@ def prepare(
     return Arguments(x, order, where, axes, keepdims, log_base(base), shape, xp, name, floats.accumulator)
 
 
-class PairArguments(NamedTuple):
-    """The checked arguments of a function of two distributions; ``first`` has the shape of both together."""
-
-    first: Arguments
-    second: Array
-
-
 def prepare_pair(
     x: Any, y: Any, alpha: Any, *, names: tuple[str, str], axis: Any, where: Any, base: Any, keepdims: bool
-) -> PairArguments:
-    """Check the arguments that every function of two distributions takes."""
+) -> Arguments:
+    """Check the arguments that every function of two distributions takes; ``shape`` is that of both together."""
     if keepdims is not False:
         keepdims = flag(keepdims, "keepdims")
     xp = floating(x, names[0])
@@ -279,7 +271,7 @@ def prepare_pair(
     base = log_base(base)
     arguments = Arguments(x, order, where, axes, keepdims, base, result_shape, xp, names[0], floats.accumulator)
     check_mask(where, xp, names[0], shape)
-    return PairArguments(arguments, y)
+    return arguments
 
 
 def prepare_parameters(

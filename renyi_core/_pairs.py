@@ -28,6 +28,6 @@ def of_pair(
     **given: Any,
 ) -> Any:
     """Return the quantity of each pair of distributions; ``kind`` is for a family that knows several."""
-    arguments, _ = prepare_pair(x, y, alpha, names=NAMES[source], base=base, **given)
+    arguments = prepare_pair(x, y, alpha, names=NAMES[source], base=base, **given)
     options = {"source": source} if kind is None else {"source": source, "kind": kind}
     return Quantity(arguments, family, (x, y), options, alpha)

@@ -154,7 +154,7 @@ class DivergenceTerm(_OfDivergence):
     ) -> TermCall:
         alpha = self.alpha if alpha is None else alpha
         names = (self.source, "reference")
-        arguments, _ = prepare_pair(x, reference, alpha, names=names, axis=axis, where=where, base=None, keepdims=False)
+        arguments = prepare_pair(x, reference, alpha, names=names, axis=axis, where=where, base=None, keepdims=False)
         return self._batch(arguments, (x, reference), weight=weight, alpha=alpha, sample_weight=sample_weight)
 
 
