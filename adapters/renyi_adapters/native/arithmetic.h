@@ -64,6 +64,7 @@ template <> struct Format<float> {
   // below `nothing` exp is 0, below `least` not a normal number; above `most` it is taken as there
   static constexpr float nothing = -110.0f, least = -87.0f, most = 88.0f, far = 1e30f, tiny = 1.17549435e-38f;
   static constexpr U root_half = 0x3f3504f3;
+  INLINE float number(U k) { return (float)(int32_t)k; }
   // (exp(r) - 1 - r)/r**2
   INLINE float excess(float r) {
     float q = fma_(1.9875691500e-4f, r, 1.3981999507e-3f);
@@ -96,6 +97,8 @@ template <> struct Format<double> {
                           lowered = 7.458340731200207e-155;
   static constexpr double nothing = -760.0, least = -708.0, most = 709.0, far = 1e300, tiny = 2.2250738585072014e-308;
   static constexpr U root_half = 0x3fe6a09e667f3bcd;
+  // below 2**52; processors of before 2017 have no conversion of 64 bits for vectors
+  INLINE double number(U k) { return bits<double>(k | 0x4330000000000000) - 4503599627370496.0; }
   INLINE double excess(double r) {
     double q = fma_(2.51004241570050668e-08, r, 2.76201387197339936e-07);
     q = fma_(q, r, 2.75572683786841924e-06);
@@ -164,25 +167,31 @@ template <class T> INLINE T exp_low_both(T x, T *m) {
   return fma_(p, power, power) * F::lowered;
 }
 
-// log(q) of a positive normal number, or log(1 + y) where it is `near` 1
-template <class T> INLINE T log_of(T q, T y, bool near) {
+// a positive normal number as 2**whole (1 + f), 1 + f between the roots of 1/2 and of 2
+template <class T> INLINE T fraction_of(T q, T *whole) {
   using F = Format<T>;
-  typename F::U u = bits<typename F::U>(q);
-  typename F::I k = (typename F::I)(u - F::root_half) >> F::mantissa;
-  T f = bits<T>(u - ((typename F::U)k << F::mantissa)) - 1;
+  typename F::U u = bits<typename F::U>(q), bias = (typename F::U)F::bias;
+  typename F::U k = (u - F::root_half + (bias << F::mantissa)) >> F::mantissa;
+  *whole = F::number(k) - (T)F::bias;
+  return bits<T>(u - ((k - bias) << F::mantissa)) - 1;
+}
+
+// log(q/2**less) of a positive normal number, or log(1 + y) where it is `near` 1, and what rounding took from it
+template <class T> INLINE T log_of(T q, T y, bool near, T less, T *rest) {
+  using F = Format<T>;
+  T whole, f = fraction_of(q, &whole);
   f = near ? y : f;
-  T whole = near ? (T)0 : (T)k;
-  return fma_(whole, F::ln2_high, f + (F::log_excess(f) + whole * F::ln2_low));
+  whole = near ? (T)0 : whole - less;
+  T high = whole * F::ln2_high, more = f + (F::log_excess(f) + whole * F::ln2_low), d = high + more;
+  *rest = more - (d - high);
+  return d;
 }
 
 // log1p(x) for x > -1, NaN for NaN
 INLINE double log1p_(double x) {
-  double u = 1 + x, rest = (x - (u - 1)) / u;
-  uint64_t b = bits<uint64_t>(u);
-  int64_t k = (int64_t)(b - Format<double>::root_half) >> 52;
-  double f = bits<double>(b - ((uint64_t)k << 52)) - 1, whole = (double)k;
-  return whole * Format<double>::ln2_high +
-         (f + (Format<double>::log_excess(f) + (whole * Format<double>::ln2_low + rest)));
+  using F = Format<double>;
+  double u = 1 + x, rest = (x - (u - 1)) / u, whole, f = fraction_of(u, &whole);
+  return whole * F::ln2_high + (f + (F::log_excess(f) + (whole * F::ln2_low + rest)));
 }
 
 // How entries are stored, and the type that they are computed in.

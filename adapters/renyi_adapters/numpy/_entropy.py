@@ -19,6 +19,7 @@ from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.sources import centre
 from renyi_core._kernels.state import Entries, Order, Rows, Source, State, finish, merge, partial_state
 
+from . import _compiled as compiled
 from ._engine import Engine, WideEngine, is_fast, workspace
 from ._exact import EPS, TINY, exact_gradient, exact_rows, is_exact
 from ._states import PIECE, Plan, close_rows, exact_state, gradient_piece, plan
@@ -46,6 +47,9 @@ def entropy(
     x: Array, order: Order, *, source: Source, measure: Measure, where: Array | None, axis: Axis, xp: Any
 ) -> Array:
     """Overlay renyi_core._kernels.entropy.entropy."""
+    found = compiled.value(x, order, source=source, measure=measure, where=where, axis=axis)
+    if found is not None:
+        return found
     if x.size <= PIECE and where is None and axis == LAST and source == "logits" and is_exact(x, order):
         with np.errstate(all="ignore"):
             return measure.value(exact_rows(x, order, full=False).rows, order, xp=xp)
@@ -82,6 +86,11 @@ def entropy_and_gradient(
 
     ``out`` is an array for the gradient, which may share the memory of x, all of it or none.
     """
+    found = compiled.gradient(
+        x, order, source=source, measure=measure, where=where, axis=axis, scale=scale, out=out
+    )
+    if found is not None:
+        return found
     if out is None and x.size <= PIECE and where is None and axis == LAST and source == "logits" and is_exact(x, order):
         with np.errstate(all="ignore"):
             value, gradient = _exact(x, order, measure, scale, xp)
@@ -209,6 +218,9 @@ def entropy_and_alpha_gradient(
     x: Array, order: Order, *, source: Source, measure: Measure, where: Array | None, axis: Axis, xp: Any
 ) -> tuple[Array, Array]:
     """Overlay renyi_core._kernels.entropy.entropy_and_alpha_gradient."""
+    found = compiled.slope(x, order, source=source, measure=measure, where=where, axis=axis)
+    if found is not None:
+        return found
     walk = RowBlocks(x, order, where, axis)
     values, slopes = (walk.new_rows(_accumulator(x)) for _ in range(2))
     with np.errstate(all="ignore"):
@@ -253,6 +265,9 @@ def entropy_partial_state(x: Array, order: Order, *, source: Source, axis: Axis,
 
     What has no entries of any weight is the identity of :func:`renyi_core._kernels.state.merge`.
     """
+    found = compiled.partial_state(x, order, source=source, axis=axis, full=full)
+    if found is not None:
+        return found
     walk = RowBlocks(x, order, None, axis)
     dtype = _accumulator(x)
     # the engine's logarithms of probabilities serve the value alone
@@ -318,6 +333,11 @@ def entropy_gradient_of_state(
 
     For a static order that is not ∞. ``out`` is an array for it, which may share the memory of x, all of it or none.
     """
+    found = compiled.gradient_of_state(
+        x, state, scale, order, source=source, measure=measure, axis=axis, out=out
+    )
+    if found is not None:
+        return found
     with np.errstate(all="ignore"):
         rows = finish(state, order, xp=xp)
         factor = agnostic.factor_of(rows, order, measure, scale, xp)

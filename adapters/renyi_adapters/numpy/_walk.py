@@ -53,9 +53,9 @@ class RowBlocks:
             x = np.broadcast_to(x, np.broadcast_shapes(x.shape, order.alpha.shape))
         self.shape = x.shape
         self.n: int = math.prod(x.shape[i] for i in axis)
-        self._order = order
-        self._x = self.moved(x)
-        self._where = None if where is None else self.moved(np.broadcast_to(where, x.shape))
+        self.order = order
+        self.entries = self.moved(x)
+        self.mask = None if where is None else self.moved(np.broadcast_to(where, x.shape))
         rows = tuple(1 if i - x.ndim in axis else length for i, length in enumerate(x.shape))
         self._rows = rows
         self._alpha = None if order.static else [self.spread(part) for part in order]
@@ -64,10 +64,10 @@ class RowBlocks:
             self.scale = self.spread(scale) if scale.ndim > 0 else scale[()]
         self.flat = flat and where is None and order.static and axis == (-1,) and x.flags.c_contiguous
         if self.flat:
-            self._x = self._x.reshape(-1, self.n)
+            self.entries = self.entries.reshape(-1, self.n)
             if isinstance(self.scale, np.ndarray):
                 self.scale = self.scale.reshape(-1)
-        self.lead: tuple[int, ...] = self._x.shape[: self._x.ndim - len(axis)]
+        self.lead: tuple[int, ...] = self.entries.shape[: self.entries.ndim - len(axis)]
 
     def moved(self, x: Array) -> Array:
         """Return x with the reduced axes last."""
@@ -84,12 +84,12 @@ class RowBlocks:
         if 0 in self.lead:
             return
         for index in boxes(self.lead, max(1, limit)):
-            x = self._x[index]
-            where = self._where
+            x = self.entries[index]
+            where = self.mask
             if not self.flat:
                 x = x.reshape(-1, self.n)
                 where = None if where is None else where[index].reshape(-1, self.n)
-            order, scale = self._order, self.scale
+            order, scale = self.order, self.scale
             if self._alpha is not None:
                 order = Order(*(part[index].reshape(-1, 1) for part in self._alpha))
             if isinstance(scale, np.ndarray):

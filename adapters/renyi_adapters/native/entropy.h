@@ -1,0 +1,745 @@
+// The entropy of each row, its gradient, its derivative in α and its partial state, for every order by one formula.
+//
+// With d = log(p/max p) <= 0, β = min(1, α) and γ = |α - 1|: b = exp(β d), m = expm1(γ d) <= 0, so that b is the
+// larger and b (1 + m) the smaller of exp(d) and exp(α d). Sums over all entries but one largest, each of one sign:
+//
+//   B = Σ b     S = Σ b m     O = Σ b (1 + m)     x = S/(1 + B)
+//   L = log1p(x) if x > -1/2 else log1p(O) - log1p(B)
+//   H = log1p(B if α >= 1 else O) - L/γ                             (α = 1: m = d, H = log1p(B) - S/(1 + B))
+//   dH/dz = -(α/γ)/(1 + B) b (m exp(-L) + expm1(-L))                (α = 1: -b (d - S/(1 + B))/(1 + B))
+//
+// Rows of up to 64 entries are taken 64 at a time, a lane each; longer ones one at a time, in blocks. What a row gives
+// depends on its length and its entries only.
+#pragma once
+#include <stdlib.h>
+
+#include "arithmetic.h"
+
+namespace renyi {
+
+enum Source { LOGITS, PROBS };
+enum Measure { ENTROPY, HILL, TSALLIS };
+enum Mode { ONE, INFINITE, TWO, HALF, ABOVE, BELOW };
+
+constexpr int LANES = 64, SHORT = 64, KEPT = 8192;
+// entries that are summed in their own dtype: so that each part of a vector takes few of them
+#if defined(__AVX512F__)
+constexpr int BLOCK = 1024;
+#elif defined(__AVX2__)
+constexpr int BLOCK = 512;
+#else
+constexpr int BLOCK = 256;
+#endif
+
+// A call for the rows from `first` to `last`; strides are in entries, 0 for what all rows share. _entropies.py packs it.
+struct Task {
+  int64_t first, last, n, format, source, measure;
+  const void *x;
+  int64_t x_row, x_entry;
+  const uint8_t *mask;
+  int64_t mask_row, mask_entry;
+  const double *alpha, *t;
+  int64_t order_row;
+  const void *scale;
+  int64_t scale_row;
+  void *value, *slope, *gradient;
+  int64_t gradient_row, gradient_entry;
+  void *state;
+  int64_t state_field, given;  // the distance of the state's fields; whether the state is given
+};
+
+template <class T> struct Constants {
+  T peak, unit, up, up_too, low, low_too, beta, beta_rest, gamma, gamma_rest, floor_b, floor_m, unit_m;
+};
+
+template <class T> struct Lanes {
+  T peak[LANES], unit[LANES], up[LANES], up_too[LANES], low[LANES], low_too[LANES], beta[LANES], beta_rest[LANES],
+      gamma[LANES], gamma_rest[LANES], floor_b[LANES], floor_m[LANES], unit_m[LANES];
+  INLINE Constants<T> at(const Lanes &w, int i) {
+    return {w.peak[i],      w.unit[i],  w.up[i],         w.up_too[i],  w.low[i],    w.low_too[i], w.beta[i],
+            w.beta_rest[i], w.gamma[i], w.gamma_rest[i], w.floor_b[i], w.floor_m[i],
+            w.unit_m[i]};
+  }
+  INLINE void put(Lanes &w, int i, const Constants<T> &c) {
+    w.peak[i] = c.peak, w.unit[i] = c.unit, w.up[i] = c.up, w.up_too[i] = c.up_too, w.low[i] = c.low;
+    w.low_too[i] = c.low_too, w.beta[i] = c.beta, w.beta_rest[i] = c.beta_rest, w.gamma[i] = c.gamma;
+    w.gamma_rest[i] = c.gamma_rest, w.floor_b[i] = c.floor_b, w.floor_m[i] = c.floor_m, w.unit_m[i] = c.unit_m;
+  }
+};
+
+template <class T> INLINE int mode_of(double alpha, double t) {
+  if (alpha == INFINITY) return INFINITE;
+  if (fabs(t) < (sizeof(T) == 4 ? 1e-25 : 1e-280)) return ONE;
+  return alpha == 2 ? TWO : alpha == 0.5 ? HALF : t > 0 ? ABOVE : BELOW;
+}
+
+template <class T> INLINE T power_of_two(int k) {
+  using F = Format<T>;
+  return bits<T>((typename F::U)(F::bias + k) << F::mantissa);
+}
+
+// how far entries of less than 2**-40 of the peak are lifted before they are divided by it
+template <class T> constexpr int LIFTED = sizeof(T) == 4 ? 100 : 900;
+
+// A power of two about 1/γ, lest b m be below the normal numbers; 1 where m is had without γ.
+APART double unit_of(double alpha, double gamma) {
+  int k;
+  if (gamma >= 1 || alpha == 0.5 || !(gamma > 0)) return 1;
+  frexp(gamma, &k);
+  return ldexp(1, -k);
+}
+
+template <class T> APART void order_constants(double alpha, double t, Constants<T> *c) {
+  using F = Format<T>;
+  double gamma = fabs(t);
+  c->beta = (T)alpha, c->beta_rest = (T)(alpha - (double)c->beta);
+  // what rounding took from t = α - 1, unless t is the one that was not rounded
+  double back = t - alpha, rest = (alpha - (t - back)) + (-1 - back);
+  rest = fabs(rest) <= 2.3e-16 * gamma ? (t < 0 ? -rest : rest) : 0;
+  c->gamma = (T)gamma, c->gamma_rest = (T)((gamma - (double)c->gamma) + rest);
+  c->unit_m = (T)unit_of(alpha, gamma);
+  c->floor_b = (T)larger((double)-F::far, 1.2 * F::nothing / larger(smaller(alpha, 1.0), 1e-300));
+  c->floor_m = (T)larger((double)-F::far, 1.2 * F::least / larger(gamma, 1e-300));
+}
+
+template <class T> APART void peak_constants(T peak, int source, Constants<T> *c) {
+  c->unit = c->up = c->up_too = c->low = c->low_too = 1;
+  if (source == LOGITS) {
+    c->peak = peak == -(T)INFINITY ? (T)0 : peak;
+    return;
+  }
+  c->peak = peak == 0 ? (T)1 : peak;
+  if (!(c->peak > 0 && c->peak < (T)INFINITY)) return;
+  int k;
+  c->unit = (T)(2 * frexp((double)c->peak, &k));
+  int lift = 1 - k, most = Format<T>::bias - 3, part = lift > most ? most : lift < -most ? -most : lift;
+  c->up = power_of_two<T>(part), c->up_too = power_of_two<T>(lift - part);
+  lift += LIFTED<T>, part = lift > most ? most : lift < -most ? -most : lift;
+  c->low = power_of_two<T>(part), c->low_too = power_of_two<T>(lift - part);
+}
+
+// p/max p without loss, as `unit` times a number of the normal ones
+template <class T> INLINE T ratio_of(T z, const Constants<T> &c, bool *is_low) {
+  bool low = z < c.peak * (T)9.094947017729282e-13;
+  *is_low = low;
+  return (z * (low ? c.low : c.up)) * (low ? c.low_too : c.up_too) / c.unit;
+}
+
+template <class T> INLINE T log_ratio(T z, const Constants<T> &c, T *rest) {
+  bool low, near = z > (T)0.75 * c.peak;
+  T q = ratio_of(z, c, &low), d = log_of(q, (z - c.peak) / c.peak, near, low ? (T)LIFTED<T> : (T)0, rest);
+  *rest = z == 0 ? (T)0 : *rest;
+  return z == 0 ? -Format<T>::far : d + 0 * q;
+}
+
+// expm1 of γ d in units of c.unit_m, and exp; d and γ have rests
+template <class T> INLINE T power_gap(T d, T d_rest, const Constants<T> &c, T *e) {
+  bool below = d < c.floor_m;
+  d = below ? c.floor_m : d;
+  T x = c.gamma * d, rest = rest_of(c.gamma, d, x) + fma_(c.gamma_rest, d, c.gamma * (below ? (T)0 : d_rest));
+  return expm1_both(x, rest, e) * c.unit_m;
+}
+
+// exp of β d
+template <class T> INLINE T power_below(T d, T d_rest, const Constants<T> &c) {
+  bool below = d < c.floor_b;
+  d = below ? c.floor_b : d;
+  T x = c.beta * d;
+  return exp_low(x, rest_of(c.beta, d, x) + fma_(c.beta_rest, d, c.beta * (below ? (T)0 : d_rest)));
+}
+
+// what a derivative needs: m, and exp(γ d) where that is small, in units; their signs tell them apart
+template <class T> INLINE T kept_of(T m, T e, const Constants<T> &c) {
+  return m > (T)-0.5 * c.unit_m ? m : e * c.unit_m;
+}
+
+// b, m in units of c.unit_m and b (1 + m) of an entry, and what its derivative needs besides b
+template <class T, int M, int S> INLINE void terms(T z, const Constants<T> &c, T *b, T *m, T *o, T *kept) {
+  T d, e = 0, rest;
+  if (S == LOGITS) {
+    d = z - c.peak;
+    if (M == ONE || M == INFINITE) {
+      d = d < c.floor_b ? c.floor_b : d;
+      *b = exp_low(d, (T)0), *m = d, *o = 0;
+    } else if (M == TWO || M == HALF) {
+      d = d < c.floor_b ? c.floor_b : d;
+      *b = exp_low_both(M == TWO ? d : d * (T)0.5, m), *o = *b * *b, e = *b;
+    } else {
+      d = d < -Format<T>::far ? -Format<T>::far : d;
+      *b = M == ABOVE ? exp_low(d, (T)0) : power_below(d, (T)0, c);
+      if (M == BELOW) *b = z == -(T)INFINITY ? (T)0 : *b;
+      *m = power_gap(d, (T)0, c, &e), *o = *b * e;
+    }
+    *kept = M == ONE ? *m : kept_of(*m, e, c);
+    return;
+  }
+  e = z / c.peak;
+  bool near = z > (T)0.5 * c.peak;
+  T below = near ? (z - c.peak) / c.peak : e - 1;
+  if (M == INFINITE) {
+    *b = e, *m = *o = *kept = 0;
+  } else if (M == TWO) {
+    *b = e, *m = below, *o = e * e, *kept = kept_of(*m, larger(e, Format<T>::tiny), c);
+  } else if (M == HALF) {
+    bool low;
+    T q = ratio_of(z, c, &low);
+    *b = __builtin_sqrt(q) * (low ? power_of_two<T>(-LIFTED<T> / 2) : (T)1);
+    *m = *kept = below / (*b + 1), *o = e;
+  } else {
+    d = log_ratio(z, c, &rest);
+    if (M == ONE) {
+      *b = e, *m = z == 0 ? (T)0 : d, *o = 0, *kept = d;
+      return;
+    }
+    T y;
+    *m = power_gap(d, rest, c, &y), *kept = kept_of(*m, y, c);
+    if (M == ABOVE) *b = e, *o = e * y;
+    else *b = z == 0 ? (T)0 : power_below(d, rest, c), *o = e;
+  }
+}
+
+// What the derivatives of a row have in common: a factor, and what stands beside m, exp(γ d) and p/q in its rows.
+template <class T> struct Slope {
+  T factor, beside_m, beside_e, top;
+};
+
+// the derivative of an entry
+template <class T, int M, int S> INLINE T slope_of(T z, T b, T kept, const Slope<T> &g, const Constants<T> &c) {
+  if (M == INFINITE) return z == c.peak ? g.top : S == LOGITS ? b * g.factor : g.factor;
+  if (M == ONE) {
+    T y = g.factor * (kept - g.beside_m);
+    return S == LOGITS ? b * y : z == 0 ? 0 * g.factor : y;
+  }
+  if (S == LOGITS) return b * (g.factor * (kept - (kept > 0 ? g.beside_e : g.beside_m)));
+  if (M == ABOVE || M == TWO) return g.factor * (kept - (kept > 0 ? g.beside_e : g.beside_m));
+  T y, e, rest;
+  if (M == HALF) {
+    y = -kept / (b > 0 ? b : (T)1);
+  } else {
+    T d = log_ratio(z, c, &rest), x = -c.gamma * d;
+    y = expm1_both(x, rest_of(-c.gamma, d, x) - fma_(c.gamma_rest, d, c.gamma * rest), &e) * c.unit_m;
+  }
+  return z == 0 ? 0 * g.factor : g.factor * (y - g.beside_m);
+}
+
+// Σ (k + 1)/(k + 2)! u**k = (u exp(u) - expm1(u))/u**2 for |u| <= 1
+constexpr double inverse_factorial(int n) { return n < 2 ? 1.0 : inverse_factorial(n - 1) / n; }
+template <class T, int K, int LAST> INLINE T curvature(T u) {
+  if constexpr (K == LAST) return (T)((K + 1) * inverse_factorial(K + 2));
+  else return fma_(curvature<T, K + 1, LAST>(u), u, (T)((K + 1) * inverse_factorial(K + 2)));
+}
+template <class T> INLINE T curvature_of(T u) { return curvature<T, 0, sizeof(T) == 4 ? 11 : 19>(u); }
+
+// what an entry adds to -dH/dα: p v**2 ψ(t v) with v = d - c, or (q (t v - 1) + p)/t**2
+template <class T, int M, int S>
+INLINE T alpha_term(T z, const Constants<T> &c, T centre, T per_total, T per_total_alpha, T t) {
+  T rest, d = S == LOGITS ? z - c.peak : log_ratio(z, c, &rest), lowest = (T)1.2 * Format<T>::nothing;
+  d = d < -Format<T>::far ? -Format<T>::far : d;
+  T near_d = d < 10 * lowest ? 10 * lowest : d;
+  T p = per_total * (S == LOGITS ? exp_low(near_d, (T)0) : z / c.peak), v = near_d - centre;
+  if (M == ONE) return p * v * v * (T)0.5;
+  d = d * c.beta < lowest ? lowest / c.beta : d;
+  T x = c.beta * d, q = per_total_alpha * exp_low(x, fma_(c.beta_rest, d, rest_of(c.beta, d, x))), u = t * (d - centre);
+  bool dead = S == LOGITS ? z == -(T)INFINITY : z == 0, far = u > 1 || u < -1;
+  T near = p * v * v * curvature_of(far ? (T)0 : u), apart = (q == 0 ? p : fma_(q, u - 1, p)) / t / t;
+  return dead ? (T)0 : far ? apart : near;
+}
+
+// A sum of blocks, with what rounding took from it.
+struct Total {
+  double sum = 0, rest = 0;
+  void add(double x) {
+    double next = sum + x, back = next - sum;
+    rest += (sum - (next - back)) + (x - back), sum = next;
+  }
+  double value() const { return sum + rest; }
+};
+struct Totals {
+  Total B, S, O, count;
+};
+
+// A row, in double: its state, and what follows from it.
+struct Row {
+  double B, S, O, low, count;                     // the sums; low without any largest entry, of which there are `count`
+  double h, c, total, total_alpha;                // c = H_inf - H
+  double factor, beside_m, beside_e, top;         // of the derivatives
+};
+
+INLINE void finish(int mode, int source, double alpha, double gamma, double unit, double peak, Row *r) {
+  double B = r->B, S = mode == ONE ? r->S : r->S / unit, O = r->O, one = 1 / (1 + B), l1 = log1p_(B), f = 1 / peak;
+  r->total_alpha = NAN, r->beside_m = r->beside_e = r->top = 0;
+  if (mode == ONE) {
+    r->c = r->beside_m = S * one, r->h = l1 - r->c, r->total = 1 + B;
+    r->factor = source == LOGITS ? -one : -one * f;
+  } else if (mode == INFINITE) {
+    r->c = 0, r->h = l1, r->total = 1 + B;
+    r->factor = source == LOGITS ? one : one * f;
+    r->top = -r->low / r->count * r->factor;
+  } else {
+    double x = S * one, lo = log1p_(O), close = log1p_(x > -0.5 ? x : -0.5), L = x > -0.5 ? close : lo - l1;
+    bool above = mode == ABOVE || mode == TWO;
+    double up = x > -0.5 ? 1 / (1 + x) : (1 + B) / (1 + O), more = x > -0.5 ? -x * up : up - 1;
+    double down = x > -0.5 ? 1 + x : (1 + O) * one, less = x > -0.5 ? x : down - 1, a = alpha / gamma;
+    r->c = L / gamma, r->h = alpha == 0 ? l1 : (above ? l1 : lo) - L / gamma;
+    r->total = above ? 1 + B : 1 + O, r->total_alpha = above ? 1 + O : 1 + B;
+    a *= source == PROBS ? f / r->total : one;
+    if (source == LOGITS || above) r->factor = -a * up / unit, r->beside_m = less * unit, r->beside_e = down * unit;
+    else r->factor = a * down / unit, r->beside_m = more * unit;
+  }
+}
+
+// Σ p**α from h where that is below 1, else from the sums, whose error α multiplies
+APART double power_sum(const Row &r, int mode, double alpha, double t) {
+  double u = -t * r.h;
+  if (mode == ONE || !(fabs(u) > 1) || r.h < 1) return exp(u);
+  return r.total_alpha * pow(r.total, -alpha);
+}
+
+// the measure, its derivative by H, and that by α at a fixed H
+APART void measured(int measure, const Row &r, int mode, double alpha, double t, double *value, double *by_h, double *by_alpha) {
+  *value = r.h, *by_h = 1, *by_alpha = 0;
+  if (measure == HILL) {
+    if (mode == INFINITE) *value = r.total;
+    else if (alpha == 0) *value = r.total_alpha;
+    else *value = r.total * (fabs(t) < 0.25 ? exp(-r.c) : pow(r.total_alpha / r.total, -1 / t));
+    *by_h = *value;
+  } else if (measure == TSALLIS) {
+    double u = -t * r.h, sum = mode == INFINITE ? 0 * r.h : power_sum(r, mode, alpha, t);
+    *by_h = sum;
+    if (mode == INFINITE) *value = *by_alpha = 0 * r.h;
+    else {
+      bool near = !(fabs(u) > 1);
+      *value = near ? (u == 0 ? r.h : r.h * (expm1(u) / u)) : (1 - sum) / t;
+      *by_alpha = -(near ? r.h * r.h * curvature_of(u) : ((u - 1) * sum + 1) / t / t);
+    }
+  }
+}
+
+// Entries from memory, every `step`-th, and back.
+template <class F> INLINE void load_as(const void *from, int64_t step, int64_t n, typename F::T *to) {
+  const typename F::X *x = (const typename F::X *)from;
+  if (step == 1) {
+    SIMD for (int64_t i = 0; i < n; i++) to[i] = F::load(x[i]);
+  } else {
+    for (int64_t i = 0; i < n; i++) to[i] = F::load(x[i * step]);
+  }
+}
+template <class F> INLINE void store_as(const typename F::T *from, int64_t step, int64_t n, void *to) {
+  typename F::X *x = (typename F::X *)to;
+  if (step == 1) {
+    SIMD for (int64_t i = 0; i < n; i++) x[i] = F::store(from[i]);
+  } else {
+    for (int64_t i = 0; i < n; i++) x[i * step] = F::store(from[i]);
+  }
+}
+APART void load(int64_t format, const void *from, int64_t step, int64_t n, float *to) {
+  if (format == 0) load_as<Float32>(from, step, n, to);
+  else if (format == 2) load_as<BFloat16>(from, step, n, to);
+  else load_as<Float16>(from, step, n, to);
+}
+APART void load(int64_t, const void *from, int64_t step, int64_t n, double *to) { load_as<Float64>(from, step, n, to); }
+APART void store(int64_t format, const float *from, int64_t step, int64_t n, void *to) {
+  if (format == 0) store_as<Float32>(from, step, n, to);
+  else if (format == 2) store_as<BFloat16>(from, step, n, to);
+  else store_as<Float16>(from, step, n, to);
+}
+APART void store(int64_t, const double *from, int64_t step, int64_t n, void *to) { store_as<Float64>(from, step, n, to); }
+
+// Entries of a row as they are stored, read in whole vectors: what is left out, or beyond the end, has no weight.
+template <class T> struct Reader {
+  const char *x;
+  int64_t format, size, step;
+  const uint8_t *mask;
+  int64_t mask_step;
+  T nothing;
+
+  Reader(const Task &q, int64_t row)
+      : format(q.format), size(q.format < 2 ? sizeof(T) : 2), step(q.x_entry), mask_step(q.mask_entry),
+        nothing(q.source == LOGITS ? -(T)INFINITY : (T)0) {
+    x = (const char *)q.x + row * q.x_row * size;
+    mask = q.mask ? q.mask + row * q.mask_row : nullptr;
+  }
+
+  bool plain() const { return format < 2 && step == 1 && !mask; }
+
+  const T *block(int64_t at, int64_t n, int64_t *whole, T *room) const {
+    constexpr int lanes = Format<T>::lanes;
+    *whole = (n + lanes - 1) / lanes * lanes;
+    if (plain() && *whole == n) return (const T *)x + at;
+    load(format, x + at * step * size, step, n, room);
+    if (mask)
+      for (int64_t i = 0; i < n; i++) room[i] = mask[(at + i) * mask_step] ? room[i] : nothing;
+    for (int64_t i = n; i < *whole; i++) room[i] = nothing;
+    return room;
+  }
+};
+
+template <class T> APART void extremes(const T *__restrict z, int64_t n, T *most, T *least) {
+  T high = *most, low = *least;
+  _Pragma("omp simd reduction(max : high) reduction(min : low)") for (int64_t i = 0; i < n; i++) {
+    high = z[i] > high ? z[i] : high;
+    low = z[i] < low ? z[i] : low;
+  }
+  *most = high, *least = low;
+}
+template <class T> APART void largest(const T *__restrict z, int64_t n, T *most) {
+  T high = *most;
+  _Pragma("omp simd reduction(max : high)") for (int64_t i = 0; i < n; i++) high = z[i] > high ? z[i] : high;
+  *most = high;
+}
+
+// the sums of a block; b and what its derivatives need stay in `b` and `k` with KEEP
+template <class T, int M, int S, bool KEEP>
+APART void sums(const T *__restrict z, int64_t n, const Constants<T> *__restrict given, T *__restrict bs,
+                T *__restrict ks, Totals *r) {
+  const Constants<T> c = *given;
+  T B = 0, X = 0, O = 0, C = 0;
+  _Pragma("omp simd reduction(+ : B, X, O, C)") for (int64_t i = 0; i < n; i++) {
+    T b, m, o, k;
+    terms<T, M, S>(z[i], c, &b, &m, &o, &k);
+    if (KEEP) bs[i] = b, ks[i] = k;
+    T top = z[i] == c.peak ? (T)1 : (T)0;
+    B += top != 0 ? (T)0 : b, X += b * m, O += top != 0 ? (T)0 : o, C += top;
+  }
+  r->B.add(B), r->S.add(X), r->O.add(O), r->count.add(C);
+}
+
+template <class T, int M, int S, bool KEEP>
+APART void slopes(const T *z, int64_t n, const Constants<T> *__restrict given, const T *bs, const T *ks, Slope<T> g,
+                  T *out) {
+  const Constants<T> c = *given;
+  SIMD for (int64_t i = 0; i < n; i++) {
+    T b, m, o, k;
+    if (KEEP) b = bs[i], k = ks[i];
+    else terms<T, M, S>(z[i], c, &b, &m, &o, &k);
+    out[i] = slope_of<T, M, S>(z[i], b, k, g, c);
+  }
+}
+
+template <class T, int M, int S>
+APART double alpha_sum(const T *__restrict z, int64_t n, const Constants<T> *__restrict given, T centre, T per_total,
+                       T per_total_alpha, T t) {
+  const Constants<T> c = *given;
+  T sum = 0;
+  _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; i++) sum +=
+      alpha_term<T, M, S>(z[i], c, centre, per_total, per_total_alpha, t);
+  return sum;
+}
+
+// Rows of lanes, in double.
+struct Rows {
+  double B[LANES], S[LANES], O[LANES], low[LANES], count[LANES], h[LANES], c[LANES], total[LANES], total_alpha[LANES],
+      factor[LANES], beside_m[LANES], beside_e[LANES], top[LANES];
+  Row at(int i) const {
+    return {B[i], S[i], O[i], low[i], count[i], h[i], c[i], total[i], total_alpha[i], factor[i], beside_m[i],
+            beside_e[i], top[i]};
+  }
+  void put(int i, const Row &r) {
+    B[i] = r.B, S[i] = r.S, O[i] = r.O, low[i] = r.low, count[i] = r.count, h[i] = r.h, c[i] = r.c, total[i] = r.total;
+    total_alpha[i] = r.total_alpha, factor[i] = r.factor, beside_m[i] = r.beside_m, beside_e[i] = r.beside_e, top[i] = r.top;
+  }
+};
+
+// What a call keeps between its steps, for one thread.
+template <class T> struct Workspace {
+  T room[BLOCK], out[BLOCK], b[KEPT], k[KEPT], z[SHORT * LANES];
+  Lanes<T> lanes;
+  Rows rows;
+  T B[LANES], X[LANES], O[LANES], C[LANES], slope[4][LANES], most[LANES], least[LANES], sum[LANES];
+  double alpha[LANES], t[LANES];
+};
+
+// from the sums that a row has, or was given, to what it is asked for; returns the factor of its gradient
+template <class T> APART double settled(const Task &q, int64_t row, int mode, double alpha, double t, T peak, Row *r) {
+  T *state = q.state ? (T *)q.state + row : nullptr;
+  const bool above = mode != HALF && mode != BELOW;
+  double s = mode == ONE ? r->S : r->S / (unit_of(alpha, fabs(t)) * fabs(t)), r0 = above ? r->B : r->O, ra = above ? r->O : r->B;
+  if (state && !q.given) {
+    const int64_t next = q.state_field;
+    state[0] = peak, state[next] = (T)r0, state[2 * next] = (T)s, state[3 * next] = (T)ra;
+  }
+  double value, by_h, by_alpha;
+  measured((int)q.measure, *r, mode, alpha, t, &value, &by_h, &by_alpha);
+  const bool sound = r0 >= 0;
+  if (q.value) ((T *)q.value)[row] = sound ? (T)value : (T)NAN;
+  double scale = q.scale ? (double)((const T *)q.scale)[row * q.scale_row] : 1.0;
+  if (!sound) r->c = r->top = NAN;
+  return scale == 0 ? 0 : sound ? scale * by_h : NAN;
+}
+
+// the derivative in α, given the sum of alpha_term
+template <class T> APART void add_slope(const Task &q, int64_t row, const Row &r, int mode, double alpha, double t, double sum) {
+  double value, by_h, by_alpha;
+  measured((int)q.measure, r, mode, alpha, t, &value, &by_h, &by_alpha);
+  ((T *)q.slope)[row] = (T)(by_alpha - sum * by_h + 0 * r.c);
+}
+
+template <class T> INLINE void given_sums(const Task &q, int64_t row, int mode, double alpha, double gamma, Row *r) {
+  const T *state = (const T *)q.state + row;
+  const double r0 = state[q.state_field], s = state[2 * q.state_field];
+  const double ra = mode == ONE || mode == INFINITE ? 0 : (double)state[3 * q.state_field];
+  const bool above = mode != HALF && mode != BELOW;
+  r->B = above ? r0 : ra, r->O = above ? ra : r0, r->S = mode == ONE ? s : s * (unit_of(alpha, gamma) * gamma), r->low = r->count = 0;
+}
+
+template <class T, int M, int S> APART void long_row(const Task &q, int64_t row, Workspace<T> &w) {
+  const double alpha = q.alpha[row * q.order_row], t = q.t[row * q.order_row], gamma = fabs(t);
+  const Reader<T> x(q, row);
+  const bool keep = q.gradient && q.n <= KEPT && !q.given;
+  Constants<T> c;
+  Row r = {};
+  Totals all;
+  order_constants(alpha, t, &c);
+  T peak = -(T)INFINITY, least = (T)INFINITY;
+  int64_t whole;
+  if (q.given) {
+    peak = ((const T *)q.state)[row];
+  } else {
+    for (int64_t i = 0; i < q.n; i += BLOCK) {
+      const T *z = x.block(i, smaller(q.n - i, (int64_t)BLOCK), &whole, w.room);
+      if (S == LOGITS) largest(z, whole, &peak);
+      else extremes(z, whole, &peak, &least);
+    }
+  }
+  peak_constants(peak, S, &c);
+  if (q.given) {
+    given_sums<T>(q, row, M, alpha, gamma, &r);
+  } else {
+    for (int64_t i = 0; i < q.n; i += BLOCK) {
+      const T *z = x.block(i, smaller(q.n - i, (int64_t)BLOCK), &whole, w.room);
+      if (keep) sums<T, M, S, true>(z, whole, &c, w.b + i, w.k + i, &all);
+      else sums<T, M, S, false>(z, whole, &c, nullptr, nullptr, &all);
+    }
+    r.low = all.B.value(), r.S = all.S.value(), r.count = all.count.value();
+    r.B = r.low + (r.count - 1), r.O = all.O.value() + (r.count - 1);
+    if ((S == PROBS && least < 0) || r.S != r.S || r.low != r.low || !(peak < (T)INFINITY)) r.B = r.O = NAN;
+  }
+  finish(M, S, alpha, gamma, c.unit_m, (double)c.peak, &r);
+  const double factor = settled<T>(q, row, M, alpha, t, peak, &r);
+  if (q.slope) {
+    double sum = 0;
+    if (M != INFINITE)
+      for (int64_t i = 0; i < q.n; i += BLOCK) {
+        const T *z = x.block(i, smaller(q.n - i, (int64_t)BLOCK), &whole, w.room);
+        sum += alpha_sum<T, M, S>(z, whole, &c, (T)r.c, (T)(1 / r.total), (T)(1 / r.total_alpha), (T)t);
+      }
+    add_slope<T>(q, row, r, M, alpha, t, sum);
+  }
+  if (!q.gradient) return;
+  char *place = (char *)q.gradient + row * q.gradient_row * x.size;
+  const Slope<T> g = {(T)(factor * r.factor), (T)r.beside_m, (T)r.beside_e, (T)(factor * r.top)};
+  for (int64_t i = 0; i < q.n; i += BLOCK) {
+    const int64_t n = smaller(q.n - i, (int64_t)BLOCK);
+    const T *z = x.block(i, n, &whole, w.room);
+    const bool direct = q.format < 2 && q.gradient_entry == 1 && whole == n && !q.mask;
+    T *out = direct ? (T *)place + i : w.out;
+    if (factor == 0)
+      for (int64_t j = 0; j < n; j++) out[j] = 0;
+    else if (keep) slopes<T, M, S, true>(z, whole, &c, w.b + i, w.k + i, g, out);
+    else slopes<T, M, S, false>(z, whole, &c, nullptr, nullptr, g, out);
+    if (direct) continue;
+    if (q.mask)
+      for (int64_t j = 0; j < n; j++) out[j] = x.mask[(i + j) * x.mask_step] ? out[j] : (T)0;
+    store(q.format, out, q.gradient_entry, n, place + i * q.gradient_entry * x.size);
+  }
+}
+
+template <class T, int M, int S>
+APART void lane_sums(const T *__restrict z, T *__restrict bs, T *__restrict ks, const Lanes<T> *__restrict lanes,
+                     T *__restrict B, T *__restrict X, T *__restrict O, T *__restrict C) {
+  SIMD for (int i = 0; i < LANES; i++) {
+    const Constants<T> c = Lanes<T>::at(*lanes, i);
+    T b, m, o, k;
+    terms<T, M, S>(z[i], c, &b, &m, &o, &k);
+    bs[i] = b, ks[i] = k;
+    T top = z[i] == c.peak ? (T)1 : (T)0;
+    B[i] += top != 0 ? (T)0 : b, X[i] += b * m, O[i] += top != 0 ? (T)0 : o, C[i] += top;
+  }
+}
+template <class T, int M, int S>
+APART void lane_slopes(const T *__restrict z, T *__restrict bs, const T *__restrict ks, const Lanes<T> *__restrict lanes,
+                       const T (*__restrict g)[LANES]) {
+  SIMD for (int i = 0; i < LANES; i++)
+    bs[i] = slope_of<T, M, S>(z[i], bs[i], ks[i], {g[0][i], g[1][i], g[2][i], g[3][i]}, Lanes<T>::at(*lanes, i));
+}
+template <class T, int M, int S>
+APART void lane_alpha_sums(const T *__restrict z, const Lanes<T> *__restrict lanes, const T *__restrict centre,
+                           const T *__restrict per_total, const T *__restrict per_total_alpha, const T *__restrict t,
+                           T *__restrict sum) {
+  SIMD for (int i = 0; i < LANES; i++)
+    sum[i] += alpha_term<T, M, S>(z[i], Lanes<T>::at(*lanes, i), centre[i], per_total[i], per_total_alpha[i], t[i]);
+}
+template <class T> APART void lane_extremes(const T *__restrict z, T *__restrict most, T *__restrict least) {
+  SIMD for (int i = 0; i < LANES; i++) {
+    most[i] = z[i] > most[i] ? z[i] : most[i];
+    least[i] = z[i] < least[i] ? z[i] : least[i];
+  }
+}
+
+template <class T, int M, int S>
+APART void lane_finish(bool fresh, const T *__restrict B, const T *__restrict X, const T *__restrict O,
+                       const T *__restrict C, const T *__restrict most, const T *__restrict least,
+                       const T *__restrict peak, const T *__restrict unit, const double *__restrict alpha, const double *__restrict t,
+                       Rows *__restrict all) {
+  if (fresh) {
+    SIMD for (int i = 0; i < LANES; i++) {
+      const double more = (double)C[i] - 1;
+      const bool lost = (S == PROBS && least[i] < 0) | (X[i] != X[i]) | (B[i] != B[i]) | !(most[i] < (T)INFINITY);
+      const double one = lost ? NAN : 0.0;
+      all->low[i] = B[i], all->count[i] = C[i], all->S[i] = X[i];
+      all->B[i] = B[i] + more + one, all->O[i] = O[i] + more + one;
+    }
+  }
+  SIMD for (int i = 0; i < LANES; i++) {
+    Row r = {};
+    r.B = all->B[i], r.O = all->O[i], r.S = all->S[i], r.low = all->low[i], r.count = all->count[i];
+    finish(M, S, alpha[i], fabs(t[i]), (double)unit[i], (double)peak[i], &r);
+    all->h[i] = r.h, all->c[i] = r.c, all->total[i] = r.total, all->total_alpha[i] = r.total_alpha;
+    all->factor[i] = r.factor, all->beside_m[i] = r.beside_m, all->beside_e[i] = r.beside_e, all->top[i] = r.top;
+  }
+}
+
+// the orders of all lanes; those of other modes have the order of one of this
+template <class T> APART void lane_orders(const Task &q, int64_t first, int rows, int mode, const int *modes, Workspace<T> &w) {
+  int known = 0;
+  while (modes[known] != mode) known++;
+  Constants<T> c = {};
+  for (int i = 0; i < LANES; i++) {
+    const int64_t row = (first + (i < rows && modes[i] == mode ? i : known)) * q.order_row;
+    w.alpha[i] = q.alpha[row], w.t[i] = q.t[row];
+    if (i == 0 || q.order_row) order_constants(w.alpha[i], w.t[i], &c);
+    Lanes<T>::put(w.lanes, i, c);
+  }
+}
+
+// rows of one mode among those from `first`, whose modes are `modes`
+template <class T, int M, int S>
+APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, Workspace<T> &w) {
+  const int n = (int)q.n;
+  int64_t whole;
+  for (int i = 0; i < LANES; i++) {
+    const Reader<T> x(q, first + (i < rows ? i : 0));
+    const T *z = x.plain() ? (const T *)x.x : x.block(0, n, &whole, w.room);
+    for (int j = 0; j < n; j++) w.z[j * LANES + i] = z[j];
+  }
+  for (int i = 0; i < LANES; i++) w.most[i] = -(T)INFINITY, w.least[i] = (T)INFINITY, w.B[i] = w.X[i] = w.O[i] = w.C[i] = 0;
+  if (q.given)
+    for (int i = 0; i < rows; i++) w.most[i] = ((const T *)q.state)[first + i];
+  else
+    for (int j = 0; j < n; j++) lane_extremes(w.z + j * LANES, w.most, w.least);
+  if (first == q.first || q.order_row) lane_orders(q, first, rows, M, modes, w);
+  if (S == LOGITS) {
+    SIMD for (int i = 0; i < LANES; i++) w.lanes.peak[i] = w.most[i] == -(T)INFINITY ? (T)0 : w.most[i];
+  } else {
+    for (int i = 0; i < LANES; i++) {
+      Constants<T> c = Lanes<T>::at(w.lanes, i);
+      peak_constants(w.most[i], S, &c);
+      Lanes<T>::put(w.lanes, i, c);
+    }
+  }
+  if (!q.given || q.gradient)
+    for (int j = 0; j < n; j++) {
+      const int at = j * LANES;
+      lane_sums<T, M, S>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
+    }
+  if (q.given)
+    for (int i = 0; i < rows; i++) {
+      Row r = {};
+      given_sums<T>(q, first + i, M, w.alpha[i], fabs(w.t[i]), &r);
+      w.rows.put(i, r);
+    }
+  Rows &all = w.rows;
+  lane_finish<T, M, S>(!q.given, w.B, w.X, w.O, w.C, w.most, w.least, w.lanes.peak, w.lanes.unit_m, w.alpha, w.t, &all);
+  const bool simple = q.measure == ENTROPY && !q.state && !q.scale && !q.slope;
+  if (simple) {
+    constexpr bool above = M != HALF && M != BELOW;
+    SIMD for (int i = 0; i < LANES; i++) {
+      const double one = (above ? all.B[i] : all.O[i]) >= 0 ? 1 : NAN;
+      w.sum[i] = (T)(one * all.h[i]);
+      w.slope[0][i] = (T)(one * all.factor[i]), w.slope[3][i] = (T)(one * all.top[i]);
+    }
+    if (q.value)
+      for (int i = 0; i < rows; i++)
+        if (modes[i] == M) ((T *)q.value)[first + i] = w.sum[i];
+  } else {
+    for (int i = 0; i < rows; i++) {
+      if (modes[i] != M) continue;
+      Row r = all.at(i);
+      const double factor = settled<T>(q, first + i, M, w.alpha[i], w.t[i], w.most[i], &r);
+      all.c[i] = r.c;
+      w.slope[0][i] = factor == 0 ? (T)0 : (T)(factor * r.factor), w.slope[3][i] = factor == 0 ? (T)0 : (T)(factor * r.top);
+    }
+  }
+  if (q.gradient) {
+    SIMD for (int i = 0; i < LANES; i++) w.slope[1][i] = (T)all.beside_m[i], w.slope[2][i] = (T)all.beside_e[i];
+    for (int j = 0; j < n; j++) {
+      const int at = j * LANES;
+      lane_slopes<T, M, S>(w.z + at, w.b + at, w.k + at, &w.lanes, w.slope);
+    }
+    for (int i = 0; i < rows; i++) {
+      if (modes[i] != M) continue;
+      const Reader<T> x(q, first + i);
+      char *g = (char *)q.gradient + (first + i) * q.gradient_row * x.size;
+      const bool direct = q.format < 2 && q.gradient_entry == 1, none = w.slope[0][i] == 0;
+      T *out = direct ? (T *)g : w.out;
+      for (int j = 0; j < n; j++) out[j] = w.b[j * LANES + i];
+      if (none || x.mask)
+        for (int j = 0; j < n; j++) out[j] = none || !x.mask[j * x.mask_step] ? (T)0 : out[j];
+      if (!direct) store(q.format, out, q.gradient_entry, n, g);
+    }
+  }
+  if (q.slope) {
+    T centre[LANES], per_total[LANES], per_total_alpha[LANES], ts[LANES];
+    for (int i = 0; i < LANES; i++) {
+      centre[i] = (T)all.c[i], per_total[i] = (T)(1 / all.total[i]), per_total_alpha[i] = (T)(1 / all.total_alpha[i]);
+      ts[i] = (T)w.t[i], w.sum[i] = 0;
+    }
+    if (M != INFINITE)
+      for (int j = 0; j < n; j++)
+        lane_alpha_sums<T, M, S>(w.z + j * LANES, &w.lanes, centre, per_total, per_total_alpha, ts, w.sum);
+    for (int i = 0; i < rows; i++)
+      if (modes[i] == M) add_slope<T>(q, first + i, all.at(i), M, w.alpha[i], w.t[i], w.sum[i]);
+  }
+}
+
+template <class T, int S> static void by_mode(const Task &q, int64_t first, int rows, int mode, const int *modes, Workspace<T> &w) {
+#define RENYI_MODE(M) \
+  case M: \
+    return modes ? short_rows<T, M, S>(q, first, rows, modes, w) : long_row<T, M, S>(q, first, w);
+  switch (mode) {
+    RENYI_MODE(ONE)
+    RENYI_MODE(INFINITE)
+    RENYI_MODE(TWO)
+    RENYI_MODE(HALF)
+    RENYI_MODE(ABOVE)
+    RENYI_MODE(BELOW)
+  }
+#undef RENYI_MODE
+}
+
+template <class T> static int64_t run(const Task &q) {
+  Workspace<T> *w = (Workspace<T> *)aligned_alloc(64, (sizeof(Workspace<T>) + 63) / 64 * 64);
+  if (!w) return -1;
+  auto each = [&](int64_t first, int rows, int mode, const int *modes) {
+    if (q.source == LOGITS) by_mode<T, LOGITS>(q, first, rows, mode, modes, *w);
+    else by_mode<T, PROBS>(q, first, rows, mode, modes, *w);
+  };
+  if (q.n > SHORT) {
+    for (int64_t row = q.first; row < q.last; row++) each(row, 1, mode_of<T>(q.alpha[row * q.order_row], q.t[row * q.order_row]), nullptr);
+  } else {
+    for (int64_t first = q.first; first < q.last; first += LANES) {
+      const int rows = (int)smaller(q.last - first, (int64_t)LANES);
+      int modes[LANES], seen = 0;
+      for (int i = 0; i < rows; i++) {
+        const int64_t row = (first + i) * q.order_row;
+        modes[i] = mode_of<T>(q.alpha[row], q.t[row]), seen |= 1 << modes[i];
+      }
+      for (int mode = ONE; mode <= BELOW; mode++)
+        if (seen >> mode & 1) each(first, rows, mode, modes);
+    }
+  }
+  free(w);
+  return 0;
+}
+
+}  // namespace renyi

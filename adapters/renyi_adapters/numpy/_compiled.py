@@ -1,0 +1,238 @@
+"""Entropies by the compiled engine: each function returns what its namesake of the kernels does, or None.
+
+An array of int16 holds bfloat16, as torch's adapter hands it over.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from renyi_adapters import native
+from renyi_core._kernels.measures import ENTROPY, HILL, TSALLIS, Measure
+from renyi_core._kernels.state import Order, Source, State
+
+from ._walk import RowBlocks
+
+Array = Any
+Axis = tuple[int, ...]
+
+__all__ = ["gradient", "gradient_of_state", "partial_state", "slope", "sum_dtype", "value"]
+
+HEAD = struct.Struct("@2q")
+TASK = struct.Struct("@4qP2qP2q2PqPq3P2qP2q")
+"""What the engine's Task has after its first and last row."""
+FORMATS = {"f": 0, "d": 1, "h": 2, "e": 3}
+MEASURES = {id(measure): i for i, measure in enumerate((ENTROPY, HILL, TSALLIS))}
+COPIED, ROWS = 1 << 16, 1 << 14
+"""Entries and rows that are taken at a time where copies are made of them, or of their orders."""
+
+
+def sum_dtype(x: Array) -> Any:
+    """Return the dtype that sums are formed in."""
+    return x.dtype if x.dtype.itemsize > 2 else np.dtype(np.float32)
+
+
+@functools.lru_cache(256)
+def _orders(alpha: float, t: float) -> Array:
+    return np.asarray([alpha, t], np.float64)
+
+
+def _run(
+    x: Array,
+    order: Order,
+    source: Source,
+    measure: Measure,
+    *,
+    mask: Array | None = None,
+    scale: Any = None,
+    values: Array | None = None,
+    slopes: Array | None = None,
+    gradient: Array | None = None,
+    state: Array | None = None,
+    given: bool = False,
+    threads: int | None = None,
+) -> None:
+    """Call the engine for rows: arrays of two axes, or of one number a row; what has length 1 is for all rows."""
+    rows, n = x.shape
+    size = x.itemsize
+    if order.static:
+        orders = _orders(order.alpha, order.t)
+        alpha = orders.ctypes.data
+        t, order_row = alpha + 8, 0
+    else:
+        # near 1, t has the digits of α; elsewhere α has those of t
+        alphas, ts = (part.astype(np.float64).reshape(-1) for part in (order.alpha, order.t))
+        near = abs(ts) < 0.5
+        alphas, ts = np.where(near, 1 + ts, alphas), np.where(near, ts, alphas - 1)
+        alphas = np.where(order.infinite.reshape(-1), math.inf, alphas)
+        alpha, t, order_row = alphas.ctypes.data, ts.ctypes.data, int(alphas.size > 1)
+    scales = None if scale is None else np.ascontiguousarray(scale, sum_dtype(x)).reshape(-1)
+    task = TASK.pack(
+        n,
+        FORMATS[x.dtype.char],
+        int(source == "probs"),
+        MEASURES[id(measure)],
+        x.ctypes.data,
+        x.strides[0] // size,
+        x.strides[1] // size,
+        *((0, 0, 0) if mask is None else (mask.ctypes.data, *mask.strides)),
+        alpha,
+        t,
+        order_row,
+        *((0, 0) if scales is None else (scales.ctypes.data, int(scales.size > 1))),
+        0 if values is None else values.ctypes.data,
+        0 if slopes is None else slopes.ctypes.data,
+        *((0, 0, 0) if gradient is None else (gradient.ctypes.data, *(stride // size for stride in gradient.strides))),
+        *((0, 0) if state is None else (state.ctypes.data, state.shape[1])),
+        int(given),
+    )
+    engine = native.library()
+    native.run(engine.renyi_entropies, task, HEAD, rows, n, threads or native.threads())
+
+
+def _takes(x: Array) -> bool:
+    return (
+        native.library() is not None
+        and x.dtype.char in FORMATS
+        and x.dtype.isnative
+        and x.flags.aligned
+        and x.size > 0
+    )
+
+
+def _is_plain(x: Array, order: Order, where: Array | None, axis: Axis) -> bool:
+    return where is None and axis == (-1,) and order.static and x.flags.c_contiguous
+
+
+def _is_flat(x: Array, n: int) -> bool:
+    try:
+        np.reshape(x, (-1, n), copy=False)
+    except ValueError:
+        return False
+    return True
+
+
+class _Rows:
+    """The rows of a call that are not one array of two axes, in blocks; copies are made of what can't be seen as one."""
+
+    def __init__(self, x: Array, order: Order, where: Array | None, axis: Axis, scale: Any = None) -> None:
+        self.walk = RowBlocks(x, order, where, axis, scale, flat=False)
+        self.dtype = sum_dtype(x)
+
+    def run(self, source: Source, measure: Measure, outs: dict[str, Array], entries: Array | None = None) -> None:
+        """Fill ``outs``, which have a number for each row, and ``entries``, one for each entry."""
+        walk = self.walk
+        seen = [part for part in (walk.entries, walk.mask, entries) if part is not None]
+        limit = math.prod(walk.lead) if all(_is_flat(part, walk.n) for part in seen) else max(1, COPIED // walk.n)
+        for index, x, mask, order, scale in walk.blocks(limit if walk.order.static else min(limit, ROWS)):
+            rows = {name: np.empty((*out.shape[: out.ndim - len(walk.lead)], len(x)), out.dtype) for name, out in outs.items()}
+            place = None if entries is None else entries[index].reshape(-1, walk.n)
+            _run(x, order, source, measure, mask=mask, scale=scale, gradient=place, **rows)
+            for name, out in outs.items():
+                place_of = (*(slice(None),) * (out.ndim - len(walk.lead)), *index)
+                out[place_of] = rows[name].reshape(out[place_of].shape)
+            if place is not None and not np.may_share_memory(place, entries):
+                entries[index] = place.reshape(entries[index].shape)
+
+
+def value(
+    x: Array, order: Order, *, source: Source, measure: Measure, where: Array | None, axis: Axis, **_: Any
+) -> Array | None:
+    """Return the measure of each distribution, the reduced axes at length 1."""
+    if not _takes(x):
+        return None
+    if _is_plain(x, order, where, axis):
+        n = x.shape[-1]
+        values = np.empty((*x.shape[:-1], 1), sum_dtype(x))
+        _run(x.reshape(-1, n), order, source, measure, values=values)
+        return values
+    rows = _Rows(x, order, where, axis)
+    values = rows.walk.new_rows(rows.dtype)
+    rows.run(source, measure, {"values": values})
+    return rows.walk.as_rows(values)
+
+
+def gradient(
+    x: Array,
+    order: Order,
+    *,
+    source: Source,
+    measure: Measure,
+    where: Array | None,
+    axis: Axis,
+    scale: Any = None,
+    out: Array | None = None,
+    **_: Any,
+) -> tuple[Array, Array] | None:
+    """Return the measure and its gradient times ``scale``, which is written to ``out``; that may be x."""
+    if not _takes(x):
+        return None
+    if _is_plain(x, order, where, axis) and not (isinstance(scale, np.ndarray) and scale.size > 1) and (out is None or out.flags.c_contiguous):
+        n = x.shape[-1]
+        values, found = np.empty((*x.shape[:-1], 1), sum_dtype(x)), np.empty_like(x) if out is None else out
+        _run(x.reshape(-1, n), order, source, measure, scale=scale, values=values, gradient=found.reshape(-1, n))
+        return values, found
+    rows = _Rows(x, order, where, axis, scale)
+    values = rows.walk.new_rows(rows.dtype)
+    found, target = rows.walk.new_entries(x.dtype, out)
+    rows.run(source, measure, {"values": values}, target)
+    return rows.walk.as_rows(values), found
+
+
+def slope(
+    x: Array, order: Order, *, source: Source, measure: Measure, where: Array | None, axis: Axis, **_: Any
+) -> tuple[Array, Array] | None:
+    """Return the measure and its derivative in α."""
+    if not _takes(x):
+        return None
+    rows = _Rows(x, order, where, axis)
+    values, slopes = rows.walk.new_rows(rows.dtype), rows.walk.new_rows(rows.dtype)
+    rows.run(source, measure, {"values": values, "slopes": slopes})
+    return rows.walk.as_rows(values), rows.walk.as_rows(slopes)
+
+
+def partial_state(
+    x: Array, order: Order, *, source: Source, where: Array | None = None, axis: Axis, full: bool, **_: Any
+) -> State | None:
+    """Return the partial state of each distribution for a static order."""
+    if not _takes(x):
+        return None
+    rows = _Rows(x, order, where, axis)
+    state = np.empty((4, *rows.walk.lead), rows.dtype)
+    rows.run(source, ENTROPY, {"state": state})
+    needs = True, True, *order.needs(full=full)
+    return State(*(rows.walk.as_rows(field) if need else None for field, need in zip(state, needs, strict=True)))
+
+
+def gradient_of_state(
+    x: Array,
+    state: State,
+    scale: Any,
+    order: Order,
+    *,
+    source: Source,
+    measure: Measure,
+    where: Array | None = None,
+    axis: Axis,
+    out: Array | None = None,
+    **_: Any,
+) -> Array | None:
+    """Return the gradient with respect to entries that are a part of the distributions of a full state."""
+    if not _takes(x):
+        return None
+    walk = RowBlocks(x, order, where, axis, scale, flat=False)
+    found, target = walk.new_entries(x.dtype, out)
+    fields = np.stack([np.zeros(walk.lead, sum_dtype(x)) if field is None else walk.spread(field) for field in state])
+    for index, block, mask, _, factor in walk.blocks(max(1, COPIED // walk.n)):
+        place = target[index].reshape(-1, walk.n)
+        some = np.ascontiguousarray(fields[(slice(None), *index)].reshape(4, -1), sum_dtype(x))
+        _run(block, order, source, measure, mask=mask, scale=factor, gradient=place, state=some, given=True)
+        if not np.may_share_memory(place, target):
+            target[index] = place.reshape(target[index].shape)
+    return found
