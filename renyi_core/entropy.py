@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._arrays import prepare
 from ._kernels.entropy import ENTROPIES
+from ._kernels.library import blocks, here, short_ways
 from ._kernels.measures import ENTROPY, HILL, TSALLIS, Measure
 from ._kernels.state import Source
 from ._quantity import Quantity, quantity
@@ -23,10 +24,44 @@ __all__ = [
 ]
 
 
+class _OfRows(NamedTuple):
+    """A measure of each distribution, and its arguments as they were given; what :class:`Quantity` can, this can."""
+
+    x: Any
+    alpha: Any
+    source: Source
+    measure: Measure
+    base: Any
+    options: dict[str, Any]
+
+    def _quantity(self) -> Quantity:
+        x, alpha, source, measure, base, options = self
+        arguments = prepare(x, alpha, name=source, base=base, tail=measure is TSALLIS, **options)
+        return Quantity(arguments, ENTROPIES, (x,), {"source": source, "measure": measure}, alpha)
+
+    def value(self) -> Array:
+        """Return what the public function returns: of plain calls by the library's short way, if it has one."""
+        way = short_ways.get(type(self.x))
+        options = self.options
+        if way is not None and self.base is None and options["axis"] == -1 and not (blocks and here.depth):
+            if options["where"] is None and options["keepdims"] is False:
+                found = way(self.x, self.alpha, self.source, self.measure)
+                if found is not None:
+                    return found
+        return self._quantity().value()
+
+    def derivatives(self, wrt: tuple[int | str, ...], cotangent: Any) -> tuple[Array, tuple[Array, ...]]:
+        """Return the value and the derivatives."""
+        return self._quantity().derivatives(wrt, cotangent)
+
+    def product(self, vector: Any) -> Array:
+        """Return the Hessian with respect to the logits times a vector."""
+        return self._quantity().product(vector)
+
+
 def of_rows(x: Any, alpha: Any, source: Source, measure: Measure, *, base: Any = None, **options: Any) -> Any:
     """Return a measure of each distribution, as a quantity."""
-    arguments = prepare(x, alpha, name=source, base=base, tail=measure is TSALLIS, **options)
-    return Quantity(arguments, ENTROPIES, (x,), {"source": source, "measure": measure}, alpha)
+    return _OfRows(x, alpha, source, measure, base, options)
 
 
 @quantity(0, "alpha")

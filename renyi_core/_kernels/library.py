@@ -15,11 +15,15 @@ from array_api_compat import device
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-__all__ = ["adapter_of", "adapters", "ask", "blocks", "constants", "here", "identity", "load_with"]
+__all__ = ["adapter_of", "adapters", "ask", "blocks", "constants", "here", "identity", "load_with", "short_ways"]
 
 _UNKNOWN = object()
 adapters: dict[str, Any] = {}
 """The adapter of each library's name; None for one that has none."""
+
+
+short_ways: dict[type, Callable[..., Any]] = {}
+"""By type of array, what gives the entropies of rows along the last axis at once, or None where it can't."""
 
 
 class _ThreadState(threading.local):

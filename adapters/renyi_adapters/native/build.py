@@ -25,7 +25,9 @@ HERE = Path(__file__).resolve().parent
 SUFFIX = ".dll" if sys.platform == "win32" else ".so"
 COMPILERS = ["c++", "g++", "clang++", "gcc", "clang", "cc"]
 # contraction off: a multiply-add stands where the source has it, and a row has the same bits in every loop
-FLAGS = "-std=c++17 -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp-simd -fPIC -fno-exceptions -fno-rtti"
+FLAGS = (
+    "-std=c++17 -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp-simd -fPIC -fno-exceptions -fno-rtti"
+)
 SETS = {"base": [], "v3": ["-march=x86-64-v3"], "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"]}
 WAYS = {"x86_64": ["base", "v3", "v4"], "amd64": ["base", "v3", "v4"]}
 

@@ -38,6 +38,7 @@ struct Task {
   int64_t x_row, x_entry;
   const uint8_t *mask;
   int64_t mask_row, mask_entry;
+  double one_alpha, one_t;  // of all rows, where `alpha` is null
   const double *alpha, *t;
   int64_t order_row;
   const void *scale;
@@ -717,7 +718,8 @@ template <class T, int S> static void by_mode(const Task &q, int64_t first, int 
 #undef RENYI_MODE
 }
 
-template <class T> static int64_t run(const Task &q) {
+template <class T> static int64_t run(Task q) {
+  if (!q.alpha) q.alpha = &q.one_alpha, q.t = &q.one_t, q.order_row = 0;
   Workspace<T> *w = (Workspace<T> *)aligned_alloc(64, (sizeof(Workspace<T>) + 63) / 64 * 64);
   if (!w) return -1;
   auto each = [&](int64_t first, int rows, int mode, const int *modes) {

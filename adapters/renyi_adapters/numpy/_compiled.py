@@ -5,7 +5,7 @@ An array of int16 holds bfloat16, as torch's adapter hands it over.
 
 from __future__ import annotations
 
-import functools
+import ctypes
 import math
 import struct
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from renyi_adapters import native
+from renyi_core._kernels.library import short_ways
 from renyi_core._kernels.measures import ENTROPY, HILL, TSALLIS, Measure
 from renyi_core._kernels.state import Order, Source, State
 
@@ -22,10 +23,10 @@ from ._walk import RowBlocks
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["gradient", "gradient_of_state", "partial_state", "slope", "sum_dtype", "value"]
+__all__ = ["at_once", "gradient", "gradient_of_state", "packed", "partial_state", "slope", "sum_dtype", "value"]
 
 HEAD = struct.Struct("@2q")
-TASK = struct.Struct("@4qP2qP2q2PqPq3P2qP2q")
+TASK = struct.Struct("@4qP2qP2q2d2PqPq3P2qP2q")
 """What the engine's Task has after its first and last row."""
 FORMATS = {"f": 0, "d": 1, "h": 2, "e": 3}
 MEASURES = {id(measure): i for i, measure in enumerate((ENTROPY, HILL, TSALLIS))}
@@ -36,11 +37,6 @@ COPIED, ROWS = 1 << 16, 1 << 14
 def sum_dtype(x: Array) -> Any:
     """Return the dtype that sums are formed in."""
     return x.dtype if x.dtype.itemsize > 2 else np.dtype(np.float32)
-
-
-@functools.lru_cache(256)
-def _orders(alpha: float, t: float) -> Array:
-    return np.asarray([alpha, t], np.float64)
 
 
 def _run(
@@ -61,17 +57,14 @@ def _run(
     """Call the engine for rows: arrays of two axes, or of one number a row; what has length 1 is for all rows."""
     rows, n = x.shape
     size = x.itemsize
-    if order.static:
-        orders = _orders(order.alpha, order.t)
-        alpha = orders.ctypes.data
-        t, order_row = alpha + 8, 0
-    else:
+    orders: tuple[Any, ...] = order.alpha, order.t, 0, 0, 0
+    if not order.static:
         # near 1, t has the digits of α; elsewhere α has those of t
         alphas, ts = (part.astype(np.float64).reshape(-1) for part in (order.alpha, order.t))
         near = abs(ts) < 0.5
         alphas, ts = np.where(near, 1 + ts, alphas), np.where(near, ts, alphas - 1)
         alphas = np.where(order.infinite.reshape(-1), math.inf, alphas)
-        alpha, t, order_row = alphas.ctypes.data, ts.ctypes.data, int(alphas.size > 1)
+        orders = 0.0, 0.0, alphas.ctypes.data, ts.ctypes.data, int(alphas.size > 1)
     scales = None if scale is None else np.ascontiguousarray(scale, sum_dtype(x)).reshape(-1)
     task = TASK.pack(
         n,
@@ -82,9 +75,7 @@ def _run(
         x.strides[0] // size,
         x.strides[1] // size,
         *((0, 0, 0) if mask is None else (mask.ctypes.data, *mask.strides)),
-        alpha,
-        t,
-        order_row,
+        *orders,
         *((0, 0) if scales is None else (scales.ctypes.data, int(scales.size > 1))),
         0 if values is None else values.ctypes.data,
         0 if slopes is None else slopes.ctypes.data,
@@ -96,13 +87,64 @@ def _run(
     native.run(engine.renyi_entropies, task, HEAD, rows, n, threads or native.threads())
 
 
+def packed(
+    x: int,
+    n: int,
+    kind: int,
+    alpha: Any,
+    source: Source,
+    measure: Measure,
+    values: int,
+    *,
+    scale: int = 0,
+    scale_row: int = 0,
+    gradient: int = 0,
+) -> bytes | None:
+    """Return the task of contiguous rows at these addresses, None for an order that is none, or is no plain number."""
+    if type(alpha) is not float and type(alpha) is not int:
+        return None
+    if not (1e-30 < alpha < 1e30 or alpha in {0, math.inf}):
+        return None
+    what = n, kind, int(source == "probs"), MEASURES[id(measure)]
+    return TASK.pack(
+        *what, x, n, 1, 0, 0, 0, alpha, alpha - 1.0, 0, 0, 0, scale, scale_row, values, 0, gradient, n, 1, 0, 0, 0
+    )
+
+
+def addressof(x: Array) -> int:
+    """Return where an array of our own lies, faster than by ``x.ctypes``."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(x))
+
+
+def at_once(x: Array, alpha: Any, source: Source, measure: Measure) -> Array | None:
+    """Return the measure of contiguous rows, None for what is to be looked at more closely."""
+    dtype = x.dtype
+    engine = native.library()
+    if (
+        engine is None
+        or dtype not in _PLAIN
+        or not x.ndim
+        or not x.size
+        or not x.flags.c_contiguous
+        or not x.flags.aligned
+    ):
+        return None
+    values = np.empty(x.shape[:-1], dtype)
+    n = x.shape[-1]
+    task = packed(x.ctypes.data, n, FORMATS[dtype.char], alpha, source, measure, addressof(values))
+    if task is None:
+        return None
+    native.run(engine.renyi_entropies, task, HEAD, values.size, n, native.threads())
+    return values
+
+
+_PLAIN = {np.dtype(np.float32), np.dtype(np.float64)}
+short_ways[np.ndarray] = at_once
+
+
 def _takes(x: Array) -> bool:
     return (
-        native.library() is not None
-        and x.dtype.char in FORMATS
-        and x.dtype.isnative
-        and x.flags.aligned
-        and x.size > 0
+        native.library() is not None and x.dtype.char in FORMATS and x.dtype.isnative and x.flags.aligned and x.size > 0
     )
 
 
@@ -125,15 +167,26 @@ class _Rows:
         self.walk = RowBlocks(x, order, where, axis, scale, flat=False)
         self.dtype = sum_dtype(x)
 
-    def run(self, source: Source, measure: Measure, outs: dict[str, Array], entries: Array | None = None) -> None:
+    def run(
+        self,
+        source: Source,
+        measure: Measure,
+        outs: dict[str, Array],
+        entries: Array | None = None,
+        *,
+        threads: int | None,
+    ) -> None:
         """Fill ``outs``, which have a number for each row, and ``entries``, one for each entry."""
         walk = self.walk
         seen = [part for part in (walk.entries, walk.mask, entries) if part is not None]
         limit = math.prod(walk.lead) if all(_is_flat(part, walk.n) for part in seen) else max(1, COPIED // walk.n)
         for index, x, mask, order, scale in walk.blocks(limit if walk.order.static else min(limit, ROWS)):
-            rows = {name: np.empty((*out.shape[: out.ndim - len(walk.lead)], len(x)), out.dtype) for name, out in outs.items()}
+            rows = {
+                name: np.empty((*out.shape[: out.ndim - len(walk.lead)], len(x)), out.dtype)
+                for name, out in outs.items()
+            }
             place = None if entries is None else entries[index].reshape(-1, walk.n)
-            _run(x, order, source, measure, mask=mask, scale=scale, gradient=place, **rows)
+            _run(x, order, source, measure, mask=mask, scale=scale, gradient=place, threads=threads, **rows)
             for name, out in outs.items():
                 place_of = (*(slice(None),) * (out.ndim - len(walk.lead)), *index)
                 out[place_of] = rows[name].reshape(out[place_of].shape)
@@ -142,7 +195,14 @@ class _Rows:
 
 
 def value(
-    x: Array, order: Order, *, source: Source, measure: Measure, where: Array | None, axis: Axis, **_: Any
+    x: Array,
+    order: Order,
+    *,
+    source: Source,
+    measure: Measure,
+    where: Array | None,
+    axis: Axis,
+    threads: int | None = None,
 ) -> Array | None:
     """Return the measure of each distribution, the reduced axes at length 1."""
     if not _takes(x):
@@ -150,11 +210,11 @@ def value(
     if _is_plain(x, order, where, axis):
         n = x.shape[-1]
         values = np.empty((*x.shape[:-1], 1), sum_dtype(x))
-        _run(x.reshape(-1, n), order, source, measure, values=values)
+        _run(x.reshape(-1, n), order, source, measure, values=values, threads=threads)
         return values
     rows = _Rows(x, order, where, axis)
     values = rows.walk.new_rows(rows.dtype)
-    rows.run(source, measure, {"values": values})
+    rows.run(source, measure, {"values": values}, threads=threads)
     return rows.walk.as_rows(values)
 
 
@@ -168,44 +228,64 @@ def gradient(
     axis: Axis,
     scale: Any = None,
     out: Array | None = None,
-    **_: Any,
+    threads: int | None = None,
 ) -> tuple[Array, Array] | None:
     """Return the measure and its gradient times ``scale``, which is written to ``out``; that may be x."""
     if not _takes(x):
         return None
-    if _is_plain(x, order, where, axis) and not (isinstance(scale, np.ndarray) and scale.size > 1) and (out is None or out.flags.c_contiguous):
+    if (
+        _is_plain(x, order, where, axis)
+        and not (isinstance(scale, np.ndarray) and scale.size > 1)
+        and (out is None or out.flags.c_contiguous)
+    ):
         n = x.shape[-1]
         values, found = np.empty((*x.shape[:-1], 1), sum_dtype(x)), np.empty_like(x) if out is None else out
-        _run(x.reshape(-1, n), order, source, measure, scale=scale, values=values, gradient=found.reshape(-1, n))
+        place = found.reshape(-1, n)
+        _run(x.reshape(-1, n), order, source, measure, scale=scale, values=values, gradient=place, threads=threads)
         return values, found
     rows = _Rows(x, order, where, axis, scale)
+    out = None if out is None or out.shape != rows.walk.shape else out
     values = rows.walk.new_rows(rows.dtype)
     found, target = rows.walk.new_entries(x.dtype, out)
-    rows.run(source, measure, {"values": values}, target)
+    rows.run(source, measure, {"values": values}, target, threads=threads)
     return rows.walk.as_rows(values), found
 
 
 def slope(
-    x: Array, order: Order, *, source: Source, measure: Measure, where: Array | None, axis: Axis, **_: Any
+    x: Array,
+    order: Order,
+    *,
+    source: Source,
+    measure: Measure,
+    where: Array | None,
+    axis: Axis,
+    threads: int | None = None,
 ) -> tuple[Array, Array] | None:
     """Return the measure and its derivative in α."""
     if not _takes(x):
         return None
     rows = _Rows(x, order, where, axis)
     values, slopes = rows.walk.new_rows(rows.dtype), rows.walk.new_rows(rows.dtype)
-    rows.run(source, measure, {"values": values, "slopes": slopes})
+    rows.run(source, measure, {"values": values, "slopes": slopes}, threads=threads)
     return rows.walk.as_rows(values), rows.walk.as_rows(slopes)
 
 
 def partial_state(
-    x: Array, order: Order, *, source: Source, where: Array | None = None, axis: Axis, full: bool, **_: Any
+    x: Array,
+    order: Order,
+    *,
+    source: Source,
+    where: Array | None = None,
+    axis: Axis,
+    full: bool,
+    threads: int | None = None,
 ) -> State | None:
     """Return the partial state of each distribution for a static order."""
     if not _takes(x):
         return None
     rows = _Rows(x, order, where, axis)
     state = np.empty((4, *rows.walk.lead), rows.dtype)
-    rows.run(source, ENTROPY, {"state": state})
+    rows.run(source, ENTROPY, {"state": state}, threads=threads)
     needs = True, True, *order.needs(full=full)
     return State(*(rows.walk.as_rows(field) if need else None for field, need in zip(state, needs, strict=True)))
 
@@ -221,7 +301,7 @@ def gradient_of_state(
     where: Array | None = None,
     axis: Axis,
     out: Array | None = None,
-    **_: Any,
+    threads: int | None = None,
 ) -> Array | None:
     """Return the gradient with respect to entries that are a part of the distributions of a full state."""
     if not _takes(x):
@@ -229,10 +309,23 @@ def gradient_of_state(
     walk = RowBlocks(x, order, where, axis, scale, flat=False)
     found, target = walk.new_entries(x.dtype, out)
     fields = np.stack([np.zeros(walk.lead, sum_dtype(x)) if field is None else walk.spread(field) for field in state])
-    for index, block, mask, _, factor in walk.blocks(max(1, COPIED // walk.n)):
+    seen = [part for part in (walk.entries, walk.mask, target) if part is not None]
+    limit = math.prod(walk.lead) if all(_is_flat(part, walk.n) for part in seen) else max(1, COPIED // walk.n)
+    for index, block, mask, _, factor in walk.blocks(limit):
         place = target[index].reshape(-1, walk.n)
         some = np.ascontiguousarray(fields[(slice(None), *index)].reshape(4, -1), sum_dtype(x))
-        _run(block, order, source, measure, mask=mask, scale=factor, gradient=place, state=some, given=True)
+        _run(
+            block,
+            order,
+            source,
+            measure,
+            mask=mask,
+            scale=factor,
+            gradient=place,
+            state=some,
+            given=True,
+            threads=threads,
+        )
         if not np.may_share_memory(place, target):
             target[index] = place.reshape(target[index].shape)
     return found

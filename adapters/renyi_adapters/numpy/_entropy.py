@@ -86,9 +86,7 @@ def entropy_and_gradient(
 
     ``out`` is an array for the gradient, which may share the memory of x, all of it or none.
     """
-    found = compiled.gradient(
-        x, order, source=source, measure=measure, where=where, axis=axis, scale=scale, out=out
-    )
+    found = compiled.gradient(x, order, source=source, measure=measure, where=where, axis=axis, scale=scale, out=out)
     if found is not None:
         return found
     if out is None and x.size <= PIECE and where is None and axis == LAST and source == "logits" and is_exact(x, order):
@@ -333,9 +331,7 @@ def entropy_gradient_of_state(
 
     For a static order that is not ∞. ``out`` is an array for it, which may share the memory of x, all of it or none.
     """
-    found = compiled.gradient_of_state(
-        x, state, scale, order, source=source, measure=measure, axis=axis, out=out
-    )
+    found = compiled.gradient_of_state(x, state, scale, order, source=source, measure=measure, axis=axis, out=out)
     if found is not None:
         return found
     with np.errstate(all="ignore"):

@@ -22,6 +22,8 @@ except ImportError:  # torch itself can do without NumPy
 from renyi_core._kernels.measures import ENTROPY, Measure
 from renyi_core._kernels.state import Order, Source, State
 
+from . import _compiled as compiled
+
 Tensor = Any
 Array = Any
 Axis = tuple[int, ...]
@@ -139,6 +141,9 @@ _DTYPES = {torch.float16: "f2", torch.bfloat16: "i2", torch.float32: "f4", torch
 
 def value(x: Tensor, order: Order, where: Tensor | None, axis: Axis, source: Source, measure: Measure) -> Tensor | None:
     """Return the measure, or None if this is not for NumPy."""
+    found = compiled.value(x, order, where, axis, source, measure)
+    if found is not None:
+        return found
     arguments = _problem(x, order, where, axis)
     if arguments is None:
         return None
@@ -166,6 +171,9 @@ def gradient(
 
     ``out`` may be x.
     """
+    found = compiled.gradient(x, order, where, axis, source, measure, scale, out=out)
+    if found is not None:
+        return found
     tensor = scale if isinstance(scale, torch.Tensor) else None
     arguments = _problem(x, order, where, axis, tensor)
     if arguments is None:
@@ -195,6 +203,9 @@ def alpha_gradient(
     x: Tensor, order: Order, where: Tensor | None, axis: Axis, source: Source, measure: Measure
 ) -> tuple[Tensor, Tensor] | None:
     """Return the measure and its derivative in α, or None."""
+    found = compiled.alpha_gradient(x, order, where, axis, source, measure)
+    if found is not None:
+        return found
     arguments = _problem(x, order, where, axis)
     if arguments is None:
         return None
@@ -231,6 +242,9 @@ def product(
 
 def state(x: Tensor, order: Order, where: Tensor | None, *, full: bool) -> State | None:
     """Return the partial state of logits over the last axis, for a static order, or None."""
+    found = compiled.state(x, order, where, full=full)
+    if found is not None:
+        return found
     arguments = _problem(x, order, where, LAST)
     if arguments is None:
         return None
@@ -257,6 +271,9 @@ def gradient_of_state(
 
     For a static order that is not ∞.
     """
+    found = compiled.gradient_of_state(x, state, scale, order, where, out)
+    if found is not None:
+        return found
     tensor = scale if isinstance(scale, torch.Tensor) else None
     arguments = _problem(x, order, where, LAST, *state, tensor)
     if arguments is None:

@@ -7,6 +7,7 @@ which Inductor fuses.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,10 +20,12 @@ from array_api_compat import torch as torch_namespace
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels import guards, sources
 from renyi_core._kernels.guards import scaled
+from renyi_core._kernels.library import short_ways
 from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Order, Source
 
 from . import _blocks as blocks
+from . import _compiled as compiled
 from . import _gpu as gpu
 from ._function import differentiable, is_plain, sum_to
 
@@ -289,3 +292,47 @@ def entropy_hvp(
     if result is None:
         return agnostic.entropy_hvp(x, vector, order, measure=measure, where=where, axis=axis, xp=xp, scale=scale)
     return result
+
+
+class _AtOnce(torch.autograd.Function):
+    """Rows of a simple tensor in one call of the engine each way; it keeps its input only.
+
+    What asks for more than a gradient goes the way of all others.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, alpha: float, source: Source, measure: Measure) -> Tensor:
+        ctx.given = alpha, source, measure
+        ctx.save_for_backward(x)
+        return compiled.rows_at_once(x, alpha, source, measure)[0]  # type: ignore[index]
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:
+        (x,), (alpha, source, measure) = ctx.saved_tensors, ctx.given
+        if not torch.is_grad_enabled() and not compiled.LATER() and compiled.has_memory(cotangent):
+            scale = cotangent if cotangent.ndim == 1 else cotangent.reshape(-1)
+            return compiled.rows_at_once(x, alpha, source, measure, scale, wanted=True)[1], None, None, None  # type: ignore[index]
+        static = _Static(Order(float(alpha), alpha - 1.0), source, measure, (-1,), in_place=False, full=False)
+        along, *_ = _pull_back(static, (x, None, None, None, None), (True, False), cotangent.unsqueeze(-1))
+        return along, None, None, None
+
+
+def _at_once(x: Tensor, alpha: Any, source: Source, measure: Measure) -> Tensor | None:
+    """Return the measure of the rows of a simple tensor, None for what is to be looked at more closely."""
+    if torch.compiler.is_compiling() or compiled.engine is None or compiled.engine.native.library() is None:
+        return None
+    if not x.ndim or not x.numel() or not compiled.is_simple(x) or _mode.in_place:
+        return None
+    if type(alpha) not in {float, int} or not (1e-30 < alpha < 1e30 or alpha in {0, math.inf}):
+        return None
+    if x.requires_grad and torch.is_grad_enabled():
+        values = _AtOnce.apply(x, alpha, source, measure)
+    else:
+        both = compiled.rows_at_once(x, alpha, source, measure)
+        if both is None:
+            return None
+        values = both[0]
+    return values if values.dtype is x.dtype else values.to(x.dtype)
+
+
+short_ways[torch.Tensor] = short_ways[torch.nn.Parameter] = _at_once

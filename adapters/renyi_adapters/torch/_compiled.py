@@ -1,0 +1,171 @@
+"""Tensors on the CPU through the compiled engine: their memory is shared, that of bfloat16 too.
+
+None stands for what the engine can't see: a tensor on a GPU, batched by vmap, fake, distributed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad
+
+try:
+    from renyi_adapters.numpy import _compiled as engine
+except ImportError:  # torch itself can do without NumPy
+    engine = None  # type: ignore[assignment]
+
+from renyi_core._kernels.measures import ENTROPY, Measure
+from renyi_core._kernels.state import Order, Source, State
+
+Tensor = Any
+Axis = tuple[int, ...]
+LAST = (-1,)
+
+__all__ = ["alpha_gradient", "at_once", "gradient", "gradient_of_state", "state", "value"]
+
+
+def _array(x: Any) -> Any:
+    if isinstance(x, State):
+        return State(*map(_array, x))
+    if not isinstance(x, torch.Tensor):
+        return x
+    x = x.detach()
+    return (x.view(torch.int16) if x.dtype is torch.bfloat16 else x).numpy()
+
+
+def _call(function: Any, x: Tensor, order: Order, args: tuple[Any, ...] = (), **kwargs: Any) -> Any:
+    """Return what the engine's function gives, of arrays on the memory of the tensors: arrays, which share it too."""
+    if engine is None or x.device.type != "cpu" or x.is_nested:
+        return None
+    try:
+        size = x.dtype.itemsize
+        x, arrays = _array(x), [_array(arg) for arg in args]
+        if not order.static:
+            order = Order(*map(_array, order))
+        if isinstance(kwargs.get("scale"), torch.Tensor):
+            kwargs["scale"] = kwargs["scale"].to(torch.float32 if size == 2 else kwargs["scale"].dtype)
+        for name in ("where", "scale", "out"):
+            if kwargs.get(name) is not None:
+                kwargs[name] = _array(kwargs[name])
+    except (RuntimeError, TypeError):
+        return None
+    return function(x, *arrays, order, threads=torch.get_num_threads(), **kwargs)
+
+
+KINDS = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
+LATER = torch._C._are_functorch_transforms_active  # noqa: SLF001  what autograd.Function asks itself
+
+
+def has_memory(x: Tensor) -> bool:
+    """Return whether a tensor has memory of its own, which one batched by vmap has not."""
+    try:
+        x.data_ptr()
+    except RuntimeError:
+        return False
+    return True
+
+
+def is_simple(x: Tensor) -> bool:
+    """Return whether it is a plain contiguous tensor on the CPU, outside of torch's transformations."""
+    return (
+        x.is_cpu
+        and x.dtype in KINDS
+        and x.is_contiguous()
+        and not (x.is_neg() or LATER() or forward_ad._current_level >= 0)  # noqa: SLF001
+    )
+
+
+def rows_at_once(
+    x: Tensor, alpha: float, source: Source, measure: Measure, scale: Tensor | None = None, *, wanted: bool = False
+) -> tuple[Tensor, Tensor | None] | None:
+    """Return the measure of the rows of a simple tensor, and its gradient times ``scale`` if that is wanted."""
+    lead, n = x.shape[:-1], x.shape[-1]
+    values = torch.empty(lead, dtype=x.dtype if x.dtype.itemsize > 2 else torch.float32)
+    gradient = torch.empty_like(x) if wanted else None
+    task = engine.packed(
+        x.data_ptr(),
+        n,
+        KINDS[x.dtype],
+        alpha,
+        source,
+        measure,
+        values.data_ptr(),
+        scale=0 if scale is None else scale.data_ptr(),
+        scale_row=0 if scale is None or scale.ndim != 1 else scale.stride(0),
+        gradient=0 if gradient is None else gradient.data_ptr(),
+    )
+    if task is None:
+        return None
+    engine.native.run(
+        engine.native.library().renyi_entropies, task, engine.HEAD, values.numel(), n, torch.get_num_threads()
+    )
+    return values, gradient
+
+
+def value(x: Tensor, order: Order, where: Tensor | None, axis: Axis, source: Source, measure: Measure) -> Any:
+    """Return the measure of each distribution."""
+    if engine is None:
+        return None
+    found = _call(engine.value, x, order, source=source, measure=measure, where=where, axis=axis)
+    return None if found is None else torch.from_numpy(found)
+
+
+def gradient(
+    x: Tensor,
+    order: Order,
+    where: Tensor | None,
+    axis: Axis,
+    source: Source,
+    measure: Measure,
+    scale: Any,
+    *,
+    out: Tensor | None = None,
+) -> Any:
+    """Return the measure and its gradient times ``scale``, which is written to ``out``; that may be x."""
+    if engine is None:
+        return None
+    found = _call(
+        engine.gradient, x, order, source=source, measure=measure, where=where, axis=axis, scale=scale, out=out
+    )
+    if found is None:
+        return None
+    values, entries = map(torch.from_numpy, found)
+    entries = entries.view(x.dtype)
+    return values, entries if out is None or out.shape != entries.shape else out
+
+
+def alpha_gradient(x: Tensor, order: Order, where: Tensor | None, axis: Axis, source: Source, measure: Measure) -> Any:
+    """Return the measure and its derivative in α."""
+    if engine is None:
+        return None
+    found = _call(engine.slope, x, order, source=source, measure=measure, where=where, axis=axis)
+    return None if found is None else tuple(map(torch.from_numpy, found))
+
+
+def state(x: Tensor, order: Order, where: Tensor | None, *, full: bool) -> State | None:
+    """Return the partial state of logits over the last axis."""
+    if engine is None:
+        return None
+    found = _call(engine.partial_state, x, order, source="logits", where=where, axis=LAST, full=full)
+    return None if found is None else State(*(None if part is None else torch.from_numpy(part) for part in found))
+
+
+def gradient_of_state(
+    x: Tensor, state: State, scale: Any, order: Order, where: Tensor | None, out: Tensor
+) -> Tensor | None:
+    """Write the gradient of logits that are a part of a state's distributions to ``out``, which may be x."""
+    if engine is None:
+        return None
+    found = _call(
+        engine.gradient_of_state,
+        x,
+        order,
+        (state, scale),
+        source="logits",
+        measure=ENTROPY,
+        where=where,
+        axis=LAST,
+        out=out,
+    )
+    return None if found is None else out
