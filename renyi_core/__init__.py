@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from . import monitoring, regularizers, schedules
 from ._checking import checking
+from ._config import show_config
 from ._dispatch import agnostic_only, register_adapter
 from ._other_names import no_such_name
 from .checks import check_probabilities
@@ -82,6 +83,7 @@ __all__ = [
     "regularized_max",
     "regularizers",
     "schedules",
+    "show_config",
     "summary",
     "tanh_gaussian_entropy",
     "tsallis_divergence",

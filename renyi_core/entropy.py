@@ -41,14 +41,12 @@ class _OfRows(NamedTuple):
 
     def value(self) -> Array:
         """Return what the public function returns: of plain calls by the library's short way, if it has one."""
-        way = short_ways.get(type(self.x))
         options = self.options
-        if way is not None and self.base is None and options["axis"] == -1 and not (blocks and here.depth):
-            if options["where"] is None and options["keepdims"] is False:
-                found = way(self.x, self.alpha, self.source, self.measure)
-                if found is not None:
-                    return found
-        return self._quantity().value()
+        plain = options["axis"] == -1 and options["where"] is None and options["keepdims"] is False
+        plain = plain and self.base is None and not (blocks and here.depth)
+        way = short_ways.get(type(self.x)) if plain else None
+        found = None if way is None else way(self.x, self.alpha, self.source, self.measure)
+        return self._quantity().value() if found is None else found
 
     def derivatives(self, wrt: tuple[int | str, ...], cotangent: Any) -> tuple[Array, tuple[Array, ...]]:
         """Return the value and the derivatives."""

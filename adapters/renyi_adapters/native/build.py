@@ -56,7 +56,7 @@ def compile_engine() -> str:
                 continue
             made = Path(folder) / target.name
             command = [name, *SETS[way], *FLAGS.split(), *more, "-shared", "-o", str(made), *map(str, sources), "-lm"]
-            running.append((target, made, subprocess.Popen(command, stderr=subprocess.PIPE, text=True)))
+            running.append((target, made, subprocess.Popen(command, stderr=subprocess.PIPE, text=True)))  # noqa: S603
         for target, made, process in running:
             _, errors = process.communicate()
             if process.returncode:

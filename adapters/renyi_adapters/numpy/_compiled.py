@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -161,7 +160,7 @@ def _is_flat(x: Array, n: int) -> bool:
 
 
 class _Rows:
-    """The rows of a call that are not one array of two axes, in blocks; copies are made of what can't be seen as one."""
+    """The rows of a call that are not one array of two axes; what can't be one is copied, a block at a time."""
 
     def __init__(self, x: Array, order: Order, where: Array | None, axis: Axis, scale: Any = None) -> None:
         self.walk = RowBlocks(x, order, where, axis, scale, flat=False)
@@ -172,7 +171,7 @@ class _Rows:
         source: Source,
         measure: Measure,
         outs: dict[str, Array],
-        entries: Array | None = None,
+        entries: Any = None,
         *,
         threads: int | None,
     ) -> None:
@@ -181,7 +180,7 @@ class _Rows:
         seen = [part for part in (walk.entries, walk.mask, entries) if part is not None]
         limit = math.prod(walk.lead) if all(_is_flat(part, walk.n) for part in seen) else max(1, COPIED // walk.n)
         for index, x, mask, order, scale in walk.blocks(limit if walk.order.static else min(limit, ROWS)):
-            rows = {
+            rows: dict[str, Any] = {
                 name: np.empty((*out.shape[: out.ndim - len(walk.lead)], len(x)), out.dtype)
                 for name, out in outs.items()
             }

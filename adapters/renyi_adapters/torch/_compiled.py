@@ -5,24 +5,36 @@ None stands for what the engine can't see: a tensor on a GPU, batched by vmap, f
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
 from torch.autograd import forward_ad
 
-try:
-    from renyi_adapters.numpy import _compiled as engine
-except ImportError:  # torch itself can do without NumPy
-    engine = None  # type: ignore[assignment]
-
+from renyi_adapters import native
 from renyi_core._kernels.measures import ENTROPY, Measure
 from renyi_core._kernels.state import Order, Source, State
+
+engine: Any = None
+with contextlib.suppress(ImportError):  # torch itself can do without NumPy
+    from renyi_adapters.numpy import _compiled as engine
 
 Tensor = Any
 Axis = tuple[int, ...]
 LAST = (-1,)
 
-__all__ = ["alpha_gradient", "at_once", "gradient", "gradient_of_state", "state", "value"]
+__all__ = [
+    "alpha_gradient",
+    "gradient",
+    "gradient_of_state",
+    "has_memory",
+    "is_simple",
+    "is_there",
+    "is_transformed",
+    "rows_at_once",
+    "state",
+    "value",
+]
 
 
 def _array(x: Any) -> Any:
@@ -34,9 +46,14 @@ def _array(x: Any) -> Any:
     return (x.view(torch.int16) if x.dtype is torch.bfloat16 else x).numpy()
 
 
-def _call(function: Any, x: Tensor, order: Order, args: tuple[Any, ...] = (), **kwargs: Any) -> Any:
+def is_there() -> bool:
+    """Return whether the engine can be asked."""
+    return engine is not None and native.library() is not None
+
+
+def _call(name: str, x: Tensor, order: Order, args: tuple[Any, ...] = (), **kwargs: Any) -> Any:
     """Return what the engine's function gives, of arrays on the memory of the tensors: arrays, which share it too."""
-    if engine is None or x.device.type != "cpu" or x.is_nested:
+    if not is_there() or x.device.type != "cpu" or x.is_nested:
         return None
     try:
         size = x.dtype.itemsize
@@ -45,16 +62,16 @@ def _call(function: Any, x: Tensor, order: Order, args: tuple[Any, ...] = (), **
             order = Order(*map(_array, order))
         if isinstance(kwargs.get("scale"), torch.Tensor):
             kwargs["scale"] = kwargs["scale"].to(torch.float32 if size == 2 else kwargs["scale"].dtype)
-        for name in ("where", "scale", "out"):
-            if kwargs.get(name) is not None:
-                kwargs[name] = _array(kwargs[name])
+        for key in ("where", "scale", "out"):
+            if kwargs.get(key) is not None:
+                kwargs[key] = _array(kwargs[key])
     except (RuntimeError, TypeError):
         return None
-    return function(x, *arrays, order, threads=torch.get_num_threads(), **kwargs)
+    return getattr(engine, name)(x, *arrays, order, threads=torch.get_num_threads(), **kwargs)
 
 
 KINDS = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
-LATER = torch._C._are_functorch_transforms_active  # noqa: SLF001  what autograd.Function asks itself
+is_transformed: Any = torch._C._are_functorch_transforms_active  # noqa: SLF001  what autograd.Function asks itself
 
 
 def has_memory(x: Tensor) -> bool:
@@ -72,7 +89,7 @@ def is_simple(x: Tensor) -> bool:
         x.is_cpu
         and x.dtype in KINDS
         and x.is_contiguous()
-        and not (x.is_neg() or LATER() or forward_ad._current_level >= 0)  # noqa: SLF001
+        and not (x.is_neg() or is_transformed() or forward_ad._current_level >= 0)  # noqa: SLF001
     )
 
 
@@ -97,17 +114,13 @@ def rows_at_once(
     )
     if task is None:
         return None
-    engine.native.run(
-        engine.native.library().renyi_entropies, task, engine.HEAD, values.numel(), n, torch.get_num_threads()
-    )
+    native.run(native.library().renyi_entropies, task, engine.HEAD, values.numel(), n, torch.get_num_threads())
     return values, gradient
 
 
 def value(x: Tensor, order: Order, where: Tensor | None, axis: Axis, source: Source, measure: Measure) -> Any:
     """Return the measure of each distribution."""
-    if engine is None:
-        return None
-    found = _call(engine.value, x, order, source=source, measure=measure, where=where, axis=axis)
+    found = _call("value", x, order, source=source, measure=measure, where=where, axis=axis)
     return None if found is None else torch.from_numpy(found)
 
 
@@ -123,11 +136,7 @@ def gradient(
     out: Tensor | None = None,
 ) -> Any:
     """Return the measure and its gradient times ``scale``, which is written to ``out``; that may be x."""
-    if engine is None:
-        return None
-    found = _call(
-        engine.gradient, x, order, source=source, measure=measure, where=where, axis=axis, scale=scale, out=out
-    )
+    found = _call("gradient", x, order, source=source, measure=measure, where=where, axis=axis, scale=scale, out=out)
     if found is None:
         return None
     values, entries = map(torch.from_numpy, found)
@@ -137,17 +146,13 @@ def gradient(
 
 def alpha_gradient(x: Tensor, order: Order, where: Tensor | None, axis: Axis, source: Source, measure: Measure) -> Any:
     """Return the measure and its derivative in α."""
-    if engine is None:
-        return None
-    found = _call(engine.slope, x, order, source=source, measure=measure, where=where, axis=axis)
+    found = _call("slope", x, order, source=source, measure=measure, where=where, axis=axis)
     return None if found is None else tuple(map(torch.from_numpy, found))
 
 
 def state(x: Tensor, order: Order, where: Tensor | None, *, full: bool) -> State | None:
     """Return the partial state of logits over the last axis."""
-    if engine is None:
-        return None
-    found = _call(engine.partial_state, x, order, source="logits", where=where, axis=LAST, full=full)
+    found = _call("partial_state", x, order, source="logits", where=where, axis=LAST, full=full)
     return None if found is None else State(*(None if part is None else torch.from_numpy(part) for part in found))
 
 
@@ -155,10 +160,8 @@ def gradient_of_state(
     x: Tensor, state: State, scale: Any, order: Order, where: Tensor | None, out: Tensor
 ) -> Tensor | None:
     """Write the gradient of logits that are a part of a state's distributions to ``out``, which may be x."""
-    if engine is None:
-        return None
     found = _call(
-        engine.gradient_of_state,
+        "gradient_of_state",
         x,
         order,
         (state, scale),

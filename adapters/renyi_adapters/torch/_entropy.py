@@ -309,7 +309,7 @@ class _AtOnce(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> Any:
         (x,), (alpha, source, measure) = ctx.saved_tensors, ctx.given
-        if not torch.is_grad_enabled() and not compiled.LATER() and compiled.has_memory(cotangent):
+        if not torch.is_grad_enabled() and not compiled.is_transformed() and compiled.has_memory(cotangent):
             scale = cotangent if cotangent.ndim == 1 else cotangent.reshape(-1)
             return compiled.rows_at_once(x, alpha, source, measure, scale, wanted=True)[1], None, None, None  # type: ignore[index]
         static = _Static(Order(float(alpha), alpha - 1.0), source, measure, (-1,), in_place=False, full=False)
@@ -319,7 +319,7 @@ class _AtOnce(torch.autograd.Function):
 
 def _at_once(x: Tensor, alpha: Any, source: Source, measure: Measure) -> Tensor | None:
     """Return the measure of the rows of a simple tensor, None for what is to be looked at more closely."""
-    if torch.compiler.is_compiling() or compiled.engine is None or compiled.engine.native.library() is None:
+    if torch.compiler.is_compiling() or not compiled.is_there():
         return None
     if not x.ndim or not x.numel() or not compiled.is_simple(x) or _mode.in_place:
         return None
