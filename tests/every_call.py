@@ -16,7 +16,7 @@ from renyi_core.schedules import dual_ascent
 ORDERS = (0.0, 0.5, 0.9, 1.0, 1 + 1e-12, 1.7, 2.0, 3.0, 20.0, math.inf)
 NO_CALLS = {
     *("EntropyEstimate", "Summary", "agnostic_only", "checking", "grad", "hvp", "monitoring", "register_adapter"),
-    *("regularizers", "schedules", "value_and_grad"),
+    *("show_config", "regularizers", "schedules", "value_and_grad"),
 }
 """Public names that are no functions of arrays."""
 ARGUMENTS = {

@@ -19,6 +19,7 @@ ELSEWHERE = {
     "test_checking": {"checking"},
     "test_densities": {"exponential_entropy", "laplace_entropy", "uniform_entropy"},
     "test_dispatch": {"agnostic_only", "register_adapter"},
+    "test_native": {"show_config"},
     "test_divergence": {"divergence", "divergence_from_logits"},
     "test_diversity": {"gram_entropy", "vendi_score"},
     "test_diversity_pairs": {"gram_joint_entropy", "gram_mutual_information"},

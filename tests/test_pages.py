@@ -46,8 +46,16 @@ def test_quantities():
     assert result.attempted > 0
     assert result.failed == 0
     text = page.read_text(encoding="utf-8")
-    tools = {"EntropyEstimate", "Summary", "agnostic_only", "check_probabilities", "hvp", "register_adapter"}
-    tools |= {"checking"}
+    tools = {
+        "EntropyEstimate",
+        "Summary",
+        "agnostic_only",
+        "check_probabilities",
+        "hvp",
+        "register_adapter",
+        "show_config",
+    }
+    tools |= {"checking", "show_config"}
     modules = {"monitoring", "regularizers", "schedules"}
     names = {name.removesuffix("_from_logits") for name in renyi.__all__} - tools - modules
     assert {name for name in names if f"`{name}" not in text} == set()

@@ -166,8 +166,17 @@ def test_what_runs_where_is_written_anew():
 
 def test_every_quantity_is_among_what_runs_where():
     named = {name for names in capabilities.QUANTITIES for name in names.split()}
-    tools = {"EntropyEstimate", "Summary", "agnostic_only", "check_probabilities", "grad", "hvp", "register_adapter"}
-    other = {"checking", "value_and_grad", "monitoring", "regularizers", "schedules"}
+    tools = {
+        "EntropyEstimate",
+        "Summary",
+        "agnostic_only",
+        "check_probabilities",
+        "grad",
+        "hvp",
+        "register_adapter",
+        "show_config",
+    }
+    other = {"checking", "show_config", "value_and_grad", "monitoring", "regularizers", "schedules"}
     assert set(renyi.__all__) - named == tools | other
 
 

@@ -187,7 +187,7 @@ class InformationTerm(BatchTerm):
     >>> term
     InformationTerm(marginal_alpha=0.5, weight=1.0)
     >>> for rows in (50 * np.eye(3), 50 * np.eye(3)[[0, 0, 0]], np.zeros((3, 3))):
-    ...     print(f"{-term(rows):.6f}")
+    ...     print(f"{abs(term(rows)):.6f}")
     1.098612
     0.000000
     0.000000

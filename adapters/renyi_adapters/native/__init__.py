@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import itertools
 import os
 import sys
 import threading
@@ -106,7 +107,7 @@ def run(function: Any, task: bytes, head: Any, rows: int, n: int, most: int) -> 
         _pools.clear()
         _pools[process] = ThreadPoolExecutor(thread_name_prefix="renyi")
     cuts = [rows * i // parts for i in range(parts + 1)]
-    tasks = [head.pack(first, last) + task for first, last in zip(cuts[:-1], cuts[1:], strict=True)]
+    tasks = [head.pack(first, last) + task for first, last in itertools.pairwise(cuts)]
     others = [_pools[process].submit(function, other) for other in tasks[1:]]
     return _checked(function(tasks[0])) + sum(_checked(other.result()) for other in others)
 
