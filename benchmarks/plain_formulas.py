@@ -41,6 +41,14 @@ def of_logs(m, log_p, a):
     return -m.xp.amax(log_p, -1) if number(a) == math.inf else m.xp.log(m.xp.exp(column(a) * log_p).sum(-1)) / (1 - a)
 
 
+def entropy_by_sums(m, z, a):
+    """The same without logarithms of each probability, which are slow for short rows in torch."""
+    if number(a) == 1:
+        total = m.lse(z)
+        return total - (m.xp.exp(z - total[:, None]) * z).sum(-1)
+    return m.lse(z) - m.xp.amax(z, -1) if number(a) == math.inf else (m.lse(column(a) * z) - a * m.lse(z)) / (1 - a)
+
+
 def entropy(m, p, a):
     match number(a):
         case 1:
@@ -159,6 +167,16 @@ def pair_from_logits(m, x, y, a, crossed=False):
         return (m.xp.exp(log_p) * (-log_q if crossed else log_p - log_q)).sum(-1)
     u, v, k = exponents(crossed, a)
     return m.lse(u * log_p + v * log_q) / k
+
+
+def pair_by_sums(m, x, y, a, crossed=False):
+    """The same without logarithms of each probability."""
+    u, v, k = exponents(crossed, a)
+    if a == 1:
+        total = m.lse(x)
+        mean = (m.xp.exp(x - total[:, None]) * (-y if crossed else x - y)).sum(-1)
+        return mean + m.lse(y) - (0 if crossed else total)
+    return (m.lse(u * x + v * y) - u * m.lse(x) - v * m.lse(y)) / k
 
 
 def kl_div(m, x, y, _a):
