@@ -42,7 +42,7 @@ def of_logs(m, log_p, a):
 
 
 def entropy_by_sums(m, z, a):
-    """The same without logarithms of each probability, which are slow for short rows in torch."""
+    """Return the same without logarithms of each probability, which are slow for short rows in torch."""
     if number(a) == 1:
         total = m.lse(z)
         return total - (m.xp.exp(z - total[:, None]) * z).sum(-1)
@@ -170,7 +170,7 @@ def pair_from_logits(m, x, y, a, crossed=False):
 
 
 def pair_by_sums(m, x, y, a, crossed=False):
-    """The same without logarithms of each probability."""
+    """Return the same without logarithms of each probability."""
     u, v, k = exponents(crossed, a)
     if a == 1:
         total = m.lse(x)
@@ -306,16 +306,18 @@ def entropy_from_counts(m, counts, a):
 
 
 def from_log_prob(m, x, a):
-    return -x.mean(-1) if a == 1 else (m.lse((a - 1) * x) - math.log(x.shape[-1])) / (1 - a)
+    return -x.mean(-1) if a == 1 else (m.lse(x if a == 2 else (a - 1) * x) - math.log(x.shape[-1])) / (1 - a)
 
 
 def np_from_log_prob(wrt, x, a):
+    if not wrt:
+        return [from_log_prob(NUMPY, x, a)]
     if a == 1:
-        return -x.mean(-1), np.full_like(x, -1 / x.shape[-1]) if wrt else None
-    _, w, total = exponentials((a - 1) * x)
-    if wrt:
-        w /= -total[:, None]
-    return (np.log(total / x.shape[-1]) + ((a - 1) * x).max(-1)) / (1 - a), w
+        return -x.mean(-1), np.full_like(x, -1 / x.shape[-1])
+    scaled = x if a == 2 else (a - 1) * x
+    _, w, total = exponentials(scaled)
+    w /= -total[:, None]
+    return (np.log(total / x.shape[-1]) + scaled.max(-1)) / (1 - a), w
 
 
 def log_ratio(a):
@@ -436,9 +438,10 @@ def np_largest(wrt, scores, divisor, a):
     if a != 1:
         p = sparsemax(NUMPY, scores / divisor[:, None], a)
         return np.vecdot(p, scores) + np.log((p**a).sum(-1)) / (1 - a), p
+    if not wrt:
+        return [lse(scores)]
     _, p, total = exponentials(scores)
-    if wrt:
-        p /= total[:, None]
+    p /= total[:, None]
     return scores.max(-1) + np.log(total), p
 
 
@@ -482,6 +485,12 @@ def softmax(x):
     return w
 
 
+def lse(x):
+    top = x.max(-1)
+    x = x - top[..., None]
+    return top + np.log(np.exp(x, out=x).sum(-1))
+
+
 def logs(x):
     x, _, total = exponentials(x)
     x -= np.log(total)[:, None]
@@ -504,7 +513,7 @@ NUMPY = SimpleNamespace(
     halvings=50,
     softmax=softmax,
     logs=logs,
-    lse=lambda x: x.max(-1) + np.log(exponentials(x)[2]),
+    lse=lse,
     squares=squares,
     kth_smallest=lambda x, k: np.partition(x, k, -1)[..., k],
     falling=lambda x: np.sort(x, -1)[..., ::-1],
