@@ -5,7 +5,8 @@
 
 Processor time of one thread, or wall time of more; the contestants alternate within a round. The times are medians, and
 a ratio, formula ÷ ours, the median over the rounds of a round's own. Of several formulas for one thing the fastest is
-taken. In torch the gradient is that of backward, in JAX all runs under ``jax.jit``.
+taken. In torch the gradient is that of backward, in JAX all runs under ``jax.jit``, whose compilations take minutes; on
+NumPy there are gradients where plain_formulas.py has them written out.
 """
 
 from __future__ import annotations
