@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ._arrays import prepare
+from ._arrays import Arguments, prepare
 from ._kernels.entropy import ENTROPIES
 from ._kernels.library import blocks, here, short_ways
 from ._kernels.measures import ENTROPY, HILL, TSALLIS, Measure
@@ -38,6 +38,11 @@ class _OfRows(NamedTuple):
         x, alpha, source, measure, base, options = self
         arguments = prepare(x, alpha, name=source, base=base, tail=measure is TSALLIS, **options)
         return Quantity(arguments, ENTROPIES, (x,), {"source": source, "measure": measure}, alpha)
+
+    @property
+    def arguments(self) -> Arguments:
+        """The checked arguments."""
+        return self._quantity().arguments
 
     def value(self) -> Array:
         """Return what the public function returns: of plain calls by the library's short way, if it has one."""

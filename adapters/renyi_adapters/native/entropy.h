@@ -21,7 +21,9 @@ enum Source { LOGITS, PROBS };
 enum Measure { ENTROPY, HILL, TSALLIS };
 enum Mode { ONE, INFINITE, TWO, HALF, ABOVE, BELOW };
 
-constexpr int LANES = 64, SHORT = 64, KEPT = 8192;
+constexpr int LANES = 64, SHORT = 64;
+// entries of a row whose weights are kept for its derivatives
+template <class T> constexpr int KEPT = sizeof(T) == 4 ? 1 << 17 : 1 << 16;
 // entries that are summed in their own dtype: so that each part of a vector takes few of them
 #if defined(__AVX512F__)
 constexpr int BLOCK = 1024;
@@ -50,21 +52,16 @@ struct Task {
 };
 
 template <class T> struct Constants {
-  T peak, unit, up, up_too, low, low_too, beta, beta_rest, gamma, gamma_rest, floor_b, floor_m, unit_m;
+  T peak, inv, lifted;  // 1/peak, and that times 2**LIFT
+  T beta, beta_rest, gamma, gamma_rest, floor_b, floor_m, unit_m;
 };
 
 template <class T> struct Lanes {
-  T peak[LANES], unit[LANES], up[LANES], up_too[LANES], low[LANES], low_too[LANES], beta[LANES], beta_rest[LANES],
-      gamma[LANES], gamma_rest[LANES], floor_b[LANES], floor_m[LANES], unit_m[LANES];
+  T peak[LANES], inv[LANES], lifted[LANES], beta[LANES], beta_rest[LANES], gamma[LANES], gamma_rest[LANES],
+      floor_b[LANES], floor_m[LANES], unit_m[LANES];
   INLINE Constants<T> at(const Lanes &w, int i) {
-    return {w.peak[i],      w.unit[i],  w.up[i],         w.up_too[i],  w.low[i],    w.low_too[i], w.beta[i],
-            w.beta_rest[i], w.gamma[i], w.gamma_rest[i], w.floor_b[i], w.floor_m[i],
-            w.unit_m[i]};
-  }
-  INLINE void put(Lanes &w, int i, const Constants<T> &c) {
-    w.peak[i] = c.peak, w.unit[i] = c.unit, w.up[i] = c.up, w.up_too[i] = c.up_too, w.low[i] = c.low;
-    w.low_too[i] = c.low_too, w.beta[i] = c.beta, w.beta_rest[i] = c.beta_rest, w.gamma[i] = c.gamma;
-    w.gamma_rest[i] = c.gamma_rest, w.floor_b[i] = c.floor_b, w.floor_m[i] = c.floor_m, w.unit_m[i] = c.unit_m;
+    return {w.peak[i],  w.inv[i],        w.lifted[i],  w.beta[i],    w.beta_rest[i],
+            w.gamma[i], w.gamma_rest[i], w.floor_b[i], w.floor_m[i], w.unit_m[i]};
   }
 };
 
@@ -79,59 +76,52 @@ template <class T> INLINE T power_of_two(int k) {
   return bits<T>((typename F::U)(F::bias + k) << F::mantissa);
 }
 
-// how far entries of less than 2**-40 of the peak are lifted before they are divided by it
-template <class T> constexpr int LIFTED = sizeof(T) == 4 ? 100 : 900;
-
 // A power of two about 1/γ, lest b m be below the normal numbers; 1 where m is had without γ.
-APART double unit_of(double alpha, double gamma) {
-  int k;
-  if (gamma >= 1 || alpha == 0.5 || !(gamma > 0)) return 1;
-  frexp(gamma, &k);
-  return ldexp(1, -k);
+INLINE double unit_of(double alpha, double gamma) {
+  double unit = bits<double>((2045 - (bits<uint64_t>(gamma) >> 52)) << 52);
+  return gamma >= 1 || alpha == 0.5 || !(gamma > 0) ? 1.0 : unit;
 }
 
-template <class T> APART void order_constants(double alpha, double t, Constants<T> *c) {
+template <class T> INLINE void order_constants(double alpha, double t, Constants<T> *c) {
   using F = Format<T>;
-  double gamma = fabs(t);
+  double gamma = fabs(t), lowest = larger(smaller(alpha, 1.0), 1e-300);
   c->beta = (T)alpha, c->beta_rest = (T)(alpha - (double)c->beta);
   // what rounding took from t = α - 1, unless t is the one that was not rounded
   double back = t - alpha, rest = (alpha - (t - back)) + (-1 - back);
   rest = fabs(rest) <= 2.3e-16 * gamma ? (t < 0 ? -rest : rest) : 0;
   c->gamma = (T)gamma, c->gamma_rest = (T)((gamma - (double)c->gamma) + rest);
   c->unit_m = (T)unit_of(alpha, gamma);
-  c->floor_b = (T)larger((double)-F::far, 1.2 * F::nothing / larger(smaller(alpha, 1.0), 1e-300));
+  c->floor_b = (T)larger((double)-F::far, 1.2 * F::nothing / lowest);
   c->floor_m = (T)larger((double)-F::far, 1.2 * F::least / larger(gamma, 1e-300));
 }
 
-template <class T> APART void peak_constants(T peak, int source, Constants<T> *c) {
-  c->unit = c->up = c->up_too = c->low = c->low_too = 1;
-  if (source == LOGITS) {
-    c->peak = peak == -(T)INFINITY ? (T)0 : peak;
-    return;
-  }
-  c->peak = peak == 0 ? (T)1 : peak;
-  if (!(c->peak > 0 && c->peak < (T)INFINITY)) return;
+// By which power of two probabilities are lifted before their logarithm or root is taken, lest they be no normal numbers.
+template <class T> constexpr int LIFT = sizeof(T) == 4 ? 60 : 500;
+
+template <class T, int S> INLINE void peak_constants(T peak, Constants<T> *c) {
+  T nothing = S == LOGITS ? -(T)INFINITY : (T)0;
+  c->peak = peak == nothing ? (T)S : peak;
+  c->inv = 1 / c->peak, c->lifted = power_of_two<T>(LIFT<T>) / c->peak;
+}
+
+// By which power of two a row is taken whose probabilities are so large or small that its products can't be had.
+template <class T> INLINE int scale_of(T peak) {
+  if (!(peak > 0 && peak < (T)INFINITY) || (peak > power_of_two<T>(-LIFT<T>) && peak < power_of_two<T>(LIFT<T>))) return 0;
   int k;
-  c->unit = (T)(2 * frexp((double)c->peak, &k));
-  int lift = 1 - k, most = Format<T>::bias - 3, part = lift > most ? most : lift < -most ? -most : lift;
-  c->up = power_of_two<T>(part), c->up_too = power_of_two<T>(lift - part);
-  lift += LIFTED<T>, part = lift > most ? most : lift < -most ? -most : lift;
-  c->low = power_of_two<T>(part), c->low_too = power_of_two<T>(lift - part);
+  frexp((double)peak, &k);
+  return -k;
 }
+template <class T> APART T scaled(T z, int k) { return (T)ldexp((double)z, k); }
 
-// p/max p without loss, as `unit` times a number of the normal ones
-template <class T> INLINE T ratio_of(T z, const Constants<T> &c, bool *is_low) {
-  bool low = z < c.peak * (T)9.094947017729282e-13;
-  *is_low = low;
-  return (z * (low ? c.low : c.up)) * (low ? c.low_too : c.up_too) / c.unit;
-}
-
+// log(p/max p) without loss
 template <class T> INLINE T log_ratio(T z, const Constants<T> &c, T *rest) {
-  bool low, near = z > (T)0.75 * c.peak;
-  T q = ratio_of(z, c, &low), d = log_of(q, (z - c.peak) / c.peak, near, low ? (T)LIFTED<T> : (T)0, rest);
+  T q = z * c.lifted, d = log_of(q, (z - c.peak) * c.inv, z > (T)0.75 * c.peak, (T)LIFT<T>, rest);
   *rest = z == 0 ? (T)0 : *rest;
   return z == 0 ? -Format<T>::far : d + 0 * q;
 }
+
+INLINE float root(float x) { return __builtin_sqrtf(x); }
+INLINE double root(double x) { return __builtin_sqrt(x); }
 
 // expm1 of γ d in units of c.unit_m, and exp; d and γ have rests
 template <class T> INLINE T power_gap(T d, T d_rest, const Constants<T> &c, T *e) {
@@ -174,18 +164,14 @@ template <class T, int M, int S> INLINE void terms(T z, const Constants<T> &c, T
     *kept = M == ONE ? *m : kept_of(*m, e, c);
     return;
   }
-  e = z / c.peak;
-  bool near = z > (T)0.5 * c.peak;
-  T below = near ? (z - c.peak) / c.peak : e - 1;
+  e = z * c.inv;
+  T below = (z - c.peak) * c.inv;
   if (M == INFINITE) {
     *b = e, *m = *o = *kept = 0;
   } else if (M == TWO) {
     *b = e, *m = below, *o = e * e, *kept = kept_of(*m, larger(e, Format<T>::tiny), c);
   } else if (M == HALF) {
-    bool low;
-    T q = ratio_of(z, c, &low);
-    *b = __builtin_sqrt(q) * (low ? power_of_two<T>(-LIFTED<T> / 2) : (T)1);
-    *m = *kept = below / (*b + 1), *o = e;
+    *b = root(z * c.lifted) * power_of_two<T>(-LIFT<T> / 2), *m = *kept = below / (*b + 1), *o = e;
   } else {
     d = log_ratio(z, c, &rest);
     if (M == ONE) {
@@ -196,6 +182,24 @@ template <class T, int M, int S> INLINE void terms(T z, const Constants<T> &c, T
     *m = power_gap(d, rest, c, &y), *kept = kept_of(*m, y, c);
     if (M == ABOVE) *b = e, *o = e * y;
     else *b = z == 0 ? (T)0 : power_below(d, rest, c), *o = e;
+  }
+}
+
+// b, m where α = 1, and b (1 + m) of a probability, for values only, which take two sums and no digits of small m
+template <class T, int M> INLINE void value_terms(T z, const Constants<T> &c, T *b, T *m, T *o) {
+  T e = z * c.inv, q = z * c.lifted, rest, d;
+  *b = e, *m = 0, *o = e * e;
+  if (M == HALF) *b = root(q) * power_of_two<T>(-LIFT<T> / 2), *o = e;
+  if (M == ONE || M == ABOVE || M == BELOW) {
+    d = log_of(q, (T)0, false, (T)LIFT<T>, &rest);
+    if (M == ONE) *m = z == c.peak ? (T)0 : d;
+    else {
+      T lowest = (T)1.2 * Format<T>::nothing, x = c.beta * d;
+      x = exp_low(x < lowest ? lowest : x, x < lowest ? (T)0 : fma_(c.beta_rest, d, rest_of(c.beta, d, x)));
+      x = z == 0 ? (T)0 : x;
+      if (M == ABOVE) *o = x;
+      else *b = x, *o = e;
+    }
   }
 }
 
@@ -237,7 +241,7 @@ INLINE T alpha_term(T z, const Constants<T> &c, T centre, T per_total, T per_tot
   T rest, d = S == LOGITS ? z - c.peak : log_ratio(z, c, &rest), lowest = (T)1.2 * Format<T>::nothing;
   d = d < -Format<T>::far ? -Format<T>::far : d;
   T near_d = d < 10 * lowest ? 10 * lowest : d;
-  T p = per_total * (S == LOGITS ? exp_low(near_d, (T)0) : z / c.peak), v = near_d - centre;
+  T p = per_total * (S == LOGITS ? exp_low(near_d, (T)0) : z * c.inv), v = near_d - centre;
   if (M == ONE) return p * v * v * (T)0.5;
   d = d * c.beta < lowest ? lowest / c.beta : d;
   T x = c.beta * d, q = per_total_alpha * exp_low(x, fma_(c.beta_rest, d, rest_of(c.beta, d, x))), u = t * (d - centre);
@@ -353,6 +357,7 @@ template <class T> struct Reader {
   const uint8_t *mask;
   int64_t mask_step;
   T nothing;
+  int scale = 0;
 
   Reader(const Task &q, int64_t row)
       : format(q.format), size(q.format < 2 ? sizeof(T) : 2), step(q.x_entry), mask_step(q.mask_entry),
@@ -361,7 +366,7 @@ template <class T> struct Reader {
     mask = q.mask ? q.mask + row * q.mask_row : nullptr;
   }
 
-  bool plain() const { return format < 2 && step == 1 && !mask; }
+  bool plain() const { return format < 2 && step == 1 && !mask && !scale; }
 
   const T *block(int64_t at, int64_t n, int64_t *whole, T *room) const {
     constexpr int lanes = Format<T>::lanes;
@@ -370,6 +375,8 @@ template <class T> struct Reader {
     load(format, x + at * step * size, step, n, room);
     if (mask)
       for (int64_t i = 0; i < n; i++) room[i] = mask[(at + i) * mask_step] ? room[i] : nothing;
+    if (scale)
+      for (int64_t i = 0; i < n; i++) room[i] = scaled(room[i], scale);
     for (int64_t i = n; i < *whole; i++) room[i] = nothing;
     return room;
   }
@@ -389,29 +396,32 @@ template <class T> APART void largest(const T *__restrict z, int64_t n, T *most)
   *most = high;
 }
 
-// the sums of a block; b and what its derivatives need stay in `b` and `k` with KEEP
-template <class T, int M, int S, bool KEEP>
+// What is wanted of sums: for values only, for derivatives as well, and what these need of each entry.
+enum Want { VALUES, SUMS, KEEP };
+
+template <class T, int M, int S, int W>
 APART void sums(const T *__restrict z, int64_t n, const Constants<T> *__restrict given, T *__restrict bs,
                 T *__restrict ks, Totals *r) {
   const Constants<T> c = *given;
   T B = 0, X = 0, O = 0, C = 0;
   _Pragma("omp simd reduction(+ : B, X, O, C)") for (int64_t i = 0; i < n; i++) {
     T b, m, o, k;
-    terms<T, M, S>(z[i], c, &b, &m, &o, &k);
-    if (KEEP) bs[i] = b, ks[i] = k;
+    if (W == VALUES) value_terms<T, M>(z[i], c, &b, &m, &o);
+    else terms<T, M, S>(z[i], c, &b, &m, &o, &k);
+    if (W == KEEP) bs[i] = b, ks[i] = k;
     T top = z[i] == c.peak ? (T)1 : (T)0;
     B += top != 0 ? (T)0 : b, X += b * m, O += top != 0 ? (T)0 : o, C += top;
   }
   r->B.add(B), r->S.add(X), r->O.add(O), r->count.add(C);
 }
 
-template <class T, int M, int S, bool KEEP>
+template <class T, int M, int S, int W>
 APART void slopes(const T *z, int64_t n, const Constants<T> *__restrict given, const T *bs, const T *ks, Slope<T> g,
                   T *out) {
   const Constants<T> c = *given;
   SIMD for (int64_t i = 0; i < n; i++) {
     T b, m, o, k;
-    if (KEEP) b = bs[i], k = ks[i];
+    if (W == KEEP) b = bs[i], k = ks[i];
     else terms<T, M, S>(z[i], c, &b, &m, &o, &k);
     out[i] = slope_of<T, M, S>(z[i], b, k, g, c);
   }
@@ -443,11 +453,13 @@ struct Rows {
 
 // What a call keeps between its steps, for one thread.
 template <class T> struct Workspace {
-  T room[BLOCK], out[BLOCK], b[KEPT], k[KEPT], z[SHORT * LANES];
+  T room[BLOCK], out[BLOCK], z[SHORT * LANES];
   Lanes<T> lanes;
   Rows rows;
-  T B[LANES], X[LANES], O[LANES], C[LANES], slope[4][LANES], most[LANES], least[LANES], sum[LANES];
+  T B[LANES], X[LANES], O[LANES], C[LANES], slope[4][LANES], most[LANES], least[LANES], sum[LANES], peak[LANES];
   double alpha[LANES], t[LANES];
+  int scale[LANES];
+  T *b, *k;
 };
 
 // from the sums that a row has, or was given, to what it is asked for; returns the factor of its gradient
@@ -483,10 +495,15 @@ template <class T> INLINE void given_sums(const Task &q, int64_t row, int mode, 
   r->B = above ? r0 : ra, r->O = above ? ra : r0, r->S = mode == ONE ? s : s * (unit_of(alpha, gamma) * gamma), r->low = r->count = 0;
 }
 
+// whether two sums do
+template <int M> INLINE bool is_value(const Task &q, double gamma) {
+  return !q.gradient && !q.slope && !q.state && (gamma >= 0.25 || M == ONE);
+}
+
 template <class T, int M, int S> APART void long_row(const Task &q, int64_t row, Workspace<T> &w) {
   const double alpha = q.alpha[row * q.order_row], t = q.t[row * q.order_row], gamma = fabs(t);
-  const Reader<T> x(q, row);
-  const bool keep = q.gradient && q.n <= KEPT && !q.given;
+  Reader<T> x(q, row);
+  const bool keep = q.gradient && q.n <= KEPT<T> && !q.given, values = S == PROBS && is_value<M>(q, gamma);
   Constants<T> c;
   Row r = {};
   Totals all;
@@ -502,20 +519,22 @@ template <class T, int M, int S> APART void long_row(const Task &q, int64_t row,
       else extremes(z, whole, &peak, &least);
     }
   }
-  peak_constants(peak, S, &c);
+  if (S == PROBS) x.scale = scale_of(peak);
+  peak_constants<T, S>(x.scale ? scaled(peak, x.scale) : peak, &c);
   if (q.given) {
     given_sums<T>(q, row, M, alpha, gamma, &r);
   } else {
     for (int64_t i = 0; i < q.n; i += BLOCK) {
       const T *z = x.block(i, smaller(q.n - i, (int64_t)BLOCK), &whole, w.room);
-      if (keep) sums<T, M, S, true>(z, whole, &c, w.b + i, w.k + i, &all);
-      else sums<T, M, S, false>(z, whole, &c, nullptr, nullptr, &all);
+      if (values) sums<T, M, S, S == PROBS ? VALUES : SUMS>(z, whole, &c, nullptr, nullptr, &all);
+      else if (keep) sums<T, M, S, KEEP>(z, whole, &c, w.b + i, w.k + i, &all);
+      else sums<T, M, S, SUMS>(z, whole, &c, nullptr, nullptr, &all);
     }
-    r.low = all.B.value(), r.S = all.S.value(), r.count = all.count.value();
+    r.low = all.B.value(), r.S = values && M != ONE ? -INFINITY : all.S.value(), r.count = all.count.value();
     r.B = r.low + (r.count - 1), r.O = all.O.value() + (r.count - 1);
     if ((S == PROBS && least < 0) || r.S != r.S || r.low != r.low || !(peak < (T)INFINITY)) r.B = r.O = NAN;
   }
-  finish(M, S, alpha, gamma, c.unit_m, (double)c.peak, &r);
+  finish(M, S, alpha, gamma, c.unit_m, ldexp((double)c.peak, -x.scale), &r);
   const double factor = settled<T>(q, row, M, alpha, t, peak, &r);
   if (q.slope) {
     double sum = 0;
@@ -536,8 +555,8 @@ template <class T, int M, int S> APART void long_row(const Task &q, int64_t row,
     T *out = direct ? (T *)place + i : w.out;
     if (factor == 0)
       for (int64_t j = 0; j < n; j++) out[j] = 0;
-    else if (keep) slopes<T, M, S, true>(z, whole, &c, w.b + i, w.k + i, g, out);
-    else slopes<T, M, S, false>(z, whole, &c, nullptr, nullptr, g, out);
+    else if (keep) slopes<T, M, S, KEEP>(z, whole, &c, w.b + i, w.k + i, g, out);
+    else slopes<T, M, S, SUMS>(z, whole, &c, nullptr, nullptr, g, out);
     if (direct) continue;
     if (q.mask)
       for (int64_t j = 0; j < n; j++) out[j] = x.mask[(i + j) * x.mask_step] ? out[j] : (T)0;
@@ -545,14 +564,18 @@ template <class T, int M, int S> APART void long_row(const Task &q, int64_t row,
   }
 }
 
-template <class T, int M, int S>
+template <class T, int M, int S, int W>
 APART void lane_sums(const T *__restrict z, T *__restrict bs, T *__restrict ks, const Lanes<T> *__restrict lanes,
                      T *__restrict B, T *__restrict X, T *__restrict O, T *__restrict C) {
   SIMD for (int i = 0; i < LANES; i++) {
     const Constants<T> c = Lanes<T>::at(*lanes, i);
     T b, m, o, k;
-    terms<T, M, S>(z[i], c, &b, &m, &o, &k);
-    bs[i] = b, ks[i] = k;
+    if (W == VALUES) {
+      value_terms<T, M>(z[i], c, &b, &m, &o);
+    } else {
+      terms<T, M, S>(z[i], c, &b, &m, &o, &k);
+      bs[i] = b, ks[i] = k;
+    }
     T top = z[i] == c.peak ? (T)1 : (T)0;
     B[i] += top != 0 ? (T)0 : b, X[i] += b * m, O[i] += top != 0 ? (T)0 : o, C[i] += top;
   }
@@ -604,12 +627,16 @@ APART void lane_finish(bool fresh, const T *__restrict B, const T *__restrict X,
 template <class T> APART void lane_orders(const Task &q, int64_t first, int rows, int mode, const int *modes, Workspace<T> &w) {
   int known = 0;
   while (modes[known] != mode) known++;
-  Constants<T> c = {};
   for (int i = 0; i < LANES; i++) {
     const int64_t row = (first + (i < rows && modes[i] == mode ? i : known)) * q.order_row;
     w.alpha[i] = q.alpha[row], w.t[i] = q.t[row];
-    if (i == 0 || q.order_row) order_constants(w.alpha[i], w.t[i], &c);
-    Lanes<T>::put(w.lanes, i, c);
+  }
+  Lanes<T> &to = w.lanes;
+  SIMD for (int i = 0; i < LANES; i++) {
+    Constants<T> c = {};
+    order_constants(w.alpha[i], w.t[i], &c);
+    to.beta[i] = c.beta, to.beta_rest[i] = c.beta_rest, to.gamma[i] = c.gamma, to.gamma_rest[i] = c.gamma_rest;
+    to.floor_b[i] = c.floor_b, to.floor_m[i] = c.floor_m, to.unit_m[i] = c.unit_m;
   }
 }
 
@@ -629,19 +656,29 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
   else
     for (int j = 0; j < n; j++) lane_extremes(w.z + j * LANES, w.most, w.least);
   if (first == q.first || q.order_row) lane_orders(q, first, rows, M, modes, w);
-  if (S == LOGITS) {
-    SIMD for (int i = 0; i < LANES; i++) w.lanes.peak[i] = w.most[i] == -(T)INFINITY ? (T)0 : w.most[i];
-  } else {
-    for (int i = 0; i < LANES; i++) {
-      Constants<T> c = Lanes<T>::at(w.lanes, i);
-      peak_constants(w.most[i], S, &c);
-      Lanes<T>::put(w.lanes, i, c);
-    }
+  bool values = S == PROBS;
+  for (int i = 0; i < rows; i++) {
+    values = values && is_value<M>(q, fabs(w.t[i]));
+    w.scale[i] = S == PROBS ? scale_of(w.most[i]) : 0;
+    if (!w.scale[i]) continue;
+    for (int j = 0; j < n; j++) w.z[j * LANES + i] = scaled(w.z[j * LANES + i], w.scale[i]);
+  }
+  SIMD for (int i = 0; i < LANES; i++) {
+    Constants<T> c = {};
+    peak_constants<T, S>(w.most[i], &c);
+    w.lanes.peak[i] = w.peak[i] = c.peak, w.lanes.inv[i] = c.inv, w.lanes.lifted[i] = c.lifted;
+  }
+  for (int i = 0; i < rows; i++) {
+    if (!w.scale[i]) continue;
+    Constants<T> c = {};
+    peak_constants<T, S>(scaled(w.most[i], w.scale[i]), &c);
+    w.lanes.peak[i] = c.peak, w.lanes.inv[i] = c.inv, w.lanes.lifted[i] = c.lifted;
   }
   if (!q.given || q.gradient)
     for (int j = 0; j < n; j++) {
       const int at = j * LANES;
-      lane_sums<T, M, S>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
+      if (values) lane_sums<T, M, S, S == PROBS ? VALUES : KEEP>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
+      else lane_sums<T, M, S, KEEP>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
     }
   if (q.given)
     for (int i = 0; i < rows; i++) {
@@ -650,7 +687,9 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
       w.rows.put(i, r);
     }
   Rows &all = w.rows;
-  lane_finish<T, M, S>(!q.given, w.B, w.X, w.O, w.C, w.most, w.least, w.lanes.peak, w.lanes.unit_m, w.alpha, w.t, &all);
+  if (values && M != ONE)
+    for (int i = 0; i < LANES; i++) w.X[i] = w.B[i] == w.B[i] ? -(T)INFINITY : (T)NAN;
+  lane_finish<T, M, S>(!q.given, w.B, w.X, w.O, w.C, w.most, w.least, w.peak, w.lanes.unit_m, w.alpha, w.t, &all);
   const bool simple = q.measure == ENTROPY && !q.state && !q.scale && !q.slope;
   if (simple) {
     constexpr bool above = M != HALF && M != BELOW;
@@ -720,8 +759,11 @@ template <class T, int S> static void by_mode(const Task &q, int64_t first, int 
 
 template <class T> static int64_t run(Task q) {
   if (!q.alpha) q.alpha = &q.one_alpha, q.t = &q.one_t, q.order_row = 0;
-  Workspace<T> *w = (Workspace<T> *)aligned_alloc(64, (sizeof(Workspace<T>) + 63) / 64 * 64);
+  const int64_t kept = q.n <= SHORT ? SHORT * LANES : q.gradient && q.n <= KEPT<T> ? (q.n + BLOCK - 1) / BLOCK * BLOCK : 0;
+  const int64_t own = (sizeof(Workspace<T>) + 63) / 64 * 64;
+  Workspace<T> *w = (Workspace<T> *)aligned_alloc(64, own + 2 * kept * sizeof(T));
   if (!w) return -1;
+  w->b = (T *)((char *)w + own), w->k = w->b + kept;
   auto each = [&](int64_t first, int rows, int mode, const int *modes) {
     if (q.source == LOGITS) by_mode<T, LOGITS>(q, first, rows, mode, modes, *w);
     else by_mode<T, PROBS>(q, first, rows, mode, modes, *w);
