@@ -139,7 +139,8 @@ template <class T> INLINE T power_below(T d, T d_rest, const Constants<T> &c) {
   return exp_low(x, rest_of(c.beta, d, x) + fma_(c.beta_rest, d, c.beta * (below ? (T)0 : d_rest)));
 }
 
-// what a derivative needs: m, and exp(γ d) where that is small, in units; their signs tell them apart
+// What a derivative needs, in units: m, and exp(γ d) where that is small; their signs tell them apart. Of probabilities
+// for α < 1 it is expm1(-γ d).
 template <class T> INLINE T kept_of(T m, T e, const Constants<T> &c) {
   return m > (T)-0.5 * c.unit_m ? m : e * c.unit_m;
 }
@@ -171,7 +172,8 @@ template <class T, int M, int S> INLINE void terms(T z, const Constants<T> &c, T
   } else if (M == TWO) {
     *b = e, *m = below, *o = e * e, *kept = kept_of(*m, larger(e, Format<T>::tiny), c);
   } else if (M == HALF) {
-    *b = root(z * c.lifted) * power_of_two<T>(-LIFT<T> / 2), *m = *kept = below / (*b + 1), *o = e;
+    *b = root(z * c.lifted) * power_of_two<T>(-LIFT<T> / 2), *m = below / (*b + 1), *o = e;
+    *kept = -*m / (*b > 0 ? *b : (T)1);
   } else {
     d = log_ratio(z, c, &rest);
     if (M == ONE) {
@@ -181,19 +183,25 @@ template <class T, int M, int S> INLINE void terms(T z, const Constants<T> &c, T
     T y;
     *m = power_gap(d, rest, c, &y), *kept = kept_of(*m, y, c);
     if (M == ABOVE) *b = e, *o = e * y;
-    else *b = z == 0 ? (T)0 : power_below(d, rest, c), *o = e;
+    else *b = z == 0 ? (T)0 : power_below(d, rest, c), *o = e, *kept = -*m / y;
   }
 }
 
-// b, m where α = 1, and b (1 + m) of a probability, for values only, which take two sums and no digits of small m
-template <class T, int M> INLINE void value_terms(T z, const Constants<T> &c, T *b, T *m, T *o) {
+// b, m where α = 1 or NEAR, and b (1 + m) of a probability, for values only, which need no digits of small d
+template <class T, int M, bool NEAR> INLINE void value_terms(T z, const Constants<T> &c, T *b, T *m, T *o) {
   T e = z * c.inv, q = z * c.lifted, rest, d;
   *b = e, *m = 0, *o = e * e;
   if (M == HALF) *b = root(q) * power_of_two<T>(-LIFT<T> / 2), *o = e;
   if (M == ONE || M == ABOVE || M == BELOW) {
     d = log_of(q, (T)0, false, (T)LIFT<T>, &rest);
-    if (M == ONE) *m = z == c.peak ? (T)0 : d;
-    else {
+    if (M == ONE) {
+      *m = z == c.peak ? (T)0 : d;
+    } else if (NEAR) {
+      T y, gap = power_gap(d, (T)0, c, &y);
+      *m = z == c.peak ? (T)0 : gap;
+      if (M == ABOVE) *o = e * y;
+      else *b = e / y, *o = e;
+    } else {
       T lowest = (T)1.2 * Format<T>::nothing, x = c.beta * d;
       x = exp_low(x < lowest ? lowest : x, x < lowest ? (T)0 : fma_(c.beta_rest, d, rest_of(c.beta, d, x)));
       x = z == 0 ? (T)0 : x;
@@ -217,14 +225,7 @@ template <class T, int M, int S> INLINE T slope_of(T z, T b, T kept, const Slope
   }
   if (S == LOGITS) return b * (g.factor * (kept - (kept > 0 ? g.beside_e : g.beside_m)));
   if (M == ABOVE || M == TWO) return g.factor * (kept - (kept > 0 ? g.beside_e : g.beside_m));
-  T y, e, rest;
-  if (M == HALF) {
-    y = -kept / (b > 0 ? b : (T)1);
-  } else {
-    T d = log_ratio(z, c, &rest), x = -c.gamma * d;
-    y = expm1_both(x, rest_of(-c.gamma, d, x) - fma_(c.gamma_rest, d, c.gamma * rest), &e) * c.unit_m;
-  }
-  return z == 0 ? 0 * g.factor : g.factor * (y - g.beside_m);
+  return z == 0 ? 0 * g.factor : g.factor * (kept - g.beside_m);
 }
 
 // Σ (k + 1)/(k + 2)! u**k = (u exp(u) - expm1(u))/u**2 for |u| <= 1
@@ -397,7 +398,7 @@ template <class T> APART void largest(const T *__restrict z, int64_t n, T *most)
 }
 
 // What is wanted of sums: for values only, for derivatives as well, and what these need of each entry.
-enum Want { VALUES, SUMS, KEEP };
+enum Want { VALUES, NEAR_VALUES, SUMS, KEEP };
 
 template <class T, int M, int S, int W>
 APART void sums(const T *__restrict z, int64_t n, const Constants<T> *__restrict given, T *__restrict bs,
@@ -406,7 +407,7 @@ APART void sums(const T *__restrict z, int64_t n, const Constants<T> *__restrict
   T B = 0, X = 0, O = 0, C = 0;
   _Pragma("omp simd reduction(+ : B, X, O, C)") for (int64_t i = 0; i < n; i++) {
     T b, m, o, k;
-    if (W == VALUES) value_terms<T, M>(z[i], c, &b, &m, &o);
+    if (W == VALUES || W == NEAR_VALUES) value_terms<T, M, W == NEAR_VALUES>(z[i], c, &b, &m, &o);
     else terms<T, M, S>(z[i], c, &b, &m, &o, &k);
     if (W == KEEP) bs[i] = b, ks[i] = k;
     T top = z[i] == c.peak ? (T)1 : (T)0;
@@ -495,15 +496,16 @@ template <class T> INLINE void given_sums(const Task &q, int64_t row, int mode, 
   r->B = above ? r0 : ra, r->O = above ? ra : r0, r->S = mode == ONE ? s : s * (unit_of(alpha, gamma) * gamma), r->low = r->count = 0;
 }
 
-// whether two sums do
-template <int M> INLINE bool is_value(const Task &q, double gamma) {
-  return !q.gradient && !q.slope && !q.state && (gamma >= 0.25 || M == ONE);
+// what is wanted of the sums of rows: of probabilities two sums give the value, unless α is near 1
+template <int M, int S> INLINE int wanted(const Task &q, double gamma) {
+  if (S == LOGITS || q.gradient || q.slope || q.state) return q.gradient && !q.given ? KEEP : SUMS;
+  return gamma >= 0.25 || M == ONE || M == INFINITE ? VALUES : NEAR_VALUES;
 }
 
 template <class T, int M, int S> APART void long_row(const Task &q, int64_t row, Workspace<T> &w) {
   const double alpha = q.alpha[row * q.order_row], t = q.t[row * q.order_row], gamma = fabs(t);
   Reader<T> x(q, row);
-  const bool keep = q.gradient && q.n <= KEPT<T> && !q.given, values = S == PROBS && is_value<M>(q, gamma);
+  const int want = wanted<M, S>(q, gamma) == KEEP && q.n > KEPT<T> ? SUMS : wanted<M, S>(q, gamma);
   Constants<T> c;
   Row r = {};
   Totals all;
@@ -526,11 +528,12 @@ template <class T, int M, int S> APART void long_row(const Task &q, int64_t row,
   } else {
     for (int64_t i = 0; i < q.n; i += BLOCK) {
       const T *z = x.block(i, smaller(q.n - i, (int64_t)BLOCK), &whole, w.room);
-      if (values) sums<T, M, S, S == PROBS ? VALUES : SUMS>(z, whole, &c, nullptr, nullptr, &all);
-      else if (keep) sums<T, M, S, KEEP>(z, whole, &c, w.b + i, w.k + i, &all);
+      if (S == PROBS && want == VALUES) sums<T, M, PROBS, VALUES>(z, whole, &c, nullptr, nullptr, &all);
+      else if (S == PROBS && want == NEAR_VALUES) sums<T, M, PROBS, NEAR_VALUES>(z, whole, &c, nullptr, nullptr, &all);
+      else if (want == KEEP) sums<T, M, S, KEEP>(z, whole, &c, w.b + i, w.k + i, &all);
       else sums<T, M, S, SUMS>(z, whole, &c, nullptr, nullptr, &all);
     }
-    r.low = all.B.value(), r.S = values && M != ONE ? -INFINITY : all.S.value(), r.count = all.count.value();
+    r.low = all.B.value(), r.S = want == VALUES && M != ONE ? -INFINITY : all.S.value(), r.count = all.count.value();
     r.B = r.low + (r.count - 1), r.O = all.O.value() + (r.count - 1);
     if ((S == PROBS && least < 0) || r.S != r.S || r.low != r.low || !(peak < (T)INFINITY)) r.B = r.O = NAN;
   }
@@ -555,7 +558,7 @@ template <class T, int M, int S> APART void long_row(const Task &q, int64_t row,
     T *out = direct ? (T *)place + i : w.out;
     if (factor == 0)
       for (int64_t j = 0; j < n; j++) out[j] = 0;
-    else if (keep) slopes<T, M, S, KEEP>(z, whole, &c, w.b + i, w.k + i, g, out);
+    else if (want == KEEP) slopes<T, M, S, KEEP>(z, whole, &c, w.b + i, w.k + i, g, out);
     else slopes<T, M, S, SUMS>(z, whole, &c, nullptr, nullptr, g, out);
     if (direct) continue;
     if (q.mask)
@@ -570,8 +573,8 @@ APART void lane_sums(const T *__restrict z, T *__restrict bs, T *__restrict ks, 
   SIMD for (int i = 0; i < LANES; i++) {
     const Constants<T> c = Lanes<T>::at(*lanes, i);
     T b, m, o, k;
-    if (W == VALUES) {
-      value_terms<T, M>(z[i], c, &b, &m, &o);
+    if (W == VALUES || W == NEAR_VALUES) {
+      value_terms<T, M, W == NEAR_VALUES>(z[i], c, &b, &m, &o);
     } else {
       terms<T, M, S>(z[i], c, &b, &m, &o, &k);
       bs[i] = b, ks[i] = k;
@@ -656,9 +659,7 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
   else
     for (int j = 0; j < n; j++) lane_extremes(w.z + j * LANES, w.most, w.least);
   if (first == q.first || q.order_row) lane_orders(q, first, rows, M, modes, w);
-  bool values = S == PROBS;
   for (int i = 0; i < rows; i++) {
-    values = values && is_value<M>(q, fabs(w.t[i]));
     w.scale[i] = S == PROBS ? scale_of(w.most[i]) : 0;
     if (!w.scale[i]) continue;
     for (int j = 0; j < n; j++) w.z[j * LANES + i] = scaled(w.z[j * LANES + i], w.scale[i]);
@@ -677,8 +678,10 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
   if (!q.given || q.gradient)
     for (int j = 0; j < n; j++) {
       const int at = j * LANES;
-      if (values) lane_sums<T, M, S, S == PROBS ? VALUES : KEEP>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
-      else lane_sums<T, M, S, KEEP>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
+      if (S == PROBS && (M == ONE || M == INFINITE) && wanted<M, S>(q, 1) == VALUES)
+        lane_sums<T, M, PROBS, VALUES>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
+      else
+        lane_sums<T, M, S, KEEP>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
     }
   if (q.given)
     for (int i = 0; i < rows; i++) {
@@ -687,8 +690,6 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
       w.rows.put(i, r);
     }
   Rows &all = w.rows;
-  if (values && M != ONE)
-    for (int i = 0; i < LANES; i++) w.X[i] = w.B[i] == w.B[i] ? -(T)INFINITY : (T)NAN;
   lane_finish<T, M, S>(!q.given, w.B, w.X, w.O, w.C, w.most, w.least, w.peak, w.lanes.unit_m, w.alpha, w.t, &all);
   const bool simple = q.measure == ENTROPY && !q.state && !q.scale && !q.slope;
   if (simple) {
