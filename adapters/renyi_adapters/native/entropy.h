@@ -457,7 +457,7 @@ template <class T> struct Workspace {
   T room[BLOCK], out[BLOCK], z[SHORT * LANES];
   Lanes<T> lanes;
   Rows rows;
-  T B[LANES], X[LANES], O[LANES], C[LANES], slope[4][LANES], most[LANES], least[LANES], sum[LANES], peak[LANES];
+  T B[LANES], X[LANES], O[LANES], C[LANES], slope[4][LANES], most[LANES], least[LANES], sum[LANES], peak[LANES], scaling[LANES];
   double alpha[LANES], t[LANES];
   int scale[LANES];
   T *b, *k;
@@ -691,13 +691,16 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
     }
   Rows &all = w.rows;
   lane_finish<T, M, S>(!q.given, w.B, w.X, w.O, w.C, w.most, w.least, w.peak, w.lanes.unit_m, w.alpha, w.t, &all);
-  const bool simple = q.measure == ENTROPY && !q.state && !q.scale && !q.slope;
+  const bool simple = q.measure == ENTROPY && !q.state && !q.slope;
   if (simple) {
+    for (int i = 0; i < LANES; i++)
+      w.scaling[i] = q.scale ? ((const T *)q.scale)[(first + (i < rows ? i : 0)) * q.scale_row] : (T)1;
     constexpr bool above = M != HALF && M != BELOW;
     SIMD for (int i = 0; i < LANES; i++) {
       const double one = (above ? all.B[i] : all.O[i]) >= 0 ? 1 : NAN;
       w.sum[i] = (T)(one * all.h[i]);
-      w.slope[0][i] = (T)(one * all.factor[i]), w.slope[3][i] = (T)(one * all.top[i]);
+      const double factor = w.scaling[i] == 0 ? 0 : one * all.factor[i], top = w.scaling[i] == 0 ? 0 : one * all.top[i];
+      w.slope[0][i] = (T)(w.scaling[i] * factor), w.slope[3][i] = (T)(w.scaling[i] * top);
     }
     if (q.value)
       for (int i = 0; i < rows; i++)

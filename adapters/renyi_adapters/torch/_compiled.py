@@ -16,7 +16,10 @@ from renyi_core._kernels.measures import ENTROPY, Measure
 from renyi_core._kernels.state import Order, Source, State
 
 engine: Any = None
+np: Any = None
 with contextlib.suppress(ImportError):  # torch itself can do without NumPy
+    import numpy as np
+
     from renyi_adapters.numpy import _compiled as engine
 
 Tensor = Any
@@ -71,6 +74,8 @@ def _call(name: str, x: Tensor, order: Order, args: tuple[Any, ...] = (), **kwar
 
 
 KINDS = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
+_NAMES = {torch.float32: "f4", torch.float64: "f8", torch.bfloat16: "i2", torch.float16: "f2"}
+LARGE = 1 << 19
 is_transformed: Any = torch._C._are_functorch_transforms_active  # noqa: SLF001  what autograd.Function asks itself
 
 
@@ -93,13 +98,20 @@ def is_simple(x: Tensor) -> bool:
     )
 
 
+def _room(x: Tensor) -> Tensor:
+    """Return room for a gradient: of large ones from NumPy, whose pages are larger than torch's, and so fewer."""
+    if x.numel() < LARGE:
+        return torch.empty_like(x)
+    return torch.from_numpy(np.empty(x.shape, _NAMES[x.dtype])).view(x.dtype)
+
+
 def rows_at_once(
     x: Tensor, alpha: float, source: Source, measure: Measure, scale: Tensor | None = None, *, wanted: bool = False
 ) -> tuple[Tensor, Tensor | None] | None:
     """Return the measure of the rows of a simple tensor, and its gradient times ``scale`` if that is wanted."""
     lead, n = x.shape[:-1], x.shape[-1]
     values = torch.empty(lead, dtype=x.dtype if x.dtype.itemsize > 2 else torch.float32)
-    gradient = torch.empty_like(x) if wanted else None
+    gradient = _room(x) if wanted else None
     task = engine.packed(
         x.data_ptr(),
         n,
