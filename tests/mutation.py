@@ -40,14 +40,11 @@ TESTS = {
         "not agnostic and not hill and not wide",
     ),
     "numpy._walk": (["test_numpy_adapter.py", "test_properties.py", "test_divergence.py"], "not agnostic and not wide"),
-    "numpy._engine": (["test_numpy_adapter.py", "test_accuracy.py"], ENGINE),
-    "numpy._exact": (["test_numpy_adapter.py", "test_accuracy.py", "test_properties.py"], ENGINE),
-    "numpy._tall": (["test_numpy_adapter.py", "test_accuracy.py"], ENGINE),
+    "numpy._formula": (["test_numpy_adapter.py", "test_accuracy.py", "test_properties.py"], ENGINE),
     "numpy._pairs": (
         ["test_divergence.py", "test_numpy_adapter.py"],
         "(divergence and not agnostic) or pairs or without_rows",
     ),
-    "numpy._states": (["test_numpy_adapter.py"], "part or piece or state"),
     "numpy._rows": (
         ["test_choice_search.py", "test_choice.py", "test_divergence.py", "test_gaussian.py"],
         "(many_rows or shapes or masks or batches) and not agnostic",

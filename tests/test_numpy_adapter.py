@@ -180,20 +180,26 @@ def test_orders_for_each_row_and_more_orders_than_rows():
         np.testing.assert_allclose(gradient, want_gradient, rtol=1e-10, atol=1e-15)
 
 
-@pytest.mark.parametrize("shape", [(1, 1_000_000), (1000, 1000), (16, 150_000), (100_000, 10)])
-def test_memory_beyond_input_and_output(shape):
-    x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    for alpha in (0.5, 1.0, 1.1, 1.7, 2.0, math.inf):
-        for f, results in ((renyi.entropy_from_logits, 0), (renyi.value_and_grad(renyi.entropy_from_logits), x.nbytes)):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("source", sorted(DOORS))
+@pytest.mark.parametrize("shape", [(1, 1_000_000), (1000, 1000), (16, 150_000), (1, 80_000), (100_000, 10)])
+def test_memory_beyond_input_and_output(shape, source, dtype):
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    x = x if source == "logits" else np.exp(x)
+    value = DOORS[source]
+    # what is imported at first use counts not
+    value(x[:1, :2], 2.0)
+    for alpha in (0.5, 0.9, 1.0, 1.7, 2.0, math.inf, np.linspace(0.2, 3, shape[0]).astype(dtype)):
+        for f, results in ((value, 0), (renyi.value_and_grad(value), x.nbytes)):
             tracemalloc.start()
             f(x, alpha)
             _, peak = tracemalloc.get_traced_memory()
             tracemalloc.stop()
-            # the bound of 1 MB includes the kept workspace of 0.5 MB, which may be there already
-            assert peak - results - 8 * shape[0] <= 1e6, (alpha, f)
+            rows = (24 if isinstance(alpha, np.ndarray) else 8) * shape[0]
+            assert peak - results - rows <= 3e6, (alpha, f)
 
 
-def test_threads_have_their_own_workspace():
+def test_threads_do_not_disturb_each_other():
     x = [rows(1000, "logits", "float64", seed=seed) for seed in range(8)]
     f = renyi.value_and_grad(renyi.entropy_from_logits)
     want = [f(part, 1.7) for part in x]
@@ -400,3 +406,12 @@ def test_reversed_views_have_the_bits_of_their_copies(name, alpha):
     for view in (x[::-1], x[:, ::-1], x[::-1, ::-1], x[:, ::2]):
         assert f(view, alpha).tobytes() == f(view.copy(), alpha).tobytes()
     assert f(x[::-1], alpha).tobytes() == f(x, alpha)[::-1].tobytes()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.9, 1.0, 2.0, math.inf])
+def test_zeros_beside_weights_so_small_that_their_products_underflow(alpha):
+    x = np.asarray([[0.0, 1e-16, 0.0], [0.0, 3e-320, 0.0], [0.0, 1.0, 0.0]])
+    value, gradient = renyi.value_and_grad(renyi.entropy)(x, alpha)
+    assert value.tolist() == renyi.entropy(x, alpha).tolist() == [0, 0, 0]
+    assert np.isfinite(gradient[0]).all()
+    assert not gradient[:, 1].any()

@@ -211,6 +211,12 @@ template <class T, int M, bool NEAR> INLINE void value_terms(T z, const Constant
   }
 }
 
+// A factor that is no infinity, whose product with 0 would be lost.
+template <class T> INLINE T finite(double x) {
+  constexpr double most = sizeof(T) == 4 ? 3.4028234663852886e38 : 1.7976931348623157e308;
+  return (T)(x > most ? most : x < -most ? -most : x);
+}
+
 // What the derivatives of a row have in common: a factor, and what stands beside m, exp(γ d) and p/q in its rows.
 template <class T> struct Slope {
   T factor, beside_m, beside_e, top;
@@ -273,6 +279,7 @@ struct Row {
 
 INLINE void finish(int mode, int source, double alpha, double gamma, double unit, double peak, Row *r) {
   double B = r->B, S = mode == ONE ? r->S : r->S / unit, O = r->O, one = 1 / (1 + B), l1 = log1p_(B), f = 1 / peak;
+  f = f > 1.7e308 ? 1.7e308 : f;
   r->total_alpha = NAN, r->beside_m = r->beside_e = r->top = 0;
   if (mode == ONE) {
     r->c = r->beside_m = S * one, r->h = l1 - r->c, r->total = 1 + B;
@@ -550,7 +557,7 @@ template <class T, int M, int S> APART void long_row(const Task &q, int64_t row,
   }
   if (!q.gradient) return;
   char *place = (char *)q.gradient + row * q.gradient_row * x.size;
-  const Slope<T> g = {(T)(factor * r.factor), (T)r.beside_m, (T)r.beside_e, (T)(factor * r.top)};
+  const Slope<T> g = {finite<T>(factor * r.factor), (T)r.beside_m, (T)r.beside_e, (T)(factor * r.top)};
   for (int64_t i = 0; i < q.n; i += BLOCK) {
     const int64_t n = smaller(q.n - i, (int64_t)BLOCK);
     const T *z = x.block(i, n, &whole, w.room);
@@ -700,7 +707,7 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
       const double one = (above ? all.B[i] : all.O[i]) >= 0 ? 1 : NAN;
       w.sum[i] = (T)(one * all.h[i]);
       const double factor = w.scaling[i] == 0 ? 0 : one * all.factor[i], top = w.scaling[i] == 0 ? 0 : one * all.top[i];
-      w.slope[0][i] = (T)(w.scaling[i] * factor), w.slope[3][i] = (T)(w.scaling[i] * top);
+      w.slope[0][i] = finite<T>(w.scaling[i] * factor), w.slope[3][i] = (T)(w.scaling[i] * top);
     }
     if (q.value)
       for (int i = 0; i < rows; i++)
@@ -711,7 +718,7 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
       Row r = all.at(i);
       const double factor = settled<T>(q, first + i, M, w.alpha[i], w.t[i], w.most[i], &r);
       all.c[i] = r.c;
-      w.slope[0][i] = factor == 0 ? (T)0 : (T)(factor * r.factor), w.slope[3][i] = factor == 0 ? (T)0 : (T)(factor * r.top);
+      w.slope[0][i] = factor == 0 ? (T)0 : finite<T>(factor * r.factor), w.slope[3][i] = factor == 0 ? (T)0 : (T)(factor * r.top);
     }
   }
   if (q.gradient) {

@@ -49,8 +49,9 @@ class RowBlocks:
         flat: bool = True,
     ) -> None:
         self.axis = axis
-        if not order.static and order.alpha.ndim > 0:
-            x = np.broadcast_to(x, np.broadcast_shapes(x.shape, order.alpha.shape))
+        shape = x.shape if order.static else np.broadcast_shapes(x.shape, order.alpha.shape)
+        if shape != x.shape:
+            x = np.broadcast_to(x, shape)
         self.shape = x.shape
         self.n: int = math.prod(x.shape[i] for i in axis)
         self.order = order
@@ -62,11 +63,13 @@ class RowBlocks:
         self.scale = scale
         if isinstance(scale, np.ndarray):
             self.scale = self.spread(scale) if scale.ndim > 0 else scale[()]
-        self.flat = flat and where is None and order.static and axis == (-1,) and x.flags.c_contiguous
+        self.flat = flat and where is None and axis == (-1,) and x.flags.c_contiguous
         if self.flat:
             self.entries = self.entries.reshape(-1, self.n)
             if isinstance(self.scale, np.ndarray):
                 self.scale = self.scale.reshape(-1)
+            if self._alpha is not None:
+                self._alpha = [part.reshape(-1) for part in self._alpha]
         self.lead: tuple[int, ...] = self.entries.shape[: self.entries.ndim - len(axis)]
 
     def moved(self, x: Array) -> Array:
@@ -113,12 +116,12 @@ class RowBlocks:
         return entries, entries.reshape(-1, self.n) if self.flat else self.moved(entries)
 
 
-def settle(gradient: Array, mask: Array | None, value: Array, scale: Any) -> None:
-    """Set the gradient to 0 in rows whose scale is 0 and, in those without a value, at what is masked."""
+def settle(gradient: Array, mask: Array | None, scale: Any) -> None:
+    """Set the gradient of rows to 0 at what is masked and where a row's scale is 0, whatever it was."""
     if isinstance(scale, np.ndarray):
         if np.count_nonzero(scale) < scale.size:
-            np.copyto(gradient, 0, where=scale == 0)
+            np.copyto(gradient, 0, where=(scale == 0).reshape(-1, 1))
     elif scale == 0:
         gradient[...] = 0
-    if mask is not None and np.isnan(value).any():
+    if mask is not None:
         np.copyto(gradient, 0, where=~mask)
