@@ -49,7 +49,7 @@ def _is_plain(static: _Static) -> bool:
 def _state(static: _Static, x: Array, order: Order, where: Array | None, *, full: bool) -> tuple[Array, Rows]:
     """Return the peaks and what the state says of the rows."""
     if _is_plain(static):
-        return logits.state(x, order, where=where, full=full)
+        return logits.state(x, order, where=where)
     entries = centre(x, order, source=static.source, where=where, axis=static.axis, xp=jnp)
     # once for all sums: XLA would compute the exponentials anew for each of them
     barrier: Any = jax.lax.optimization_barrier
@@ -160,7 +160,7 @@ def entropy_and_gradient(
         return agnostic.entropy_and_gradient(
             x, order, source=source, measure=measure, where=where, axis=axis, xp=xp, scale=scale
         )
-    peak, rows = logits.state(x, order, where=where, full=True)
+    peak, rows = logits.state(x, order, where=where)
     gradient = logits.gradient(x, peak, rows, order, where=where)
     factor = agnostic.factor_of(rows, order, measure, scale, xp)
     gradient = scaled(gradient, factor, xp)

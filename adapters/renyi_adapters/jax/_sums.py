@@ -1,0 +1,71 @@
+"""Sums of several terms over the rows of an array, in one loop.
+
+XLA compiles a sum to a loop of its own, which computes anew what other sums have too. One ``reduce`` of many arrays is
+one loop; on the CPU it is a vectorised one where the entries to be summed are few, and next to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Array = Any
+
+__all__ = ["row_sums"]
+
+WIDTH = 4
+"""How many entries are summed in such a loop, whose sums are summed again."""
+SHORT = 6
+"""Rows up to this length are summed at once."""
+LONG = 64
+"""In shorter rows the loops go along the batch."""
+
+
+def _add(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
+    return tuple(x + y for x, y in zip(a, b, strict=True))
+
+
+def _reduced(values: tuple[Array, ...]) -> tuple[Array, ...]:
+    zeros = tuple(jnp.zeros((), x.dtype) for x in values)
+    sums: tuple[Array, ...] = jax.lax.reduce(values, zeros, _add, (values[0].ndim - 1,))
+    return sums
+
+
+_at_once: Any = jax.custom_jvp(_reduced)
+"""The sums over the last axis, whose derivatives are sums of their own."""
+
+
+@_at_once.defjvp  # type: ignore[untyped-decorator]
+def _jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    return _at_once(*primals), tuple(jnp.sum(each, axis=-1) for each in tangents[0])
+
+
+def row_sums(terms: Callable[[Array, Array], tuple[Array, ...]], x: Array, peak: Array) -> list[Array]:
+    """Return the sums over the last axis, kept, of the terms that a function makes of entries and their peaks."""
+    n = x.shape[-1]
+    if not isinstance(n, int) or _is_spread(x):
+        # a symbol, of a graph to be exported; or a row over several devices
+        return [jnp.sum(each, axis=-1, keepdims=True) for each in terms(x, peak)]
+    if n <= SHORT or jax.default_backend() != "cpu":
+        return [each[..., None] for each in _at_once(terms(x, peak))]
+    count = n // WIDTH
+    whole = count * WIDTH
+    blocks, peaks = x[..., :whole].reshape(*x.shape[:-1], count, WIDTH), peak[..., None]
+    if n < LONG:
+        blocks, peaks = jnp.moveaxis(blocks, -2, 0), jnp.moveaxis(peaks, -2, 0)
+        sums = [jnp.sum(each, axis=0)[..., None] for each in _at_once(terms(blocks, peaks))]
+    else:
+        sums = [jnp.sum(each, axis=-1, keepdims=True) for each in _at_once(terms(blocks, peaks))]
+    if whole == n:
+        return sums
+    rest = _at_once(terms(x[..., whole:], peak))
+    return [a + b[..., None] for a, b in zip(sums, rest, strict=True)]
+
+
+def _is_spread(x: Array) -> bool:
+    """Return whether the type of x says that rows are spread over devices."""
+    spec: Any = getattr(getattr(getattr(x, "aval", None), "sharding", None), "spec", ())
+    return len(spec) == x.ndim and spec[-1] is not None
