@@ -39,9 +39,9 @@ def _polynomial(u: Array, coefficients: list[float], xp: Any) -> Array:
     return result
 
 
-def expm1_ratio(u: Array, *, eps: float, xp: Any, most: float = 1.0) -> Array:
-    """Return φ(u) = expm1(u)/u for ``|u| <= most``, with φ(0) = 1."""
-    return _polynomial(u, [1 / factorial(k + 1) for k in range(_terms(most, eps))], xp)
+def expm1_ratio(u: Array, *, eps: float, xp: Any) -> Array:
+    """Return φ(u) = expm1(u)/u for ``|u| <= 1``, with φ(0) = 1."""
+    return _polynomial(u, [1 / factorial(k + 1) for k in range(_terms(1.0, eps))], xp)
 
 
 def power_curvature(u: Array, *, eps: float, xp: Any) -> Array:

@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 
 from renyi_core._kernels.sources import accumulate
-from renyi_core._kernels.special import expm1_ratio
 from renyi_core._kernels.state import Order, Rows, State, finish
 
 from ._sums import row_sums
@@ -45,34 +44,27 @@ def _exps(u: Array) -> tuple[Array, Array]:
     # the first product has no rounding
     high = math.floor(math.log(2) * 2**11) / 2**11
     r = (u - n * high) - n * (math.log(2) - high)
-    q = r * expm1_ratio(r, eps=float(info.eps), xp=jnp, most=0.35)
-    power = jax.lax.bitcast_convert_type(
-        (n.astype(f"int{info.bits}") + (info.maxexp - 1)) << info.nmant, u.dtype
-    )
+    q = jnp.zeros_like(r)
+    for k in range(13 if info.bits == 64 else 7, 0, -1):
+        q = (q + 1 / math.factorial(k)) * r
+    power = jax.lax.bitcast_convert_type((n.astype(f"int{info.bits}") + (info.maxexp - 1)) << info.nmant, u.dtype)
     return power + power * q, power * q + (power - 1)
 
 
 def _weights(d: Array, order: Order) -> tuple[Array, Array, Array]:
-    """Return b, b (1 + m) and m/γ; d itself at α = 1."""
+    """Return b, b (1 + m) and m/γ; at α = 1 d itself, but 0 where b is."""
     low, gamma = min(1.0, order.alpha), abs(order.t)
     if gamma in {0, math.inf}:
         b = jnp.exp(d)
-        return b, b, d
+        return b, b, jnp.where(b > 0, d, 0.0)
     e, m = _exps(gamma * d)
     b = e if low == gamma else jnp.exp(low * d)
     return b, b * e, m * (1 / gamma)
 
 
-def _distance(x: Array, peak: Array) -> Array:
-    """Return d, held at the least number: that times a weight of 0 is 0."""
-    d, least = x - peak, float(jnp.finfo(x.dtype).min)
-    return jnp.where(d < least, least, d)
-
-
 def _terms(x: Array, peak: Array, *, order: Order) -> tuple[Array, ...]:
-    d = _distance(x, peak)
-    top = jnp.where(d == 0, jnp.ones_like(d), 0.0)
-    large, small, m = _weights(d, order)
+    large, small, m = _weights(x - peak, order)
+    top = jnp.where(large == 1, jnp.ones_like(x), 0.0)
     # a difference, so that the derivative of a largest entry stays
     return top, large - top, small - top, large * m
 
@@ -89,7 +81,9 @@ def state(x: Array, order: Order, *, where: Array | None) -> tuple[Array, Rows]:
     peak = jnp.max(jax.lax.stop_gradient(x), axis=-1, keepdims=True)
     # a choice, before which XLA stops to lay the differences down
     peak = jnp.where(jnp.isfinite(peak), peak, math.nan)
-    ties, large, small, s = row_sums(functools.partial(_terms, order=order), x, peak)
+    ties, large, small, s = row_sums(
+        functools.partial(_terms, order=order), x, peak, short=20 if order.t in {0, math.inf} else 5
+    )
     large, small = large + (ties - 1), small + (ties - 1)
     r0, ra = (large, small) if order.t >= 0 else (small, large)
     return peak, finish(State(peak, r0, s, ra), order, xp=jnp)
@@ -99,7 +93,7 @@ def gradient(x: Array, peak: Array, rows: Rows, order: Order, *, where: Array | 
     """Return ∂H/∂logits, for α < ∞, next to the state of the same rows."""
     x = _masked(x, where)
     order = _plain(order, x.dtype)
-    b, _, m = _weights(_distance(x, peak), order)
+    b, _, m = _weights(x - peak, order)
     gamma = abs(order.t)
     scale = -order.alpha / (rows.total if order.t >= 0 else rows.total_alpha)
     if gamma == 0:

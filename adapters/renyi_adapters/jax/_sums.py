@@ -18,9 +18,7 @@ __all__ = ["row_sums"]
 
 WIDTH = 4
 """How many entries are summed in such a loop, whose sums are summed again."""
-SHORT = 6
-"""Rows up to this length are summed at once."""
-LONG = 64
+LONG = 256
 """In shorter rows the loops go along the batch."""
 
 
@@ -43,15 +41,16 @@ def _jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[tuple[Arr
     return _at_once(*primals), tuple(jnp.sum(each, axis=-1) for each in tangents[0])
 
 
-def row_sums(terms: Callable[[Array, Array], tuple[Array, ...]], x: Array, peak: Array) -> list[Array]:
+def row_sums(terms: Callable[[Array, Array], tuple[Array, ...]], x: Array, peak: Array, *, short: int) -> list[Array]:
     """Return the sums over the last axis, kept, of the terms that a function makes of entries and their peaks."""
     n = x.shape[-1]
     if not isinstance(n, int) or _is_spread(x):
         # a symbol, of a graph to be exported; or a row over several devices
         return [jnp.sum(each, axis=-1, keepdims=True) for each in terms(x, peak)]
-    if n <= SHORT or jax.default_backend() != "cpu":
+    if n <= short or jax.default_backend() != "cpu":
         return [each[..., None] for each in _at_once(terms(x, peak))]
-    count = n // WIDTH
+    # the rest is none or some: XLA lays down the terms of a single one
+    count = n // WIDTH if n % WIDTH == 0 else (n - 2) // WIDTH
     whole = count * WIDTH
     blocks, peaks = x[..., :whole].reshape(*x.shape[:-1], count, WIDTH), peak[..., None]
     if n < LONG:
