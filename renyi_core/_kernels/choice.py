@@ -26,7 +26,7 @@ from .pairs import balanced
 from .sources import accumulate, distributions
 from .special import log1p_ratio, power_curvature
 from .state import Order, nonzero
-from .sums import total
+from .sums import total, totals
 
 Array = Any
 Axis = tuple[int, ...]
@@ -36,6 +36,7 @@ __all__ = [
     "MAX",
     "regularized_argmax",
     "regularized_argmax_and_product",
+    "regularized_argmax_and_tangent",
     "regularized_max",
     "regularized_max_and_gradient",
     "sort_gaps",
@@ -140,23 +141,23 @@ def _choice(rows: Rows, v: Array) -> Choice:
     inside = curve.live & (u > -1)
     y, w = xp.where(inside, y, 0.0), 1 + xp.where(inside, u, 0.0)
     e = xp.where(inside, xp.exp(_log_power(-y, order, xp)), 0.0)
-    rest = total(xp.where(rows.top, 0.0, e), axis, xp)
+    sums = ask(totals, xp)
+    rest, ties = sums((xp.where(rows.top, 0.0, e), xp.where(rows.top, e, 0.0)), axis=axis, xp=xp)
     # a sum, not a count, so that derivatives pass through it
-    rest = rest + (total(xp.where(rows.top, e, 0.0), axis, xp) - 1)
+    rest = rest + (ties - 1)
     p = e / (1 + rest)
-    mean = total(p * y, axis, xp)
-    r = total(p * w, axis, xp)
+    mean, r, gap = sums((p * y, p * w, p * curve.g), axis=axis, xp=xp)
     near = order.t * mean < 0.5
     m = -_log_power(-xp.where(near, mean, 0.0), order, xp)
     m = xp.where(near, m, -xp.log(xp.where(near, 1.0, r)) / nonzero(order, xp=xp))
-    gap = total(p * curve.g, axis, xp)
     return Choice(p, y, w, c, r, mean, m, xp.log1p(rest) + m, gap, inside)
 
 
 def _spread(choice: Choice, order: Order, axis: Axis, xp: Any) -> Spread:
     inverse = 1 / choice.w
-    size = total(choice.p * inverse, axis, xp)
-    y = choice.y - total(choice.p * (choice.y * inverse), axis, xp) / size
+    sums = choice.p * inverse, choice.p * (choice.y * inverse)
+    size, mean = ask(totals, xp)(sums, axis=axis, xp=xp)
+    y = choice.y - mean / size
     x = 1 / size
     return Spread(inverse, size, y, x, x * x - order.t * total(choice.p * (y * inverse) * y, axis, xp) / size)
 
@@ -391,6 +392,30 @@ def regularized_argmax_and_product(
     given = accumulate(scale, xp=xp)
     found = [along(given, part, axis, xp) for part in found]
     return cast(p, scores.dtype, xp), *_scaled(found, wrt, scores, None, where, xp)
+
+
+def regularized_argmax_and_tangent(
+    scores: Array,
+    temperature: Any,
+    order: Order,
+    tangents: tuple[Array, Any],
+    *,
+    where: Array | None,
+    axis: Axis,
+    xp: Any,
+) -> tuple[Array, Array]:
+    """Return the distributions of 0 < α < ∞ and how they move with the scores and the temperature, None for a constant.
+
+    The second is linear in the tangents, as libraries need it that transpose; 0 in a row that makes no sense.
+    """
+    rows = _rows(scores, order, temperature, where, axis, xp)
+    choice = _solve(rows)
+    vector, heat = tangents
+    vector = accumulate(vector, xp=xp)
+    if heat is not None:
+        vector = vector + rows.curve.g * heat
+    product = _product(choice, rows, xp.where(rows.sound, vector, 0.0)) / rows.temperature
+    return cast(_sound(rows, choice.p)[0], scores.dtype, xp), cast(product, scores.dtype, xp)
 
 
 def _along_alpha_at_zero(p: Array, vector: Array, rows: Rows) -> Array:

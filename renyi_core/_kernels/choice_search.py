@@ -21,8 +21,9 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .library import ask
+from .library import ask, constants
 from .state import Order, nonzero
+from .sums import totals
 
 Array = Any
 Axis = tuple[int, ...]
@@ -58,6 +59,16 @@ class Points(NamedTuple):
     f: Array
 
 
+def _joined(points: Points, xp: Any) -> Array:
+    """Return the numbers of points along a new last axis; cells have those of their left and then their right ends."""
+    return xp.stack(list(points), axis=-1)
+
+
+def _ends(cells: Array) -> tuple[Points, Points]:
+    numbers = [cells[..., k] for k in range(2 * len(Points._fields))]
+    return Points(*numbers[: len(Points._fields)]), Points(*numbers[len(Points._fields) :])
+
+
 def _at(curve: Curve, v: Array) -> Points:
     """Return the points at v, to the last digits but a few."""
     xp, order, axis = curve.xp, curve.order, curve.axis
@@ -71,10 +82,10 @@ def _at(curve: Curve, v: Array) -> Points:
     if not order.static:
         log_e = xp.where(t == 0, -y, log_e)
     e = xp.where(inside, xp.exp(log_e), 0.0)
-    total = xp.sum(e, axis=axis, keepdims=True)
-    mean = xp.sum(e * y, axis=axis, keepdims=True) / total
+    total, mean, rest = ask(totals, xp)((e, e * y, e * (1 + u)), axis=axis, xp=xp)
+    mean = mean / total
     near = t * mean < 0.5
-    rest = xp.where(near, -t * mean, xp.sum(e * (1 + u), axis=axis, keepdims=True) / total - 1)
+    rest = xp.where(near, -t * mean, rest / total - 1)
     m = -xp.log1p(rest) / t_or_one
     if not order.static:
         m = xp.where(t == 0, mean, m)
@@ -122,14 +133,12 @@ def _ranked(f: Array, left: Points, right: Points, order: Order, xp: Any) -> Arr
     return xp.where(sparse, f + xp.where(crosses, slack, 0.0), xp.where(begins, left.v, -1.0))
 
 
-def _best(cells: tuple[Points, Points], count: int, curve: Curve) -> tuple[Points, Points]:
+def _best(cells: Array, count: int, curve: Curve) -> Array:
     """Return the cells with the largest bounds, first those with the least v where bounds are equal."""
     xp = curve.xp
     # the largest first; not every library sorts in descending order
-    index = ask(argsort_cells, xp)(-_bounds(*cells, curve.order, xp), xp=xp)[:count, ...]
-    pick = ask(take_cells, xp)
-    left, right = (Points(*(pick(x, index, xp=xp) for x in side)) for side in cells)
-    return left, right
+    index = ask(argsort_cells, xp)(-_bounds(*_ends(cells), curve.order, xp), xp=xp)[:count, ...]
+    return ask(take_cells, xp)(cells, xp.broadcast_to(index[..., None], (*index.shape, cells.shape[-1])), xp=xp)
 
 
 def argsort_cells(values: Array, *, xp: Any) -> Array:
@@ -142,14 +151,12 @@ def take_cells(values: Array, index: Array, *, xp: Any) -> Array:
     return xp.take_along_axis(values, index, axis=0)
 
 
-def _halved(cells: tuple[Points, Points], curve: Curve) -> tuple[Points, Points]:
-    left, right = cells
-    middle = _at(curve, (left.v + right.v) / 2)
-    both = curve.xp.concat
-    return (
-        Points(*(both([a, b], axis=0) for a, b in zip(left, middle, strict=True))),
-        Points(*(both([a, b], axis=0) for a, b in zip(middle, right, strict=True))),
-    )
+def _halved(cells: Array, curve: Curve) -> Array:
+    xp, size = curve.xp, len(Points._fields)
+    left, right = cells[..., :size], cells[..., size:]
+    middle = _joined(_at(curve, (left[..., 0] + right[..., 0]) / 2), xp)
+    halves = xp.concat([left, middle], axis=-1), xp.concat([middle, right], axis=-1)
+    return xp.concat(list(halves), axis=0)
 
 
 def repeat(times: int, step: Callable[[Any], Any], state: Any) -> Any:
@@ -185,11 +192,13 @@ def search_choice(curve: Curve, *, repeat: Callable[..., Any] = repeat) -> Array
         return (low + high) / 2
     # not every library broadcasts along a new axis unasked
     curve = curve._replace(g=curve.g[None, ...], live=curve.live[None, ...], order=_along_points(order))
-    spans = xp.stack([span * (k / CELLS) for k in range(CELLS + 1)])
-    points = _at(curve, spans)
-    cells = Points(*(x[:-1, ...] for x in points)), Points(*(x[1:, ...] for x in points))
+    parts = constants([k / CELLS for k in range(CELLS + 1)], span, xp)
+    parts = xp.reshape(parts, (CELLS + 1, *(1,) * span.ndim))
+    points = _joined(_at(curve, parts * span[None, ...]), xp)
+    cells = xp.concat([points[:-1, ...], points[1:, ...]], axis=-1)
     cells = repeat(HALVINGS, lambda cells: _best(_halved(cells, curve), CELLS, curve), cells)
-    left, right = _best(cells, FINALISTS, curve)
+    # the first have the largest bounds
+    left, right = _ends(cells[:FINALISTS, ...])
     low, high = repeat(COMPARISONS, halve, (left.v, right.v))
     middle = _at(curve, (low + high) / 2)
     first = xp.argmax(_ranked(middle.f, left, right, curve.order, xp), axis=0, keepdims=True)

@@ -7,12 +7,17 @@ from typing import Any
 
 Array = Any
 
-__all__ = ["halves", "log_sum", "total"]
+__all__ = ["halves", "log_sum", "total", "totals"]
 
 
 def total(values: Array, axis: Any, xp: Any) -> Array:
     """Return the sum along the axes."""
     return xp.sum(values, axis=axis, keepdims=True)
+
+
+def totals(values: tuple[Array, ...], *, axis: Any, xp: Any) -> tuple[Array, ...]:
+    """Return the sum of each array along the axes."""
+    return tuple(total(each, axis, xp) for each in values)
 
 
 def log_sum(values: Array, live: Array, axis: Any, xp: Any) -> Array:

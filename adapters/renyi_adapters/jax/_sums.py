@@ -14,10 +14,11 @@ import jax.numpy as jnp
 
 Array = Any
 
-__all__ = ["row_sums"]
+__all__ = ["row_sums", "totals"]
 
 WIDTH = 4
 """How many entries are summed in such a loop, whose sums are summed again."""
+SHORT = 8
 LONG = 256
 """In shorter rows the loops go along the batch."""
 
@@ -62,6 +63,24 @@ def row_sums(terms: Callable[[Array, Array], tuple[Array, ...]], x: Array, peak:
         return sums
     rest = _at_once(terms(x[..., whole:], peak))
     return [a + b[..., None] for a, b in zip(sums, rest, strict=True)]
+
+
+def totals(values: tuple[Array, ...], *, axis: tuple[int, ...], xp: Any) -> tuple[Array, ...]:  # noqa: ARG001
+    """Overlay renyi_core._kernels.sums.totals."""
+    n = values[0].shape[axis[0]]
+    if len(axis) > 1 or not isinstance(n, int) or _is_spread(values[0]):
+        return tuple(jnp.sum(each, axis=axis, keepdims=True) for each in values)
+    rows = tuple(jnp.moveaxis(each, axis[0], -1) for each in values)
+    whole = n // WIDTH * WIDTH if n > SHORT else 0
+    sums = [0.0] * len(values)
+    if whole:
+        blocks = tuple(each[..., :whole].reshape(*each.shape[:-1], whole // WIDTH, WIDTH) for each in rows)
+        parts = _at_once(blocks)
+        sums = list(_at_once(parts) if n < LONG else [jnp.sum(each, axis=-1) for each in parts])
+    if whole < n:
+        rest = _at_once(tuple(each[..., whole:] for each in rows))
+        sums = [a + b for a, b in zip(sums, rest, strict=True)]
+    return tuple(jnp.expand_dims(each, axis[0]) for each in sums)
 
 
 def _is_spread(x: Array) -> bool:
