@@ -62,6 +62,26 @@ def test_derivatives_agree_with_the_analytic_ones(backend, f):
         np.testing.assert_allclose(hessian @ x[1], product, rtol=1e4 * eps, atol=1e4 * eps)
 
 
+def test_second_derivatives_of_a_choice(backend):
+    """JAX's own, through its rule, are those of the analytic product differentiated once; an invalid row has none."""
+    x = make(backend, renyi.entropy_from_logits)
+    x, weights, along = x.at[1, 2].set(math.nan), x[::-1], 1 + x[::-1] ** 2
+
+    def loss(x, temperature):
+        return (weights * renyi.regularized_argmax(x, 1.5, temperature))[::2].sum()
+
+    def product(x, temperature):
+        return renyi.grad(renyi.regularized_argmax)(x, 1.5, temperature, cotangent=weights)
+
+    temperature = jax.numpy.asarray(0.7, x.dtype)
+    got, got_along = jax.jit(lambda x: jax.jvp(jax.grad(loss), (x, temperature), (along, temperature)))(x)
+    want, want_along = jax.jit(lambda x: jax.jvp(product, (x, temperature), (along, temperature)))(x)
+    eps = float(jax.numpy.finfo(x.dtype).eps)
+    assert (got[1] == 0).all()
+    np.testing.assert_allclose(got[::2], want[::2], rtol=64 * eps, atol=64 * eps)
+    np.testing.assert_allclose(got_along[::2], want_along[::2], rtol=1e3 * eps, atol=1e3 * eps)
+
+
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 20.0])
 def test_reverse_mode_on_nearly_uniform_rows(backend, alpha):
     """Where p − q cancels: JAX's own derivative of the sums would be lost in the rounding of p."""

@@ -19,7 +19,7 @@ SOURCES = {
         "torch": "2026-11-23-torch-epyc-2-cores.md",
         "Terms": "2026-11-25-terms-epyc-2-cores.md",
         "Linear head": "2026-11-25-linear-epyc-2-cores.md",
-        "JAX": "2026-11-25-jax-epyc-2-cores.md",
+        "JAX": "2026-11-30-jax-epyc-2-cores.md",
         "Dask": "2026-11-25-dask-epyc-2-cores.md",
         "Samples": "2026-11-25-diversity-epyc-2-cores.md",
         "Quantities": "2026-11-30-families-epyc-2-cores.md",
