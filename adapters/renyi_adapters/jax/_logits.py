@@ -41,9 +41,9 @@ def _exps(u: Array) -> tuple[Array, Array]:
     least = math.log(float(info.smallest_normal)) - math.log(2)
     u = jnp.where(u < least, least, u)
     n = jnp.floor(u * (1 / math.log(2)) + 0.5)
-    # the first product has no rounding
+    # the first product has no rounding; log 2 has more digits than a float
     high = math.floor(math.log(2) * 2**11) / 2**11
-    r = (u - n * high) - n * (math.log(2) - high)
+    r = (u - n * high) - n * (math.log(2) - high + 2.3190468138462996e-17)
     q = jnp.zeros_like(r)
     for k in range(13 if info.bits == 64 else 7, 0, -1):
         q = (q + 1 / math.factorial(k)) * r
