@@ -28,8 +28,13 @@ COMPILERS = ["c++", "g++", "clang++", "gcc", "clang", "cc"]
 FLAGS = (
     "-std=c++17 -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp-simd -fPIC -fno-exceptions -fno-rtti"
 )
-SETS = {"base": [], "v3": ["-march=x86-64-v3"], "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"]}
-WAYS = {"x86_64": ["base", "v3", "v4"], "amd64": ["base", "v3", "v4"]}
+X86 = {
+    # for processors of before 2013, and to ask what a newer one has: compiled fast
+    "base": ["-O1", "-ftree-loop-vectorize"],
+    "v3": ["-march=x86-64-v3"],
+    "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+}
+SETS: dict[str, dict[str, list[str]]] = {"x86_64": X86, "amd64": X86}
 
 
 def compiler() -> str | None:
@@ -50,12 +55,12 @@ def compile_engine() -> str:
     more = os.environ.get("RENYI_NATIVE_FLAGS", "").split()
     running = []
     with tempfile.TemporaryDirectory(dir=HERE) as folder:
-        for way in WAYS.get(platform.machine().lower(), ["base"]):
+        for way, special in SETS.get(platform.machine().lower(), {"base": []}).items():
             target = HERE / f"engine-{way}{SUFFIX}"
             if target.exists() and target.stat().st_mtime >= newest:
                 continue
             made = Path(folder) / target.name
-            command = [name, *SETS[way], *FLAGS.split(), *more, "-shared", "-o", str(made), *map(str, sources), "-lm"]
+            command = [name, *FLAGS.split(), *special, *more, "-shared", "-o", str(made), *map(str, sources), "-lm"]
             running.append((target, made, subprocess.Popen(command, stderr=subprocess.PIPE, text=True)))  # noqa: S603
         for target, made, process in running:
             _, errors = process.communicate()
