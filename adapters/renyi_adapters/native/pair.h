@@ -1,0 +1,639 @@
+// The Rényi divergence of pairs of distributions, with both gradients, row by row.
+//
+// Entries lie in tiles of 64 lanes: a tile of short rows has a row in each lane, a block of a long row has 64
+// neighbours in them. A lane has its weights, in units of its largest, and every sum of terms of one sign:
+//
+//     b = q/max q    d = log(p/q) - middle    a = b exp(d)    f = a - b = b expm1(d)
+//     B = sum b   A = sum a   F = sum f       s = log(A/B) = log1p(F/B)      r = d - s = log(p/q)
+//     S = sum q K(r)                          q K(r) = p (expm1(t r)/t - 1) + q, near r = 0 its series
+//     O = sum p exp(t r) = 1 + t S            D = log1p(t S)/t
+//     h = p expm1(t(r - D))/t                 dD/dx = alpha h,  dD/dy = -(p - q) - t h
+//
+// for 1/2 <= alpha < inf; below, D_alpha(P|Q) = alpha/(1 - alpha) D_(1 - alpha)(Q|P). Blocks of a row merge by the
+// chain rule of the divergence. A row that this does not hold for is flagged: of outcomes that Q has not, of
+// quotients that overflow, of distributions so far from each other that 1 + t S is lost, or of no distribution.
+#pragma once
+#include <stdlib.h>
+
+#include "arithmetic.h"
+
+// One call: rows of n entries, whose strides are counted in entries. `alpha` and `t`, where given, and `scale` have a
+// number a row; `value` and `scale` are of the type that sums are formed in. Gradients that are not wanted are null.
+struct PairTask {
+  const void *x, *y;
+  const uint8_t *where;
+  const double *alpha, *t;
+  const void *scale;
+  void *value, *along_x, *along_y;
+  uint8_t *flags;
+  int64_t format, probabilities, rows, n;
+  int64_t x_row, x_entry, y_row, y_entry, where_row, where_entry, along_x_row, along_x_entry, along_y_row,
+      along_y_entry, scale_row;
+  double order, excess;
+};
+
+namespace renyi {
+
+constexpr int64_t LANES = 64, SHORT = 64, BLOCK = 2048, KEPT = 1 << 18;
+#define EACH_LANE SIMD for (int64_t i = 0; i < LANES; i++)
+
+enum Mode { ONE, TWO, GENERAL };
+
+template <class T> struct Series;
+template <> struct Series<float> {
+  static constexpr int kept = 8, terms = 14;
+  static constexpr float limit = 60, nothing = -1e20f, never = -1e15f, least = 1e-18f;
+};
+template <> struct Series<double> {
+  static constexpr int kept = 15, terms = 21;
+  static constexpr double limit = 600, nothing = -1e200, never = -1e150, least = 1e-150;
+};
+
+// An order: alpha >= 1/2, t = alpha - 1, and the coefficients of K(r)/(steep r)**2 in powers of steep r.
+template <class T> struct Order {
+  double alpha, t, factor;
+  bool swapped, known;
+  double steep, c[Series<T>::terms];
+
+  void set(double a, double rest) {
+    known = a >= 0 && a < 1e300;
+    swapped = a < 0.5;
+    alpha = swapped ? -rest : a;
+    t = swapped ? -a : rest;
+    factor = swapped ? a / alpha : 1;
+    // of what is nearly 1, expm1(t r)/t is r to all digits
+    if (t > -0x1p-60 && t < 0x1p-60) t = 0x1p-60;
+    steep = larger(alpha, 1.0);
+    const double ratio = alpha > 1 ? 1 / alpha : alpha;
+    double sum = 0, power = 1, term = alpha > 1 ? ratio : alpha;
+    for (int m = 0; m < Series<T>::terms; m++) {
+      sum += power;
+      power *= ratio;
+      term /= m + 2;
+      c[m] = term * sum;
+    }
+    // fewer of them serve as well on [-1, 1]: the last is taken off with a multiple of Chebyshev's polynomial
+    for (int n = Series<T>::terms - 1; n >= Series<T>::kept; n--) {
+      double part = c[n];
+      for (int k = 0; 2 * k <= n; k++) {
+        c[n - 2 * k] -= part;
+        part *= -(n - 2.0 * k) * (n - 2 * k - 1) / (4.0 * (k + 1) * (n - k - 1));
+      }
+    }
+  }
+};
+
+// The lanes of a tile. A number of the whole row is the same in all lanes of a long one.
+template <class T> struct Lanes {
+  T top_x[LANES], top_y[LANES], middle[LANES], per_x[LANES], per_y[LANES];
+  T A[LANES], B[LANES], F[LANES], most[LANES], S[LANES], O[LANES];
+  T s[LANES], p[LANES], q[LANES], wide[LANES], up[LANES], shift[LANES];
+  T k1[LANES], k0[LANES], u1[LANES], u2[LANES], u3[LANES], half_x[LANES], half_y[LANES], sum_x[LANES], sum_y[LANES],
+      size[LANES];
+  T t[LANES], over[LANES], steep[LANES], at_zero[LANES];
+  T c[Series<T>::kept][LANES];
+
+  void order(const Order<T> &w, int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) {
+      t[i] = (T)w.t, over[i] = (T)(1 / w.t), steep[i] = (T)w.steep, at_zero[i] = w.t > 0x1p-59;
+      for (int k = 0; k < Series<T>::kept; k++) c[k][i] = (T)w.c[k];
+    }
+  }
+};
+
+template <class T> INLINE void fill(T *to, double value) { EACH_LANE to[i] = (T)value; }
+
+// ---------------------------------------------------------------- entries of a tile, in order of what is done to them
+
+// entries of a row from where they are stored to `step` apart; what is masked is nothing
+template <class F, class T, bool PROBS>
+APART void load(const void *from, int64_t at, int64_t stride, const uint8_t *__restrict where, int64_t hop, int64_t n,
+                int64_t step, T *__restrict to) {
+  const typename F::X *__restrict x = (const typename F::X *)from + at;
+  const T nothing = PROBS ? (T)0 : -(T)INFINITY;
+  if (where)
+    for (int64_t j = 0; j < n; j++) to[j * step] = where[j * hop] ? (T)F::load(x[j * stride]) : nothing;
+  else if (stride == 1 && step == 1)
+    SIMD for (int64_t j = 0; j < n; j++) to[j] = F::load(x[j]);
+  else
+    for (int64_t j = 0; j < n; j++) to[j * step] = F::load(x[j * stride]);
+}
+
+template <class F, class T>
+APART void store(const T *__restrict from, int64_t step, int64_t n, T factor, int64_t stride, int64_t at, void *room) {
+  using X = typename F::X;
+  X *__restrict to = (X *)room + at;
+  if (stride == 1 && step == 1)
+    SIMD for (int64_t j = 0; j < n; j++) to[j] = (X)F::store((typename F::T)(from[j] * factor));
+  else
+    for (int64_t j = 0; j < n; j++) to[j * stride] = (X)F::store((typename F::T)(from[j * step] * factor));
+}
+
+// those of a call
+template <class T> struct Door {
+  void (*load)(const void *, int64_t, int64_t, const uint8_t *, int64_t, int64_t, int64_t, T *);
+  void (*store)(const T *, int64_t, int64_t, T, int64_t, int64_t, void *);
+};
+template <class F, class T, bool PROBS> Door<T> door() { return {load<F, T, PROBS>, store<F, T>}; }
+template <class T, bool PROBS> Door<T> door_of(int64_t format) {
+  if constexpr (sizeof(T) == 8)
+    if (format == 1) return door<Float64, T, PROBS>();
+  return format == 0 ? door<Float32, T, PROBS>() : format == 2 ? door<BFloat16, T, PROBS>() : door<Float16, T, PROBS>();
+}
+
+template <class T> struct Weighed {
+  T a, b, f, d;
+};
+
+// one entry of P and of Q, in a lane of these numbers
+template <class T, bool PROBS> INLINE Weighed<T> weighed(T x, T y, T top, T middle, T per_x, T per_y) {
+  const T none = Series<T>::nothing;
+  if (PROBS) {
+    T a = x * per_x, b = y * per_y, base = middle * y, f = (x - base - rest_of(middle, y, base)) * per_x;
+    T some = b > 0 ? b : (T)1, q = a / some, g = f / some;
+    bool normal = q > Format<T>::tiny;
+    T d = log_of(normal ? q : (T)1, g, (g < (T)0.25) & (g > (T)-0.25));
+    d = normal ? d : none;
+    d = (b > 0) | !(a > 0) ? d : (T)INFINITY;
+    d = (a >= 0) & (b >= 0) ? d : (T)NAN;
+    return {a, b, f, d};
+  }
+  // of no weight, and of less still where Q has none either; NaN stays
+  x = x < none ? none : x, y = y < Series<T>::never ? Series<T>::never : y;
+  T gap = x - y, back = gap - x, rest = (x - (gap - back)) - (y + back), power;
+  T d = (gap - middle) + rest, b = exp_low(y - top, (T)0), f = b * expm1_both(d, (T)0, &power);
+  return {d > Format<T>::least ? b * power : (T)0, b, f, d};
+}
+
+// d, which becomes expm1(t r), or r itself where alpha = 1, q K and p exp(t r)
+template <class T> struct Measured {
+  T d, S, O;
+};
+
+template <class T, int K = 0> INLINE T series(const Lanes<T> *w, int64_t i, T z) {
+  if constexpr (K + 1 == Series<T>::kept)
+    return w->c[K][i];
+  else
+    return fma_(series<T, K + 1>(w, i, z), z, w->c[K][i]);
+}
+
+template <class T, int MODE> INLINE Measured<T> measured(T a, T b, T f, T d, const Lanes<T> *w, int64_t i) {
+  T q = b * w->q[i], e = 1;
+  if (MODE == TWO) {
+    // q K = (p - q)**2/q, with no further exponential
+    T r = fma_(w->up[i], (w->wide[i] > 0 ? a : f) / (b > 0 ? b : (T)1), w->shift[i]);
+    return {r, q * (r * r), e};
+  }
+  T p = a * w->p[i], r = d - w->s[i], z = MODE == ONE ? r : w->steep[i] * r, g = r, slope = r;
+  if (MODE == GENERAL) {
+    g = expm1_both(smaller(w->t[i] * r, Series<T>::limit), (T)0, &e);
+    slope = g * w->over[i];
+  }
+  T near = q * (z * z) * series<T>(w, i, z), far = fma_(p, slope - 1, q);
+  return {g, (z <= 1) & (z >= -1) ? near : far, p * e};
+}
+
+// f, which becomes the gradient along y, and d, that along x over alpha; their sums
+template <class T> struct Differentiated {
+  T f, d, y, x;
+};
+
+// of probabilities they are divided by these
+template <class T, bool PROBS>
+INLINE Differentiated<T> differentiated(T a, T b, T f, T d, const Lanes<T> *w, int64_t i) {
+  T ratio = fma_(w->k1[i], d, w->k0[i]), h = a * ratio;
+  T y = -fma_(w->t[i], h, fma_(w->u1[i], f, fma_(w->u2[i], b, w->u3[i] * a)));
+  if (!PROBS) return {y, h, y, h};
+  return {b > 0 ? y / b : (T)0, (a > 0) | ((w->at_zero[i] > 0) & (b > 0)) ? ratio : (T)0, y, h};
+}
+
+// The same of all entries, with their sums. Short rows have a lane each, and its numbers; of a long row the numbers are
+// those of lane 0, and so are the sums.
+template <class T, bool LONG> APART void peaks(const T *x, int64_t m, T *__restrict top) {
+  if (LONG) {
+    T most = top[0];
+    _Pragma("omp simd reduction(max : most)") for (int64_t k = 0; k < m * LANES; k++) most = larger(x[k], most);
+    top[0] = most;
+  } else
+    for (int64_t j = 0; j < m; j++) EACH_LANE top[i] = larger(x[j * LANES + i], top[i]);
+}
+
+template <class T, bool PROBS, bool LONG>
+APART void weigh(const T *x, const T *y, T *a, T *b, T *f, T *d, int64_t m, Lanes<T> *__restrict w) {
+  if (LONG) {
+    const T top = w->top_y[0], middle = w->middle[0], per_x = w->per_x[0], per_y = w->per_y[0];
+    T A = 0, B = 0, F = 0, most = -(T)INFINITY;
+    _Pragma("omp simd reduction(+ : A, B, F) reduction(max : most)") for (int64_t k = 0; k < m * LANES; k++) {
+      Weighed<T> e = weighed<T, PROBS>(x[k], y[k], top, middle, per_x, per_y);
+      a[k] = e.a, b[k] = e.b, f[k] = e.f, d[k] = e.d;
+      A += e.a, B += e.b, F += e.f, most = larger(e.d, most);
+    }
+    w->A[0] = A, w->B[0] = B, w->F[0] = F, w->most[0] = most;
+  } else
+    for (int64_t j = 0; j < m; j++, x += LANES, y += LANES, a += LANES, b += LANES, f += LANES, d += LANES) EACH_LANE {
+        Weighed<T> e = weighed<T, PROBS>(x[i], y[i], w->top_y[i], w->middle[i], w->per_x[i], w->per_y[i]);
+        a[i] = e.a, b[i] = e.b, f[i] = e.f, d[i] = e.d;
+        w->A[i] += e.a, w->B[i] += e.b, w->F[i] += e.f, w->most[i] = larger(e.d, w->most[i]);
+      }
+}
+
+template <class T, int MODE, bool LONG>
+APART void measure(const T *__restrict a, const T *__restrict b, const T *__restrict f, T *__restrict d, int64_t m,
+                   Lanes<T> *__restrict w) {
+  if (LONG) {
+    T S = 0, O = 0;
+    _Pragma("omp simd reduction(+ : S, O)") for (int64_t k = 0; k < m * LANES; k++) {
+      Measured<T> e = measured<T, MODE>(a[k], b[k], f[k], d[k], w, 0);
+      d[k] = e.d, S += e.S, O += MODE == GENERAL ? e.O : 0;
+    }
+    w->S[0] = S, w->O[0] = O;
+  } else
+    for (int64_t j = 0; j < m; j++, a += LANES, b += LANES, f += LANES, d += LANES) EACH_LANE {
+        Measured<T> e = measured<T, MODE>(a[i], b[i], f[i], d[i], w, i);
+        d[i] = e.d, w->S[i] += e.S, w->O[i] += MODE == GENERAL ? e.O : 0;
+      }
+}
+
+template <class T, bool PROBS, bool LONG>
+APART void differentiate(const T *__restrict a, const T *__restrict b, T *__restrict f, T *__restrict d, int64_t m,
+                         Lanes<T> *__restrict w) {
+  if (LONG) {
+    T x = 0, y = 0, size = 0;
+    _Pragma("omp simd reduction(+ : x, y, size)") for (int64_t k = 0; k < m * LANES; k++) {
+      Differentiated<T> e = differentiated<T, PROBS>(a[k], b[k], f[k], d[k], w, 0);
+      f[k] = e.f, d[k] = e.d, x += e.x, y += e.y, size += e.x > 0 ? e.x : -e.x;
+    }
+    w->sum_x[0] = x, w->sum_y[0] = y, w->size[0] = size;
+  } else
+    for (int64_t j = 0; j < m; j++, a += LANES, b += LANES, f += LANES, d += LANES) EACH_LANE {
+        Differentiated<T> e = differentiated<T, PROBS>(a[i], b[i], f[i], d[i], w, i);
+        f[i] = e.f, d[i] = e.d, w->sum_x[i] += e.x, w->sum_y[i] += e.y, w->size[i] += e.x > 0 ? e.x : -e.x;
+      }
+}
+
+// an outcome with more than half of the mass takes minus the sum of the others
+template <class T, bool PROBS>
+APART void balance(const T *__restrict weights, T *__restrict g, int64_t m, const T *__restrict half,
+                   const T *__restrict sum) {
+  for (int64_t j = 0; j < m; j++, weights += LANES, g += LANES)
+    EACH_LANE g[i] -= weights[i] > half[i] ? (PROBS ? sum[i] / weights[i] : sum[i]) : (T)0;
+}
+
+// ---------------------------------------------------------------- numbers of a row, or of a block of one
+
+INLINE double exp_(double x) {
+  double e;
+  expm1_both(x, 0.0, &e);
+  return x < Format<double>::least ? 0 : e;
+}
+INLINE double expm1_(double x) {
+  double e;
+  return expm1_both(x, 0.0, &e);
+}
+// log(q), and log(1 + y) near 1
+INLINE double log_sum(double q, double y) { return log_of(q, y, (y < 0.25) & (y > -0.25)); }
+
+// log(A/B), and what `measure` needs of it
+template <class T> INLINE void centre(Lanes<T> *w, int64_t i, double A, double B, double F) {
+  double u = F / B, s = log_sum(A / B, u);
+  bool wide = !(u > -0.5);
+  w->s[i] = (T)s, w->p[i] = (T)(1 / A), w->q[i] = (T)(1 / B);
+  w->wide[i] = wide ? (T)1 : (T)0;
+  w->up[i] = (T)(B / A), w->shift[i] = (T)(wide ? -1 : -u * B / A);
+}
+
+// D from S, and 1 + t S from O where that is more exact; NaN where they are not to be trusted
+template <class T>
+INLINE double conclude(double S, double *O, double most, double t, double steep, bool one, double least) {
+  double x = t * S, whole = (t > 0) | (x > -0.5) ? 1 + x : *O, D = one ? S : 0.0 + log_sum(whole, x) / t;
+  bool known = (most * steep < Series<T>::limit) & (whole > least) & (D - D == 0);
+  *O = whole;
+  return known ? D : (double)NAN;
+}
+
+// h = a (k1 expm1(t r) + k0) and p - q = u1 f + u2 b + u3 a: p and q are what a and b are multiplied by, `growth` is
+// expm1(t ds), r in the row being that next to s and ds, and `gap` expm1(log(p/q))
+template <class T>
+INLINE void slopes(Lanes<T> *w, int64_t i, double S, double O, double D, double t, bool one, double p, double q,
+                   double ds, double growth, double gap) {
+  bool close = p < 4 * q;
+  w->k1[i] = (T)(one ? p : p * (growth + 1) / (t * O));
+  w->k0[i] = (T)(one ? p * (ds - D) : p * (growth / t - S) / O);
+  w->u1[i] = (T)(close ? p : 0);
+  w->u2[i] = (T)(close ? q * gap : -q);
+  w->u3[i] = (T)(close ? 0 : p);
+  w->half_x[i] = (T)(0.5 / p), w->half_y[i] = (T)(0.5 / q);
+}
+
+template <class T> APART void centre_lanes(Lanes<T> *__restrict w) {
+  EACH_LANE centre(w, i, w->A[i], w->B[i], w->F[i]);
+}
+template <class T> APART void conclude_lanes(Lanes<T> *__restrict w, double *__restrict D, bool one, double least) {
+  EACH_LANE {
+    double O = w->O[i];
+    bool sound = (w->A[i] > 0) & (w->B[i] > 0);
+    D[i] = conclude<T>(w->S[i], &O, w->most[i] - w->s[i], w->t[i], w->steep[i], one, least);
+    D[i] = sound ? D[i] : (double)NAN;
+    w->O[i] = (T)O;
+  }
+}
+template <class T> APART void slope_lanes(Lanes<T> *__restrict w, const double *__restrict D, bool one) {
+  EACH_LANE slopes(w, i, w->S[i], w->O[i], D[i], w->t[i], one, 1.0 / w->A[i], 1.0 / w->B[i], 0.0, 0.0,
+                   -(double)w->F[i] / w->A[i]);
+}
+
+// The sums of a block of a row, in units of its own; those of a row are in units of one of its blocks.
+struct Sums {
+  double top, middle, per_x, per_y, A, B, F, s, S, O, most;
+};
+
+// ---------------------------------------------------------------- rows
+
+template <class T, bool PROBS> struct Pairs {
+  const PairTask &task;
+  const Door<T> door;
+  Lanes<T> &w;
+  T *a, *b, *f, *d;
+  Sums *blocks;
+  bool graded, kept;
+  Order<T> order;
+
+  static constexpr double nothing = PROBS ? 0 : -INFINITY;
+
+  void prepare(double alpha, double t, int64_t first, int64_t last) {
+    order.set(alpha, t);
+    w.order(order, first, last);
+  }
+  // how small 1 + t S may be, and the gradient next to D: all doubles have of floats to spare
+  double apart() const { return sizeof(T) == 8 && task.format == 1 ? 0.02 : sizeof(T) == 8 ? 1e-6 : 0.05; }
+  double faint() const { return sizeof(T) == 8 && task.format != 1 ? 1e-7 : 0.1; }
+  Mode mode() const { return task.alpha ? GENERAL : order.t == 0x1p-60 ? ONE : order.t == 1 ? TWO : GENERAL; }
+
+  void read(int64_t row, int64_t from, int64_t n, int64_t step, T *to_x, T *to_y) {
+    const uint8_t *where = task.where ? task.where + row * task.where_row + from * task.where_entry : nullptr;
+    door.load(task.x, row * task.x_row + from * task.x_entry, task.x_entry, where, task.where_entry, n, step,
+              order.swapped ? to_y : to_x);
+    door.load(task.y, row * task.y_row + from * task.y_entry, task.y_entry, where, task.where_entry, n, step,
+              order.swapped ? to_x : to_y);
+  }
+
+  // gradients of some entries, times what they have in common
+  void write(int64_t row, bool swapped, double p, double q, int64_t from, int64_t n, int64_t step, const T *along_p,
+             const T *along_q) {
+    const double scale = task.scale ? number(task.scale, row * task.scale_row) : 1;
+    const T u = (T)(p * scale), v = (T)(q * scale);
+    if (task.along_x)
+      door.store(swapped ? along_q : along_p, step, n, swapped ? v : u, task.along_x_entry,
+                 row * task.along_x_row + from * task.along_x_entry, task.along_x);
+    if (task.along_y)
+      door.store(swapped ? along_p : along_q, step, n, swapped ? u : v, task.along_y_entry,
+                 row * task.along_y_row + from * task.along_y_entry, task.along_y);
+  }
+
+  // values and scales are of the type that sums are formed in
+  double number(const void *x, int64_t i) const {
+    return task.format == 1 ? ((const double *)x)[i] : ((const float *)x)[i];
+  }
+  bool finish(int64_t row, double D, double factor) {
+    double value = D * factor;
+    bool flagged = !(value - value == 0);
+    if (task.format == 1)
+      ((double *)task.value)[row] = value;
+    else
+      ((float *)task.value)[row] = (float)value;
+    task.flags[row] = flagged;
+    return flagged;
+  }
+
+  // whether h has lost too many digits of its parts; then the row is flagged
+  bool faded(int64_t row, double size, double S, double O, double s, double t) {
+    bool lost = size < faint() * (S / O + larger(s, -s) / (1 + t));
+    if (task.flags[row] || !lost) return false;
+    task.flags[row] = 1;
+    return true;
+  }
+  // what the entries of a lane are next to; of numbers that are too far from 1, or from 0 if they are logits, NaN
+  void level(int64_t lanes) {
+    const T least = Series<T>::least;
+    for (int64_t i = 0; i < lanes; i++) {
+      T x = w.top_x[i], y = w.top_y[i];
+      bool usual = PROBS ? (smaller(x, y) > least) & (larger(x, y) < 1 / least) : (y > -1 / least) & (larger(x, y) < 1 / least);
+      w.middle[i] = !usual ? (T)NAN : PROBS ? x / y : x > -1 / least ? x - y : (T)0;
+      w.per_x[i] = 1 / x, w.per_y[i] = 1 / y;
+    }
+  }
+  template <bool LONG> void sum(int64_t m, T *a, T *b, T *f, T *d) {
+    Mode way = mode();
+    if (way == ONE) measure<T, ONE, LONG>(a, b, f, d, m, &w);
+    if (way == TWO) measure<T, TWO, LONG>(a, b, f, d, m, &w);
+    if (way == GENERAL) measure<T, GENERAL, LONG>(a, b, f, d, m, &w);
+  }
+
+  // up to LANES short rows
+  int64_t tile(const int64_t *rows, int64_t count) {
+    const int64_t n = task.n;
+    bool swapped[LANES];
+    double factor[LANES], alpha[LANES], D[LANES];
+    for (int64_t k = 0; k < n * LANES; k++) a[k] = b[k] = (T)nothing;
+    for (int64_t i = 0; i < count; i++) {
+      if (task.alpha) prepare(task.alpha[rows[i]], task.t[rows[i]], i, i + 1);
+      swapped[i] = order.swapped, alpha[i] = order.alpha, factor[i] = order.factor;
+      read(rows[i], 0, n, LANES, a + i, b + i);
+    }
+    T *zero[] = {w.A, w.B, w.F, w.S, w.O, w.sum_x, w.sum_y, w.size};
+    for (T *sum : zero) fill(sum, 0);
+    fill(w.most, -INFINITY), fill(w.top_x, nothing), fill(w.top_y, nothing);
+    peaks<T, false>(a, n, w.top_x);
+    peaks<T, false>(b, n, w.top_y);
+    level(LANES);
+    weigh<T, PROBS, false>(a, b, a, b, f, d, n, &w);
+    centre_lanes(&w);
+    sum<false>(n, a, b, f, d);
+    conclude_lanes(&w, D, mode() == ONE, apart());
+    int64_t flagged = 0;
+    for (int64_t i = 0; i < count; i++) flagged += finish(rows[i], D[i], factor[i]);
+    if (!graded) return flagged;
+    slope_lanes(&w, D, mode() == ONE);
+    differentiate<T, PROBS, false>(a, b, f, d, n, &w);
+    balance<T, PROBS>(a, d, n, w.half_x, w.sum_x);
+    balance<T, PROBS>(b, f, n, w.half_y, w.sum_y);
+    for (int64_t i = 0; i < count; i++) {
+      flagged += faded(rows[i], w.size[i], w.S[i], w.O[i], w.s[i], w.t[i]);
+      double p = alpha[i] * factor[i], q = factor[i];
+      if (PROBS) p *= w.per_x[i], q *= w.per_y[i];
+      write(rows[i], swapped[i], p, q, 0, n, LANES, d + i, f + i);
+    }
+    return flagged;
+  }
+
+  // log(p/q) of numbers that the logits are next to, or the probabilities are divided by
+  static double distance(double p, double q) { return PROBS ? log_sum(p / q, (p - q) / q) : p - q; }
+  // log of what the middle of a block is above that of the row; of one where P has nothing
+  static double lift(const Sums &b, const Sums &row) { return b.A == 0 ? -800 : distance(b.middle, row.middle); }
+
+  double excess(double r, double *e) const {
+    double z = r * order.steep, k = order.c[Series<T>::kept - 1];
+    *e = exp_(order.alpha * r);
+    for (int j = Series<T>::kept - 2; j >= 0; j--) k = k * z + order.c[j];
+    double m = mode() == ONE ? r : expm1_(order.t * r) / order.t;
+    return z <= 1 && z >= -1 ? z * z * k : exp_(r) * (m - 1) + 1;
+  }
+
+  void merge(Sums *row, Sums b) const {
+    if (row->B == 0 || row->A == 0) {
+      Sums other = *row;
+      *row = b, b = other;
+    }
+    if (b.B == 0) return;
+    double above = distance(b.top, row->top), gap = lift(b, *row) + (b.s - row->s);
+    if (above > 0)
+      row->B *= exp_(-above), row->top = b.top;
+    else
+      b.B *= exp_(above);
+    double B = row->B + b.B, one = row->B / B, two = b.B / B, growth = two * expm1_(gap), e1, e2;
+    double rise = log_sum(one + two * exp_(gap), growth), k1 = excess(-rise, &e1), k2 = excess(gap - rise, &e2);
+    row->S = one * (k1 + e1 * row->S) + two * (k2 + e2 * b.S);
+    row->O = one * e1 * row->O + two * e2 * b.O;
+    row->most = larger(row->most - rise, b.most + gap - rise);
+    row->s += rise, row->B = B;
+    row->A = row->A == 0 ? 0 : B * exp_(row->s);
+  }
+
+  // where entries can be read as they are
+  const T *entries(const void *x, int64_t at, int64_t stride) const {
+    return stride == 1 && !task.where && task.format == (sizeof(T) == 8) ? (const T *)x + at : nullptr;
+  }
+
+  // a block of a long row: its entries are left in the arrays from `at` on
+  Sums block(int64_t row, int64_t from, int64_t n, int64_t at) {
+    const int64_t m = (n + LANES - 1) / LANES;
+    T *a = this->a + at, *b = this->b + at, *f = this->f + at, *d = this->d + at;
+    const T *x = entries(task.x, row * task.x_row + from * task.x_entry, task.x_entry);
+    const T *y = entries(task.y, row * task.y_row + from * task.y_entry, task.y_entry);
+    if (!x || !y || n % LANES) {
+      for (int64_t k = n; k < m * LANES; k++) a[k] = b[k] = (T)nothing;
+      read(row, from, n, 1, a, b);
+      x = a, y = b;
+    } else if (order.swapped) {
+      const T *other = x;
+      x = y, y = other;
+    }
+    w.top_x[0] = w.top_y[0] = (T)nothing;
+    peaks<T, true>(x, m, w.top_x);
+    peaks<T, true>(y, m, w.top_y);
+    Sums z = {};
+    const T none = PROBS ? (T)0 : -1 / Series<T>::least;
+    if (w.top_x[0] <= none && w.top_y[0] <= none) return z;
+    level(1);
+    weigh<T, PROBS, true>(x, y, a, b, f, d, m, &w);
+    z.top = w.top_y[0], z.middle = w.middle[0], z.A = w.A[0], z.B = w.B[0], z.F = w.F[0];
+    z.per_x = PROBS ? w.per_x[0] : 1, z.per_y = PROBS ? w.per_y[0] : 1;
+    centre(&w, 0, z.A, z.B, z.F);
+    z.s = log_sum(z.A / z.B, z.F / z.B), z.most = w.most[0] - z.s;
+    if (z.A == 0) z.s = z.most = w.s[0] = w.p[0] = 0;
+    sum<true>(m, a, b, f, d);
+    z.S = w.S[0], z.O = w.O[0];
+    if (order.t > 0 || order.t * z.S > -0.5) z.O = 1 + order.t * z.S;
+    return z;
+  }
+
+  int64_t long_row(int64_t row) {
+    const int64_t n = task.n;
+    if (task.alpha) prepare(task.alpha[row], task.t[row], 0, 1);
+    const double t = order.t;
+    const bool one = mode() == ONE;
+    Sums whole = {};
+    for (int64_t from = 0; from < n; from += BLOCK) {
+      Sums z = block(row, from, smaller(BLOCK, n - from), kept ? from : 0);
+      if (kept) blocks[from / BLOCK] = z;
+      merge(&whole, z);
+    }
+    double D = conclude<T>(whole.S, &whole.O, whole.most, t, order.steep, one, apart());
+    if (finish(row, whole.A > 0 ? D : NAN, order.factor)) return 1;
+    if (!graded) return 0;
+    // an outcome with more than half of P, or of Q, takes minus the sum of the others: once that is known
+    struct {
+      int64_t at;
+      T weights[2], along[2];
+      double factors[2];
+    } tops[2];
+    tops[0].at = tops[1].at = -1;
+    double sums[2] = {0, 0}, size = 0;
+    for (int64_t from = 0; from < n; from += BLOCK) {
+      const int64_t count = smaller(BLOCK, n - from), m = (count + LANES - 1) / LANES, at = kept ? from : 0;
+      T *weights[2] = {a + at, b + at}, *along[2] = {d + at, f + at};
+      Sums z = kept ? blocks[from / BLOCK] : block(row, from, count, at);
+      const double factors[2] = {order.alpha * order.factor * z.per_x, order.factor * z.per_y};
+      if (z.B == 0) {
+        for (int64_t k = 0; k < count; k++) along[0][k] = along[1][k] = 0;
+      } else {
+        const double above = distance(z.top, whole.top), up = lift(z, whole), gap = up + (z.s - whole.s);
+        const double shares[2] = {exp_(above + up) / whole.A, exp_(above) / whole.B};
+        slopes(&w, 0, whole.S, whole.O, D, t, one, shares[0], shares[1], gap, expm1_(t * gap), expm1_(up - whole.s));
+        differentiate<T, PROBS, true>(weights[0], weights[1], along[1], along[0], m, &w);
+        sums[0] += w.sum_x[0], sums[1] += w.sum_y[0], size += w.size[0];
+        for (int i = 0; i < 2; i++)
+          if (shares[i] > 0.5) {
+            int64_t k = 0;
+            for (int64_t j = 1; j < count; j++) k = weights[i][j] > weights[i][k] ? j : k;
+            tops[i] = {from + k, {weights[0][k], weights[1][k]}, {along[0][k], along[1][k]}, {factors[0], factors[1]}};
+          }
+      }
+      write(row, order.swapped, factors[0], factors[1], from, count, 1, along[0], along[1]);
+    }
+    for (int i = 0; i < 2; i++)
+      if (tops[i].at >= 0) {
+        for (int k = 0; k < 2; k++)
+          if (tops[k].at == tops[i].at) tops[i].along[k] -= (T)(PROBS ? sums[k] / tops[i].weights[k] : sums[k]);
+        write(row, order.swapped, tops[i].factors[0], tops[i].factors[1], tops[i].at, 1, 1, tops[i].along,
+              tops[i].along + 1);
+      }
+    return faded(row, size, whole.S, whole.O, whole.s, t);
+  }
+
+  int64_t all(const int64_t *rows, int64_t count) {
+    int64_t flagged = 0, some[LANES];
+    for (int64_t from = 0; from < count; from += LANES) {
+      const int64_t few = smaller(LANES, count - from);
+      for (int64_t i = 0; i < few; i++) some[i] = rows ? rows[from + i] : from + i;
+      if (task.n <= SHORT)
+        flagged += tile(some, few);
+      else
+        for (int64_t i = 0; i < few; i++) flagged += long_row(some[i]);
+    }
+    return flagged;
+  }
+};
+
+template <class T, bool PROBS> int64_t run(const PairTask &task, const int64_t *rows, int64_t count) {
+  const bool graded = task.along_x || task.along_y, kept = graded && task.n <= KEPT;
+  const int64_t blocks = (task.n + BLOCK - 1) / BLOCK, whole = (task.n + LANES - 1) / LANES * LANES;
+  const int64_t room = task.n <= SHORT ? task.n * LANES : kept ? whole : smaller(whole, BLOCK);
+  const size_t lanes = (sizeof(Lanes<T>) + 63) / 64 * 64, sums = (size_t)blocks * sizeof(Sums);
+  char *memory = (char *)malloc(64 + lanes + 4 * (size_t)room * sizeof(T) + sums);
+  if (!memory) return -1;
+  char *start = memory + (64 - (uintptr_t)memory % 64);
+  T *a = (T *)(start + lanes);
+  Lanes<T> &w = *(Lanes<T> *)start;
+  Pairs<T, PROBS> pairs{task, door_of<T, PROBS>(task.format), w, a, a + room, a + 2 * room, a + 3 * room, (Sums *)(a + 4 * room), graded, kept, {}};
+  if (!task.alpha) pairs.prepare(task.order, task.excess, 0, LANES);
+  int64_t flagged = pairs.all(rows, count);
+  free(memory);
+  return flagged;
+}
+
+// How many rows are left flagged, -1 if there is no memory. Those that float does not hold for are done in double.
+template <bool PROBS> int64_t run(const PairTask &task) {
+  if (task.format == 1) return run<double, PROBS>(task, nullptr, task.rows);
+  int64_t flagged = run<float, PROBS>(task, nullptr, task.rows), count = 0;
+  if (flagged <= 0) return flagged;
+  int64_t *rows = (int64_t *)malloc((size_t)flagged * sizeof(int64_t));
+  if (!rows) return -1;
+  for (int64_t i = 0; i < task.rows; i++)
+    if (task.flags[i]) rows[count++] = i;
+  flagged = run<double, PROBS>(task, rows, count);
+  free(rows);
+  return flagged;
+}
+
+}  // namespace renyi
