@@ -17,22 +17,29 @@
 
 #include "arithmetic.h"
 
-// One call: rows of n entries, whose strides are counted in entries. `alpha` and `t`, where given, and `scale` have a
-// number a row; `value` and `scale` are of the type that sums are formed in. Gradients that are not wanted are null.
-struct PairTask {
-  const void *x, *y;
-  const uint8_t *where;
-  const double *alpha, *t;
-  const void *scale;
-  void *value, *along_x, *along_y;
-  uint8_t *flags;
-  int64_t format, probabilities, rows, n;
-  int64_t x_row, x_entry, y_row, y_entry, where_row, where_entry, along_x_row, along_x_entry, along_y_row,
-      along_y_entry, scale_row;
-  double order, excess;
-};
+namespace renyi::pairs {
 
-namespace renyi {
+// Some rows of a call, of n entries each. Strides are counted in entries, those of numbers of a row are 0 or 1. Values
+// and scales are of the type that sums are formed in. Gradients that are not wanted are null.
+struct Task {
+  int64_t first, last, n, format, probabilities;
+  const void *x;
+  int64_t x_row, x_entry;
+  const void *y;
+  int64_t y_row, y_entry;
+  const uint8_t *where;
+  int64_t where_row, where_entry;
+  const double *alpha, *t;
+  int64_t order_row;
+  const void *scale;
+  int64_t scale_row;
+  void *value;
+  void *along_x;
+  int64_t along_x_row, along_x_entry;
+  void *along_y;
+  int64_t along_y_row, along_y_entry;
+  uint8_t *flags;  // of rows that are left: 1, or 2 if only their gradients are
+};
 
 constexpr int64_t LANES = 64, SHORT = 64, BLOCK = 2048, KEPT = 1 << 18;
 #define EACH_LANE SIMD for (int64_t i = 0; i < LANES; i++)
@@ -52,15 +59,15 @@ template <> struct Series<double> {
 // An order: alpha >= 1/2, t = alpha - 1, and the coefficients of K(r)/(steep r)**2 in powers of steep r.
 template <class T> struct Order {
   double alpha, t, factor;
-  bool swapped, known;
+  bool swapped;
   double steep, c[Series<T>::terms];
 
   void set(double a, double rest) {
-    known = a >= 0 && a < 1e300;
     swapped = a < 0.5;
     alpha = swapped ? -rest : a;
     t = swapped ? -a : rest;
-    factor = swapped ? a / alpha : 1;
+    // q K is the difference of two terms where alpha r is not small and r is: of a large order next to nothing is left
+    factor = alpha <= 16 ? (swapped ? a / alpha : 1) : (double)NAN;
     // of what is nearly 1, expm1(t r)/t is r to all digits
     if (t > -0x1p-60 && t < 0x1p-60) t = 0x1p-60;
     steep = larger(alpha, 1.0);
@@ -90,11 +97,13 @@ template <class T> struct Lanes {
   T s[LANES], p[LANES], q[LANES], wide[LANES], up[LANES], shift[LANES];
   T k1[LANES], k0[LANES], u1[LANES], u2[LANES], u3[LANES], half_x[LANES], half_y[LANES], sum_x[LANES], sum_y[LANES],
       size[LANES];
-  T t[LANES], over[LANES], steep[LANES], at_zero[LANES];
+  T t[LANES], over[LANES], most_tr[LANES], steep[LANES], at_zero[LANES];
   T c[Series<T>::kept][LANES];
 
   void order(const Order<T> &w, int64_t first, int64_t last) {
     for (int64_t i = first; i < last; i++) {
+      // of an outcome of P that overflows, or of one that P has not, for which r is far below all others
+      most_tr[i] = (T)smaller((double)Series<T>::limit, w.t < 0 ? -2.5 * w.t * Series<T>::limit : 1e9);
       t[i] = (T)w.t, over[i] = (T)(1 / w.t), steep[i] = (T)w.steep, at_zero[i] = w.t > 0x1p-59;
       for (int k = 0; k < Series<T>::kept; k++) c[k][i] = (T)w.c[k];
     }
@@ -152,11 +161,11 @@ template <class T, bool PROBS> INLINE Weighed<T> weighed(T x, T y, T top, T midd
     T a = x * per_x, b = y * per_y, base = middle * y, f = (x - base - rest_of(middle, y, base)) * per_x;
     T some = b > 0 ? b : (T)1, q = a / some, g = f / some;
     bool normal = q > Format<T>::tiny;
-    T d = log_of(normal ? q : (T)1, g, (g < (T)0.25) & (g > (T)-0.25));
+    T over, d = log_of(normal ? q : (T)1, g, (g < (T)0.25) & (g > (T)-0.25), (T)0, &over);
     d = normal ? d : none;
     d = (b > 0) | !(a > 0) ? d : (T)INFINITY;
-    d = (a >= 0) & (b >= 0) ? d : (T)NAN;
-    return {a, b, f, d};
+    bool sound = (x >= 0) & (y >= 0);
+    return {a, b, sound ? f : (T)NAN, sound ? d : (T)NAN};
   }
   // of no weight, and of less still where Q has none either; NaN stays
   x = x < none ? none : x, y = y < Series<T>::never ? Series<T>::never : y;
@@ -186,7 +195,7 @@ template <class T, int MODE> INLINE Measured<T> measured(T a, T b, T f, T d, con
   }
   T p = a * w->p[i], r = d - w->s[i], z = MODE == ONE ? r : w->steep[i] * r, g = r, slope = r;
   if (MODE == GENERAL) {
-    g = expm1_both(smaller(w->t[i] * r, Series<T>::limit), (T)0, &e);
+    g = expm1_both(smaller(w->most_tr[i], w->t[i] * r), (T)0, &e);
     slope = g * w->over[i];
   }
   T near = q * (z * z) * series<T>(w, i, z), far = fma_(p, slope - 1, q);
@@ -291,12 +300,15 @@ INLINE double expm1_(double x) {
   return expm1_both(x, 0.0, &e);
 }
 // log(q), and log(1 + y) near 1
-INLINE double log_sum(double q, double y) { return log_of(q, y, (y < 0.25) & (y > -0.25)); }
+INLINE double log_sum(double q, double y) {
+  double over;
+  return log_of(q, y, (y < 0.25) & (y > -0.25), 0.0, &over);
+}
 
 // log(A/B), and what `measure` needs of it
 template <class T> INLINE void centre(Lanes<T> *w, int64_t i, double A, double B, double F) {
   double u = F / B, s = log_sum(A / B, u);
-  bool wide = !(u > -0.5);
+  bool wide = u <= -0.5;
   w->s[i] = (T)s, w->p[i] = (T)(1 / A), w->q[i] = (T)(1 / B);
   w->wide[i] = wide ? (T)1 : (T)0;
   w->up[i] = (T)(B / A), w->shift[i] = (T)(wide ? -1 : -u * B / A);
@@ -350,7 +362,7 @@ struct Sums {
 // ---------------------------------------------------------------- rows
 
 template <class T, bool PROBS> struct Pairs {
-  const PairTask &task;
+  const Task &task;
   const Door<T> door;
   Lanes<T> &w;
   T *a, *b, *f, *d;
@@ -360,14 +372,14 @@ template <class T, bool PROBS> struct Pairs {
 
   static constexpr double nothing = PROBS ? 0 : -INFINITY;
 
-  void prepare(double alpha, double t, int64_t first, int64_t last) {
-    order.set(alpha, t);
+  void prepare(int64_t row, int64_t first, int64_t last) {
+    order.set(task.alpha[row * task.order_row], task.t[row * task.order_row]);
     w.order(order, first, last);
   }
   // how small 1 + t S may be, and the gradient next to D: all doubles have of floats to spare
   double apart() const { return sizeof(T) == 8 && task.format == 1 ? 0.02 : sizeof(T) == 8 ? 1e-6 : 0.05; }
   double faint() const { return sizeof(T) == 8 && task.format != 1 ? 1e-7 : 0.1; }
-  Mode mode() const { return task.alpha ? GENERAL : order.t == 0x1p-60 ? ONE : order.t == 1 ? TWO : GENERAL; }
+  Mode mode() const { return task.order_row ? GENERAL : order.t == 0x1p-60 ? ONE : order.t == 1 ? TWO : GENERAL; }
 
   void read(int64_t row, int64_t from, int64_t n, int64_t step, T *to_x, T *to_y) {
     const uint8_t *where = task.where ? task.where + row * task.where_row + from * task.where_entry : nullptr;
@@ -394,14 +406,13 @@ template <class T, bool PROBS> struct Pairs {
   double number(const void *x, int64_t i) const {
     return task.format == 1 ? ((const double *)x)[i] : ((const float *)x)[i];
   }
+  // the value of a row, which is flagged 1 if there is none; one whose gradient alone is lost has it, and is flagged 2
   bool finish(int64_t row, double D, double factor) {
-    double value = D * factor;
-    bool flagged = !(value - value == 0);
-    if (task.format == 1)
-      ((double *)task.value)[row] = value;
-    else
-      ((float *)task.value)[row] = (float)value;
-    task.flags[row] = flagged;
+    const double value = D * factor;
+    const bool known = task.flags[row] == 2, flagged = !(value - value == 0);
+    if (!known && task.format == 1) ((double *)task.value)[row] = value;
+    if (!known && task.format != 1) ((float *)task.value)[row] = (float)value;
+    task.flags[row] = flagged ? (known ? 2 : 1) : 0;
     return flagged;
   }
 
@@ -409,7 +420,7 @@ template <class T, bool PROBS> struct Pairs {
   bool faded(int64_t row, double size, double S, double O, double s, double t) {
     bool lost = size < faint() * (S / O + larger(s, -s) / (1 + t));
     if (task.flags[row] || !lost) return false;
-    task.flags[row] = 1;
+    task.flags[row] = 2;
     return true;
   }
   // what the entries of a lane are next to; of numbers that are too far from 1, or from 0 if they are logits, NaN
@@ -419,7 +430,7 @@ template <class T, bool PROBS> struct Pairs {
       T x = w.top_x[i], y = w.top_y[i];
       bool usual = PROBS ? (smaller(x, y) > least) & (larger(x, y) < 1 / least) : (y > -1 / least) & (larger(x, y) < 1 / least);
       w.middle[i] = !usual ? (T)NAN : PROBS ? x / y : x > -1 / least ? x - y : (T)0;
-      w.per_x[i] = 1 / x, w.per_y[i] = 1 / y;
+      w.per_x[i] = usual ? 1 / x : (T)NAN, w.per_y[i] = 1 / y;
     }
   }
   template <bool LONG> void sum(int64_t m, T *a, T *b, T *f, T *d) {
@@ -436,7 +447,7 @@ template <class T, bool PROBS> struct Pairs {
     double factor[LANES], alpha[LANES], D[LANES];
     for (int64_t k = 0; k < n * LANES; k++) a[k] = b[k] = (T)nothing;
     for (int64_t i = 0; i < count; i++) {
-      if (task.alpha) prepare(task.alpha[rows[i]], task.t[rows[i]], i, i + 1);
+      if (task.order_row) prepare(rows[i], i, i + 1);
       swapped[i] = order.swapped, alpha[i] = order.alpha, factor[i] = order.factor;
       read(rows[i], 0, n, LANES, a + i, b + i);
     }
@@ -539,7 +550,7 @@ template <class T, bool PROBS> struct Pairs {
 
   int64_t long_row(int64_t row) {
     const int64_t n = task.n;
-    if (task.alpha) prepare(task.alpha[row], task.t[row], 0, 1);
+    if (task.order_row) prepare(row, 0, 1);
     const double t = order.t;
     const bool one = mode() == ONE;
     Sums whole = {};
@@ -595,7 +606,7 @@ template <class T, bool PROBS> struct Pairs {
     int64_t flagged = 0, some[LANES];
     for (int64_t from = 0; from < count; from += LANES) {
       const int64_t few = smaller(LANES, count - from);
-      for (int64_t i = 0; i < few; i++) some[i] = rows ? rows[from + i] : from + i;
+      for (int64_t i = 0; i < few; i++) some[i] = rows ? rows[from + i] : task.first + from + i;
       if (task.n <= SHORT)
         flagged += tile(some, few);
       else
@@ -605,7 +616,7 @@ template <class T, bool PROBS> struct Pairs {
   }
 };
 
-template <class T, bool PROBS> int64_t run(const PairTask &task, const int64_t *rows, int64_t count) {
+template <class T, bool PROBS> int64_t run(const Task &task, const int64_t *rows, int64_t count) {
   const bool graded = task.along_x || task.along_y, kept = graded && task.n <= KEPT;
   const int64_t blocks = (task.n + BLOCK - 1) / BLOCK, whole = (task.n + LANES - 1) / LANES * LANES;
   const int64_t room = task.n <= SHORT ? task.n * LANES : kept ? whole : smaller(whole, BLOCK);
@@ -616,24 +627,25 @@ template <class T, bool PROBS> int64_t run(const PairTask &task, const int64_t *
   T *a = (T *)(start + lanes);
   Lanes<T> &w = *(Lanes<T> *)start;
   Pairs<T, PROBS> pairs{task, door_of<T, PROBS>(task.format), w, a, a + room, a + 2 * room, a + 3 * room, (Sums *)(a + 4 * room), graded, kept, {}};
-  if (!task.alpha) pairs.prepare(task.order, task.excess, 0, LANES);
+  if (!task.order_row) pairs.prepare(0, 0, LANES);
   int64_t flagged = pairs.all(rows, count);
   free(memory);
   return flagged;
 }
 
 // How many rows are left flagged, -1 if there is no memory. Those that float does not hold for are done in double.
-template <bool PROBS> int64_t run(const PairTask &task) {
-  if (task.format == 1) return run<double, PROBS>(task, nullptr, task.rows);
-  int64_t flagged = run<float, PROBS>(task, nullptr, task.rows), count = 0;
+template <bool PROBS> int64_t run(const Task &task) {
+  for (int64_t i = task.first; i < task.last; i++) task.flags[i] = 0;
+  if (task.format == 1) return run<double, PROBS>(task, nullptr, task.last - task.first);
+  int64_t flagged = run<float, PROBS>(task, nullptr, task.last - task.first), count = 0;
   if (flagged <= 0) return flagged;
   int64_t *rows = (int64_t *)malloc((size_t)flagged * sizeof(int64_t));
   if (!rows) return -1;
-  for (int64_t i = 0; i < task.rows; i++)
+  for (int64_t i = task.first; i < task.last; i++)
     if (task.flags[i]) rows[count++] = i;
   flagged = run<double, PROBS>(task, rows, count);
   free(rows);
   return flagged;
 }
 
-}  // namespace renyi
+}  // namespace renyi::pairs

@@ -1,6 +1,6 @@
-// The pairs of distributions, for one instruction set.
+// The entry point of pairs: how many rows are left flagged, -1 where there was no memory.
 #include "pair.h"
 
-extern "C" __attribute__((visibility("default"))) int64_t renyi_pairs(const PairTask *task) {
-  return task->probabilities ? renyi::run<true>(*task) : renyi::run<false>(*task);
+extern "C" int64_t renyi_pairs(const renyi::pairs::Task *task) {
+  return task->probabilities ? renyi::pairs::run<true>(*task) : renyi::pairs::run<false>(*task);
 }
