@@ -22,7 +22,7 @@ namespace renyi::pairs {
 // Some rows of a call, of n entries each. Strides are counted in entries, those of numbers of a row are 0 or 1. Values
 // and scales are of the type that sums are formed in. Gradients that are not wanted are null.
 struct Task {
-  int64_t first, last, n, format, probabilities;
+  int64_t first, last, n, format, gradient_format, probabilities;
   const void *x;
   int64_t x_row, x_entry;
   const void *y;
@@ -129,19 +129,21 @@ APART void load(const void *from, int64_t at, int64_t stride, const uint8_t *__r
 }
 
 template <class F, class T>
-APART void store(const T *__restrict from, int64_t step, int64_t n, T factor, int64_t stride, int64_t at, void *room) {
+APART void store(const T *__restrict from, int64_t step, int64_t n, T factor, T scale, int64_t stride, int64_t at,
+                 void *room) {
   using X = typename F::X;
+  using Y = typename F::T;
   X *__restrict to = (X *)room + at;
   if (stride == 1 && step == 1)
-    SIMD for (int64_t j = 0; j < n; j++) to[j] = (X)F::store((typename F::T)(from[j] * factor));
+    SIMD for (int64_t j = 0; j < n; j++) to[j] = (X)F::store((Y)(from[j] * factor) * (Y)scale);
   else
-    for (int64_t j = 0; j < n; j++) to[j * stride] = (X)F::store((typename F::T)(from[j * step] * factor));
+    for (int64_t j = 0; j < n; j++) to[j * stride] = (X)F::store((Y)(from[j * step] * factor) * (Y)scale);
 }
 
 // those of a call
 template <class T> struct Door {
   void (*load)(const void *, int64_t, int64_t, const uint8_t *, int64_t, int64_t, int64_t, T *);
-  void (*store)(const T *, int64_t, int64_t, T, int64_t, int64_t, void *);
+  void (*store)(const T *, int64_t, int64_t, T, T, int64_t, int64_t, void *);
 };
 template <class F, class T, bool PROBS> Door<T> door() { return {load<F, T, PROBS>, store<F, T>}; }
 template <class T, bool PROBS> Door<T> door_of(int64_t format) {
@@ -363,7 +365,7 @@ struct Sums {
 
 template <class T, bool PROBS> struct Pairs {
   const Task &task;
-  const Door<T> door;
+  const Door<T> door, gradients;
   Lanes<T> &w;
   T *a, *b, *f, *d;
   Sums *blocks;
@@ -392,13 +394,12 @@ template <class T, bool PROBS> struct Pairs {
   // gradients of some entries, times what they have in common
   void write(int64_t row, bool swapped, double p, double q, int64_t from, int64_t n, int64_t step, const T *along_p,
              const T *along_q) {
-    const double scale = task.scale ? number(task.scale, row * task.scale_row) : 1;
-    const T u = (T)(p * scale), v = (T)(q * scale);
+    const T scale = (T)(task.scale ? number(task.scale, row * task.scale_row) : 1), u = (T)p, v = (T)q;
     if (task.along_x)
-      door.store(swapped ? along_q : along_p, step, n, swapped ? v : u, task.along_x_entry,
+      gradients.store(swapped ? along_q : along_p, step, n, swapped ? v : u, scale, task.along_x_entry,
                  row * task.along_x_row + from * task.along_x_entry, task.along_x);
     if (task.along_y)
-      door.store(swapped ? along_p : along_q, step, n, swapped ? u : v, task.along_y_entry,
+      gradients.store(swapped ? along_p : along_q, step, n, swapped ? u : v, scale, task.along_y_entry,
                  row * task.along_y_row + from * task.along_y_entry, task.along_y);
   }
 
@@ -626,7 +627,7 @@ template <class T, bool PROBS> int64_t run(const Task &task, const int64_t *rows
   char *start = memory + (64 - (uintptr_t)memory % 64);
   T *a = (T *)(start + lanes);
   Lanes<T> &w = *(Lanes<T> *)start;
-  Pairs<T, PROBS> pairs{task, door_of<T, PROBS>(task.format), w, a, a + room, a + 2 * room, a + 3 * room, (Sums *)(a + 4 * room), graded, kept, {}};
+  Pairs<T, PROBS> pairs{task, door_of<T, PROBS>(task.format), door_of<T, PROBS>(task.gradient_format), w, a, a + room, a + 2 * room, a + 3 * room, (Sums *)(a + 4 * room), graded, kept, {}};
   if (!task.order_row) pairs.prepare(0, 0, LANES);
   int64_t flagged = pairs.all(rows, count);
   free(memory);

@@ -12,11 +12,20 @@ from ._entropy import (
     entropy_partial_state,
 )
 from ._neighbors import kth_neighbor, neighbor_sum
-from ._pairs import distributions, where_known
+from ._pairs import (
+    distributions,
+    divergence,
+    divergence_and_alpha_gradient,
+    divergence_and_gradient,
+    where_known,
+)
 from ._rows import rows
 
 __all__ = [
     "distributions",
+    "divergence",
+    "divergence_and_alpha_gradient",
+    "divergence_and_gradient",
     "entropy",
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",

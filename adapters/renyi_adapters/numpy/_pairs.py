@@ -1,18 +1,41 @@
-"""What of the array-API kernels NumPy can spare itself."""
+"""Pairs of distributions in NumPy, by the compiled engine where there is one; the others go by rows."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from renyi_adapters import native
+from renyi_adapters.native import _pairs as engine
+from renyi_core._kernels.divergence import DIVERGENCE
+from renyi_core._kernels.family import Call
 from renyi_core._kernels.sources import accumulate
-from renyi_core._kernels.state import Source
+from renyi_core._kernels.state import Order, Source
+
+from ._rows import RowsOfCall, in_blocks, rows
 
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["distributions", "where_known"]
+__all__ = [
+    "computed",
+    "distributions",
+    "divergence",
+    "divergence_and_alpha_gradient",
+    "divergence_and_gradient",
+    "takes_order",
+    "where_known",
+]
+
+LAST = (-1,)
+LARGEST = 16.0
+"""The engine knows orders up to this one."""
+COPIED = 1 << 16
+"""Entries that are taken at a time where they can't be seen as rows of one array."""
 
 
 def where_known(known: Array, values: Array, others: Callable[[], Array], xp: Any) -> Array:
@@ -25,3 +48,129 @@ def distributions(*arrays: Array, source: Source, where: Array | None, axis: Axi
     nothing = -math.inf if source == "logits" else 0.0
     sums = (accumulate(x, xp=xp) for x in arrays)
     return tuple(x if where is None else xp.where(where, x, nothing) for x in sums), True
+
+
+def _takes(x: Array, y: Array, order: Order | None) -> bool:
+    """Return whether the engine computes the divergence of such arrays."""
+    return (
+        takes_order(order)
+        and x.dtype == y.dtype
+        and x.dtype.char in engine.FORMATS
+        and x.dtype.isnative
+        and x.flags.aligned
+        and y.flags.aligned
+        and x.size > 0
+        and y.size > 0
+    )
+
+
+def takes_order(order: Order | None) -> bool:
+    """Return whether there is an engine, and whether it knows the order."""
+    return native.library() is not None and order is not None and (not order.static or order.alpha <= LARGEST)
+
+
+def _run(call: Call, wrt: tuple[int, ...] = (), scale: Any = None) -> Any:
+    (x, y), order = call.arrays, call.order
+    if not _takes(x, y, order):
+        return rows(call, wrt, scale)
+    return computed(call, wrt, scale)
+
+
+def computed(
+    call: Call, wrt: tuple[int, ...] = (), scale: Any = None, *, wide: bool = False, threads: int | None = None
+) -> Any:
+    """Return the value, or (value, *gradients), these in the dtype of sums if ``wide``, by the engine."""
+    (x, y), order = call.arrays, call.order
+    each = functools.partial(_rows, wide=wide, threads=threads)
+    n = x.shape[-1]
+    one = scale is None or not hasattr(scale, "shape") or scale.size in {1, x.size // n}
+    plain = call.where is None and order is not None and order.static and one and call.options["axis"] == LAST and x.shape == y.shape
+    if plain and x.flags.c_contiguous and y.flags.c_contiguous:
+        flat = call._replace(arrays=(x.reshape(-1, n), y.reshape(-1, n)))
+        found = each(flat, wrt, scale)
+        if not wrt:
+            return found.reshape(*x.shape[:-1], 1)
+        return found[0].reshape(*x.shape[:-1], 1), *(part.reshape(x.shape) for part in found[1:])
+    walk = RowsOfCall(call, scale)
+    whole = all(_is_flat(walk.laid(part, "entries")) for part in (x, y, call.where) if part is not None)
+    return in_blocks(walk, wrt, math.prod(walk.lead) * walk.n if whole else COPIED, each)
+
+
+def _is_flat(x: Array) -> bool:
+    """Return whether all axes but the last can be seen as one, so that nothing is copied."""
+    pairs = [(length, step) for length, step in zip(x.shape[:-1], x.strides[:-1], strict=True) if length > 1]
+    return all(a == n * b for (_, a), (n, b) in zip(pairs[:-1], pairs[1:], strict=True))
+
+
+def _rows(call: Call, wrt: tuple[int, ...], scale: Any, *, wide: bool, threads: int | None) -> Any:
+    """Return the same of arrays of two axes."""
+    (x, y), order, where = call.arrays, call.order, call.where
+    value, gradients, flags = engine.divergences(
+        x,
+        y,
+        order,
+        source=call.options["source"],
+        where=where,
+        wrt=wrt,
+        scale=scale,
+        wide=wide,
+        threads=threads,
+    )
+    value = value[:, None]
+    if flags is not None:
+        left = flags.nonzero()[0]
+        some = order if order.static else Order(*(part[left] for part in order))
+        factor = scale
+        if hasattr(scale, "shape"):
+            factor = scale.reshape(-1, 1) if scale.size == 1 else scale.reshape(-1, 1)[left]
+        mask = None if where is None else where[left]
+        arrays = (_floats(x[left]), _floats(y[left]))
+        found = rows(call._replace(arrays=arrays, order=some, where=mask), wrt, factor)
+        redone, *parts = found if wrt else (found,)
+        alone = flags[left] == 1
+        value[left[alone]] = redone[alone]
+        for to, part in zip(gradients, parts, strict=True):
+            to[left] = _halves(part) if to.dtype == np.int16 else part
+    return (value, *gradients) if wrt else value
+
+
+def _floats(x: Array) -> Array:
+    """Return bfloat16, which is seen as int16, as float32; anything else as it is."""
+    return (x.view(np.uint16).astype(np.uint32) << 16).view(np.float32) if x.dtype == np.int16 else x
+
+
+def _halves(x: Array) -> Array:
+    """Return float32 rounded to bfloat16, seen as int16."""
+    u = x.view(np.uint32)
+    rounded = ((u + 0x7FFF + ((u >> 16) & 1)) >> 16).astype(np.uint16)
+    return np.where(np.isnan(x), np.uint16(0x7FC0), rounded).view(np.int16)
+
+
+def divergence(x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, source: Source, axis: Axis) -> Array:
+    """Overlay renyi_core._kernels.divergence.divergence."""
+    return _run(Call(DIVERGENCE, (x, y), order, where, {"source": source, "axis": axis}, xp))
+
+
+def divergence_and_alpha_gradient(
+    x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, source: Source, axis: Axis
+) -> tuple[Array, Array]:
+    """Overlay renyi_core._kernels.divergence.divergence_and_alpha_gradient."""
+    call = Call(DIVERGENCE, (x, y), order, where, {"source": source, "axis": axis}, xp)
+    return _run(call), rows(call, ("alpha",))[1]
+
+
+def divergence_and_gradient(
+    x: Array,
+    y: Array,
+    order: Order,
+    *,
+    wrt: tuple[int, ...],
+    where: Array | None,
+    xp: Any,
+    source: Source,
+    axis: Axis,
+    scale: Any = None,
+) -> tuple[Array, ...]:
+    """Overlay renyi_core._kernels.divergence.divergence_and_gradient."""
+    found: tuple[Array, ...] = _run(Call(DIVERGENCE, (x, y), order, where, {"source": source, "axis": axis}, xp), wrt, scale)
+    return found

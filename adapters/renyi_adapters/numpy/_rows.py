@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,10 @@ np.empty(1 << 21)
 
 Array = Any
 
-__all__ = ["rows"]
+__all__ = ["RowsOfCall", "in_blocks", "rows"]
 
 
-class _Rows:
+class RowsOfCall:
     """The rows of a call one under the other: views only, a copy is made of a block at a time.
 
     ``lead`` is the shape of the rows, ``shape`` that of an array of all entries.
@@ -77,8 +77,8 @@ class _Rows:
         own = x.ndim - len(self.lead)
         return part.reshape(-1, *x.shape[x.ndim - own :])
 
-    def blocks(self) -> Iterator[tuple[Index, Call, Any]]:
-        """Yield the index of each block, the call of its rows, and their scale."""
+    def blocks(self, limit: int) -> Iterator[tuple[Index, Call, Any]]:
+        """Yield the index of each block of at most so many entries, the call of its rows, and their scale."""
         call, layouts = self.call, self.call.family.layouts
         arrays = [self.laid(x, layout) for x, layout in zip(call.arrays, layouts, strict=True)]
         order = [self.laid(part, ROWS) for part in self.order]
@@ -86,7 +86,7 @@ class _Rows:
         result = ENTRIES if call.family.result == ENTRIES else ROWS
         scale = self.laid(self.scale, result)
         options = {**call.options, "axis": (-1,)} if self.parallel else call.options
-        for index in boxes(self.lead, max(1, call.family.block // max(1, self.n))):
+        for index in boxes(self.lead, max(1, limit // max(1, self.n))):
             own = call.order if not order else Order(*(self._block(part, index, ROWS) for part in order))
             parts = tuple(self._block(x, index, layout) for x, layout in zip(arrays, layouts, strict=True))
             block = call._replace(arrays=parts, order=own, where=self._block(where, index, ENTRIES), options=options)
@@ -125,16 +125,22 @@ def rows(call: Call, wrt: tuple[int | str, ...] = (), scale: Any = None) -> Any:
     with np.errstate(all="ignore"):
         if family.result == ALL or _is_small(call):
             return agnostic.rows(call, wrt, scale)
-        walk = _Rows(call, scale)
+        walk = RowsOfCall(call, scale)
         if math.prod(walk.lead) * walk.n <= family.block or math.prod(walk.lead) <= 1:
             return agnostic.rows(call, wrt, scale)
-        layouts = [family.result, *(ROWS if place == "alpha" else family.layouts[int(place)] for place in wrt)]
-        targets: list[tuple[Array, Array]] = []
-        for index, block, factor in walk.blocks():
-            found = agnostic.rows(block, wrt, factor)
-            parts = found if wrt else (found,)
-            targets = targets or [walk.room(part, layout) for part, layout in zip(parts, layouts, strict=True)]
-            for (_, target), part in zip(targets, parts, strict=True):
-                target[index] = part.reshape(target[index].shape)
+        return in_blocks(walk, wrt, family.block, agnostic.rows)
+
+
+def in_blocks(walk: RowsOfCall, wrt: tuple[int | str, ...], limit: int, compute: Callable[..., Any]) -> Any:
+    """Return what ``compute`` makes of a call's rows, at most ``limit`` entries of them at a time."""
+    family = walk.call.family
+    layouts = [family.result, *(ROWS if place == "alpha" else family.layouts[int(place)] for place in wrt)]
+    targets: list[tuple[Array, Array]] = []
+    for index, block, factor in walk.blocks(limit):
+        found = compute(block, wrt, factor)
+        parts = found if wrt else (found,)
+        targets = targets or [walk.room(part, layout) for part, layout in zip(parts, layouts, strict=True)]
+        for (_, target), part in zip(targets, parts, strict=True):
+            target[index] = part.reshape(target[index].shape)
     results = tuple(whole for whole, _ in targets)
     return results if wrt else results[0]

@@ -19,6 +19,7 @@ from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.state import Order
 
 from . import _blocks as numpy_blocks
+from . import _pairs as pairs
 from ._function import differentiable, is_plain, push, sum_to
 
 Tensor = Any
@@ -161,12 +162,20 @@ def _push_forward(static: _Static, tensors: Any, tangents: Any) -> Tensor:
 _apply = differentiable(_fast_value, _value, pull_back=_pull_back, push_forward=_push_forward)
 
 
+def _again(call: Call, wrt: Wrt, cotangent: Tensor) -> tuple[Tensor, ...]:
+    """Return the derivatives of a call, times a cotangent, as what can be differentiated further."""
+    static, *tensors = _parted(call)
+    found: tuple[Tensor, ...] = _apply_derivatives(dataclasses.replace(static, wrt=wrt), *tensors, cotangent)
+    return found
+
+
 def rows(call: Call, wrt: Wrt = (), scale: Any = None) -> Any:
     """Overlay renyi_core._kernels.family.rows; derivatives are differentiable by torch's own means."""
     if call.family.plain:
         return agnostic.rows(call, wrt, scale)
     if not wrt:
-        return _apply(*_parted(call))
+        found = pairs.value(call, _again)
+        return _apply(*_parted(call)) if found is None else found
     alpha = None if call.order is None else call.order.alpha
     found = _in_blocks(call, wrt, scale) if is_plain(*call.arrays, alpha, scale) else None
     return agnostic.rows(call, wrt, scale) if found is None else found

@@ -1,0 +1,140 @@
+"""Pairs of distributions on the CPU by the compiled engine: of tensors that are not large, all in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad
+
+try:
+    from array_api_compat import numpy as numpy_namespace
+
+    from renyi_adapters.native import _pairs as native
+    from renyi_adapters.numpy import _pairs as engine
+except ImportError:  # torch itself can do without NumPy
+    engine = None  # type: ignore[assignment]
+
+from renyi_core._kernels.divergence import DIVERGENCE
+from renyi_core._kernels.family import Call
+
+from ._function import sum_to
+
+Tensor = Any
+
+__all__ = ["value"]
+
+KEPT = 1 << 22
+"""Up to so many entries the gradients are computed with the value, and kept for backward."""
+SMALL = 1 << 16
+"""Up to so many entries room for results is torch's."""
+FORMATS = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
+TYPES = {torch.Tensor, torch.nn.Parameter}
+
+
+def _array(x: Tensor | None) -> Any:
+    """Return a NumPy array that shares the memory of a tensor, of bfloat16 as int16."""
+    if x is None:
+        return None
+    x = x.detach()
+    return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).numpy()
+
+
+def _tensor(part: Any, like: Tensor) -> Tensor:
+    found = torch.from_numpy(part)
+    return found.view(like.dtype) if found.dtype == torch.int16 else found
+
+
+def _computed(call: Call, wrt: tuple[int, ...] = (), scale: Any = None, *, wide: bool = False) -> Any:
+    arrays = tuple(_array(x) for x in call.arrays)
+    seen = call._replace(arrays=arrays, where=_array(call.where), xp=numpy_namespace)
+    found = engine.computed(seen, wrt, _array(scale), wide=wide, threads=torch.get_num_threads())
+    return [torch.from_numpy(found[0]), *(_tensor(part, call.arrays[0]) for part in found[1:])] if wrt else torch.from_numpy(found)
+
+
+def _at_once(call: Call, wrt: tuple[int, ...]) -> Any:
+    """Return the value and the gradients, in the dtype of sums, of small contiguous arrays, None if rows are left."""
+    (x, y), order = call.arrays, call.order
+    n = x.shape[-1]
+    sums = torch.float64 if x.dtype == torch.float64 else torch.float32
+    value = torch.empty((*x.shape[:-1], 1), dtype=sums)
+    flags = torch.empty(value.shape, dtype=torch.uint8)
+    gradients = {i: torch.empty(x.shape, dtype=sums) for i in wrt}
+    along = (gradients[i].data_ptr() if i in gradients else 0 for i in (0, 1))
+    addresses = (x.data_ptr(), y.data_ptr(), value.data_ptr(), *along, flags.data_ptr())
+    formats = FORMATS[x.dtype], FORMATS[sums]
+    left = native.plain(formats, call.options["source"], order, (value.numel(), n), addresses, torch.get_num_threads())
+    return None if left else (value, *gradients.values())
+
+
+def _with_gradients(call: Call, wrt: tuple[int, ...]) -> Any:
+    x, y = call.arrays
+    if (
+        x.shape == y.shape
+        and call.where is None
+        and call.options["axis"] == (-1,)
+        and x.numel() <= SMALL
+        and x.is_contiguous()
+        and y.is_contiguous()
+    ):
+        found = _at_once(call, wrt)
+        if found is not None:
+            return found
+    found = _computed(call, wrt, wide=True)
+    return found if wrt else (found,)
+
+
+class _Divergence(torch.autograd.Function):
+    """Backward keeps the arguments, and the gradients if the forward pass has them."""
+
+    @staticmethod
+    def forward(ctx: Any, call: Call, again: Any, x: Tensor, y: Tensor) -> Tensor:
+        wanted = ctx.needs_input_grad
+        ctx.wrt = (0, 1) if wanted[2] and wanted[3] else (0,) if wanted[2] else (1,)
+        ctx.again, ctx.rest = again, (call.order, call.where, call.options, call.xp)
+        if max(x.numel(), y.numel()) > KEPT:
+            ctx.save_for_backward(x, y)
+            return _computed(call)
+        value, *gradients = _with_gradients(call, ctx.wrt)
+        ctx.save_for_backward(x, y, *gradients)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Any, ...]:
+        x, y, *gradients = ctx.saved_tensors
+        if gradients and not torch.is_grad_enabled():
+            parts = [gradient * cotangent for gradient in gradients]
+        else:
+            call = Call(DIVERGENCE, (x, y), *ctx.rest)
+            parts = ctx.again(call, ctx.wrt, cotangent) if torch.is_grad_enabled() else _computed(call, ctx.wrt, cotangent)[1:]
+        found: list[Any] = [None, None]
+        for i, part in zip(ctx.wrt, parts, strict=True):
+            like = (x, y)[i]
+            found[i] = part if part.shape == like.shape and part.dtype == like.dtype else sum_to(part, like)
+        return None, None, *found
+
+
+def value(call: Call, again: Callable[..., Any]) -> Tensor | None:
+    """Return the divergence, or None where the engine does not know it; ``again`` differentiates its derivatives."""
+    order = call.order
+    if (
+        call.family is not DIVERGENCE
+        or engine is None
+        or torch.compiler.is_compiling()
+        or not (engine.takes_order(order) and order.static)
+        or forward_ad._current_level >= 0  # noqa: SLF001
+        or torch._C._are_functorch_transforms_active()  # noqa: SLF001
+    ):
+        return None
+    x, y = call.arrays
+    if not (_is_here(x) and _is_here(y) and x.dtype == y.dtype and x.numel() and y.numel()):
+        return None
+    if not (torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)):
+        return _with_gradients(call, ())[0]
+    found: Tensor = _Divergence.apply(call, again, x, y)
+    return found
+
+
+def _is_here(x: Tensor) -> bool:
+    return type(x) in TYPES and x.dtype in FORMATS and x.device.type == "cpu" and x.layout is torch.strided
