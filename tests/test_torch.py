@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import renyi_core as renyi
+from renyi_adapters import native
 
 torch = pytest.importorskip("torch")
 forward_ad = torch.autograd.forward_ad
@@ -377,10 +378,12 @@ def test_divergence_under_transforms_and_compile(f):
     torch.testing.assert_close(leaf.grad, want)
 
 
-def test_kept_for_backward_of_divergences():
-    """The two arguments themselves."""
-    x, y = (make((8, 400), seed).requires_grad_() for seed in (0, 1))
+@pytest.mark.parametrize("rows", [8, 10_500])
+def test_kept_for_backward_of_divergences(rows):
+    """The two arguments themselves, and of a small call on the compiled engine the gradients."""
+    x, y = (make((rows, 400), seed).requires_grad_() for seed in (0, 1))
     kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.data_ptr()) or tensor, lambda t: t):
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda t: t):
         renyi.divergence_from_logits(x, y, 1.7)
-    assert set(kept) <= {x.data_ptr(), y.data_ptr()}
+    more = [tensor for tensor in kept if tensor.data_ptr() not in {x.data_ptr(), y.data_ptr()}]
+    assert len(more) == (2 if rows == 8 and native.library() else 0)

@@ -44,7 +44,8 @@ struct Task {
 constexpr int64_t LANES = 64, SHORT = 64, BLOCK = 2048, KEPT = 1 << 18;
 #define EACH_LANE SIMD for (int64_t i = 0; i < LANES; i++)
 
-enum Mode { ONE, TWO, GENERAL };
+// alpha = 1, 2, above 1, and below it or of any row its own
+enum Mode { ONE, TWO, ABOVE, ANY };
 
 template <class T> struct Series;
 template <> struct Series<float> {
@@ -95,9 +96,9 @@ template <class T> struct Lanes {
   T top_x[LANES], top_y[LANES], middle[LANES], per_x[LANES], per_y[LANES];
   T A[LANES], B[LANES], F[LANES], most[LANES], S[LANES], O[LANES];
   T s[LANES], p[LANES], q[LANES], wide[LANES], up[LANES], shift[LANES];
-  T k1[LANES], k0[LANES], u1[LANES], u2[LANES], u3[LANES], half_x[LANES], half_y[LANES], sum_x[LANES], sum_y[LANES],
+  T k1[LANES], k0[LANES], k[LANES], u1[LANES], u2[LANES], u3[LANES], half_x[LANES], half_y[LANES], sum_x[LANES], sum_y[LANES],
       size[LANES];
-  T t[LANES], over[LANES], most_tr[LANES], steep[LANES], at_zero[LANES];
+  T t[LANES], over[LANES], most_tr[LANES], far[LANES], steep[LANES], at_zero[LANES];
   T c[Series<T>::kept][LANES];
 
   void order(const Order<T> &w, int64_t first, int64_t last) {
@@ -196,11 +197,13 @@ template <class T, int MODE> INLINE Measured<T> measured(T a, T b, T f, T d, con
     return {r, q * (r * r), e};
   }
   T p = a * w->p[i], r = d - w->s[i], z = MODE == ONE ? r : w->steep[i] * r, g = r, slope = r;
-  if (MODE == GENERAL) {
+  if (MODE >= ABOVE) {
     g = expm1_both(smaller(w->most_tr[i], w->t[i] * r), (T)0, &e);
     slope = g * w->over[i];
   }
   T near = q * (z * z) * series<T>(w, i, z), far = fma_(p, slope - 1, q);
+  // next to -1 exp(t r) has the digits: -1/exp(t r) stands for both
+  if (MODE == ANY) g = g < (T)-0.5 ? -1 / e : g;
   return {g, (z <= 1) & (z >= -1) ? near : far, p * e};
 }
 
@@ -210,10 +213,20 @@ template <class T> struct Differentiated {
 };
 
 // of probabilities they are divided by these
-template <class T, bool PROBS>
+template <class T, bool PROBS, bool CODED>
 INLINE Differentiated<T> differentiated(T a, T b, T f, T d, const Lanes<T> *w, int64_t i) {
+  T e = 1;
+  if (CODED) {
+    e = d < (T)-0.75 ? -1 / d : 1 + d;
+    d = w->far[i] > 0 ? e : d < (T)-0.75 ? e - 1 : d;
+  }
   T ratio = fma_(w->k1[i], d, w->k0[i]), h = a * ratio;
   T y = -fma_(w->t[i], h, fma_(w->u1[i], f, fma_(w->u2[i], b, w->u3[i] * a)));
+  if (CODED && PROBS) {
+    // q - exp(alpha r - t D), where that is far below p
+    T q = b * w->q[i], tilted = a * e * w->k[i];
+    y = tilted > 2 * q ? q - tilted : y;
+  }
   if (!PROBS) return {y, h, y, h};
   return {b > 0 ? y / b : (T)0, (a > 0) | ((w->at_zero[i] > 0) & (b > 0)) ? ratio : (T)0, y, h};
 }
@@ -255,29 +268,29 @@ APART void measure(const T *__restrict a, const T *__restrict b, const T *__rest
     T S = 0, O = 0;
     _Pragma("omp simd reduction(+ : S, O)") for (int64_t k = 0; k < m * LANES; k++) {
       Measured<T> e = measured<T, MODE>(a[k], b[k], f[k], d[k], w, 0);
-      d[k] = e.d, S += e.S, O += MODE == GENERAL ? e.O : 0;
+      d[k] = e.d, S += e.S, O += MODE >= ABOVE ? e.O : 0;
     }
     w->S[0] = S, w->O[0] = O;
   } else
     for (int64_t j = 0; j < m; j++, a += LANES, b += LANES, f += LANES, d += LANES) EACH_LANE {
         Measured<T> e = measured<T, MODE>(a[i], b[i], f[i], d[i], w, i);
-        d[i] = e.d, w->S[i] += e.S, w->O[i] += MODE == GENERAL ? e.O : 0;
+        d[i] = e.d, w->S[i] += e.S, w->O[i] += MODE >= ABOVE ? e.O : 0;
       }
 }
 
-template <class T, bool PROBS, bool LONG>
+template <class T, bool PROBS, bool CODED, bool LONG>
 APART void differentiate(const T *__restrict a, const T *__restrict b, T *__restrict f, T *__restrict d, int64_t m,
                          Lanes<T> *__restrict w) {
   if (LONG) {
     T x = 0, y = 0, size = 0;
     _Pragma("omp simd reduction(+ : x, y, size)") for (int64_t k = 0; k < m * LANES; k++) {
-      Differentiated<T> e = differentiated<T, PROBS>(a[k], b[k], f[k], d[k], w, 0);
+      Differentiated<T> e = differentiated<T, PROBS, CODED>(a[k], b[k], f[k], d[k], w, 0);
       f[k] = e.f, d[k] = e.d, x += e.x, y += e.y, size += e.x > 0 ? e.x : -e.x;
     }
     w->sum_x[0] = x, w->sum_y[0] = y, w->size[0] = size;
   } else
     for (int64_t j = 0; j < m; j++, a += LANES, b += LANES, f += LANES, d += LANES) EACH_LANE {
-        Differentiated<T> e = differentiated<T, PROBS>(a[i], b[i], f[i], d[i], w, i);
+        Differentiated<T> e = differentiated<T, PROBS, CODED>(a[i], b[i], f[i], d[i], w, i);
         f[i] = e.f, d[i] = e.d, w->sum_x[i] += e.x, w->sum_y[i] += e.y, w->size[i] += e.x > 0 ? e.x : -e.x;
       }
 }
@@ -318,21 +331,23 @@ template <class T> INLINE void centre(Lanes<T> *w, int64_t i, double A, double B
 
 // D from S, and 1 + t S from O where that is more exact; NaN where they are not to be trusted
 template <class T>
-INLINE double conclude(double S, double *O, double most, double t, double steep, bool one, double least) {
+INLINE double conclude(double S, double *O, double most, double t, double steep, bool one) {
   double x = t * S, whole = (t > 0) | (x > -0.5) ? 1 + x : *O, D = one ? S : 0.0 + log_sum(whole, x) / t;
-  bool known = (most * steep < Series<T>::limit) & (whole > least) & (D - D == 0);
+  bool known = (most * steep < Series<T>::limit) & (whole > 1e-6) & (D - D == 0);
   *O = whole;
   return known ? D : (double)NAN;
 }
 
-// h = a (k1 expm1(t r) + k0) and p - q = u1 f + u2 b + u3 a: p and q are what a and b are multiplied by, `growth` is
+// h = a (k1 expm1(t r) + k0), or a (k1 exp(t r) + k0) if the distributions are far from each other, and p - q = u1 f + u2 b + u3 a: p and q are what a and b are multiplied by, `growth` is
 // expm1(t ds), r in the row being that next to s and ds, and `gap` expm1(log(p/q))
 template <class T>
 INLINE void slopes(Lanes<T> *w, int64_t i, double S, double O, double D, double t, bool one, double p, double q,
                    double ds, double growth, double gap) {
-  bool close = p < 4 * q;
+  bool close = p < 4 * q, far = (t < 0) & (t * S <= -0.5);
+  w->far[i] = far ? (T)1 : (T)0;
+  w->q[i] = (T)q, w->k[i] = (T)(p * (growth + 1) / O);
   w->k1[i] = (T)(one ? p : p * (growth + 1) / (t * O));
-  w->k0[i] = (T)(one ? p * (ds - D) : p * (growth / t - S) / O);
+  w->k0[i] = (T)(one ? p * (ds - D) : far ? -p / t : p * (growth / t - S) / O);
   w->u1[i] = (T)(close ? p : 0);
   w->u2[i] = (T)(close ? q * gap : -q);
   w->u3[i] = (T)(close ? 0 : p);
@@ -342,11 +357,11 @@ INLINE void slopes(Lanes<T> *w, int64_t i, double S, double O, double D, double 
 template <class T> APART void centre_lanes(Lanes<T> *__restrict w) {
   EACH_LANE centre(w, i, w->A[i], w->B[i], w->F[i]);
 }
-template <class T> APART void conclude_lanes(Lanes<T> *__restrict w, double *__restrict D, bool one, double least) {
+template <class T> APART void conclude_lanes(Lanes<T> *__restrict w, double *__restrict D, bool one) {
   EACH_LANE {
     double O = w->O[i];
     bool sound = (w->A[i] > 0) & (w->B[i] > 0);
-    D[i] = conclude<T>(w->S[i], &O, w->most[i] - w->s[i], w->t[i], w->steep[i], one, least);
+    D[i] = conclude<T>(w->S[i], &O, w->most[i] - w->s[i], w->t[i], w->steep[i], one);
     D[i] = sound ? D[i] : (double)NAN;
     w->O[i] = (T)O;
   }
@@ -378,10 +393,9 @@ template <class T, bool PROBS> struct Pairs {
     order.set(task.alpha[row * task.order_row], task.t[row * task.order_row]);
     w.order(order, first, last);
   }
-  // how small 1 + t S may be, and the gradient next to D: all doubles have of floats to spare
-  double apart() const { return sizeof(T) == 8 && task.format == 1 ? 0.02 : sizeof(T) == 8 ? 1e-6 : 0.05; }
+  // how small the gradient may be next to its parts: doubles have digits of floats to spare
   double faint() const { return sizeof(T) == 8 && task.format != 1 ? 1e-7 : 0.1; }
-  Mode mode() const { return task.order_row ? GENERAL : order.t == 0x1p-60 ? ONE : order.t == 1 ? TWO : GENERAL; }
+  Mode mode() const { return task.order_row || order.t < 0 ? ANY : order.t == 0x1p-60 ? ONE : order.t == 1 ? TWO : ABOVE; }
 
   void read(int64_t row, int64_t from, int64_t n, int64_t step, T *to_x, T *to_y) {
     const uint8_t *where = task.where ? task.where + row * task.where_row + from * task.where_entry : nullptr;
@@ -419,7 +433,7 @@ template <class T, bool PROBS> struct Pairs {
 
   // whether h has lost too many digits of its parts; then the row is flagged
   bool faded(int64_t row, double size, double S, double O, double s, double t) {
-    bool lost = size < faint() * (S / O + larger(s, -s) / (1 + t));
+    bool lost = size < faint() * (smaller(S / O, 1 / larger(t, -t)) + larger(s, -s) / (1 + t));
     if (task.flags[row] || !lost) return false;
     task.flags[row] = 2;
     return true;
@@ -438,7 +452,15 @@ template <class T, bool PROBS> struct Pairs {
     Mode way = mode();
     if (way == ONE) measure<T, ONE, LONG>(a, b, f, d, m, &w);
     if (way == TWO) measure<T, TWO, LONG>(a, b, f, d, m, &w);
-    if (way == GENERAL) measure<T, GENERAL, LONG>(a, b, f, d, m, &w);
+    if (way == ABOVE) measure<T, ABOVE, LONG>(a, b, f, d, m, &w);
+    if (way == ANY) measure<T, ANY, LONG>(a, b, f, d, m, &w);
+  }
+
+  template <bool LONG> void gradients_of(int64_t m, T *a, T *b, T *f, T *d) {
+    if (mode() == ANY)
+      differentiate<T, PROBS, true, LONG>(a, b, f, d, m, &w);
+    else
+      differentiate<T, PROBS, false, LONG>(a, b, f, d, m, &w);
   }
 
   // up to LANES short rows
@@ -461,12 +483,12 @@ template <class T, bool PROBS> struct Pairs {
     weigh<T, PROBS, false>(a, b, a, b, f, d, n, &w);
     centre_lanes(&w);
     sum<false>(n, a, b, f, d);
-    conclude_lanes(&w, D, mode() == ONE, apart());
+    conclude_lanes(&w, D, mode() == ONE);
     int64_t flagged = 0;
     for (int64_t i = 0; i < count; i++) flagged += finish(rows[i], D[i], factor[i]);
     if (!graded) return flagged;
     slope_lanes(&w, D, mode() == ONE);
-    differentiate<T, PROBS, false>(a, b, f, d, n, &w);
+    gradients_of<false>(n, a, b, f, d);
     balance<T, PROBS>(a, d, n, w.half_x, w.sum_x);
     balance<T, PROBS>(b, f, n, w.half_y, w.sum_y);
     for (int64_t i = 0; i < count; i++) {
@@ -560,7 +582,7 @@ template <class T, bool PROBS> struct Pairs {
       if (kept) blocks[from / BLOCK] = z;
       merge(&whole, z);
     }
-    double D = conclude<T>(whole.S, &whole.O, whole.most, t, order.steep, one, apart());
+    double D = conclude<T>(whole.S, &whole.O, whole.most, t, order.steep, one);
     if (finish(row, whole.A > 0 ? D : NAN, order.factor)) return 1;
     if (!graded) return 0;
     // an outcome with more than half of P, or of Q, takes minus the sum of the others: once that is known
@@ -582,7 +604,7 @@ template <class T, bool PROBS> struct Pairs {
         const double above = distance(z.top, whole.top), up = lift(z, whole), gap = up + (z.s - whole.s);
         const double shares[2] = {exp_(above + up) / whole.A, exp_(above) / whole.B};
         slopes(&w, 0, whole.S, whole.O, D, t, one, shares[0], shares[1], gap, expm1_(t * gap), expm1_(up - whole.s));
-        differentiate<T, PROBS, true>(weights[0], weights[1], along[1], along[0], m, &w);
+        gradients_of<true>(m, weights[0], weights[1], along[1], along[0]);
         sums[0] += w.sum_x[0], sums[1] += w.sum_y[0], size += w.size[0];
         for (int i = 0; i < 2; i++)
           if (shares[i] > 0.5) {

@@ -1,0 +1,170 @@
+"""Pairs on the compiled engine: as exact as everywhere, and each row as it is alone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import oracle_pairs as oracle
+import pytest
+from array_api_compat import numpy as numpy_namespace
+
+import renyi_core as renyi
+from renyi_adapters import native
+from renyi_adapters.native import _pairs as engine
+from renyi_core._kernels.divergence import divergence_and_gradient
+from renyi_core._kernels.state import Order
+
+BACKENDS = ("numpy",)
+pytestmark = pytest.mark.usefixtures("backend")
+ORDERS = (0.0, 0.3, 0.5, 0.9, 1 - 1e-9, 1.0, 1 + 1e-9, 1.7, 2.0, 5.0)
+# lanes of short rows, blocks of long ones, and what is left of either
+LENGTHS = (1, 2, 7, 64, 65, 1000, 2048, 5000)
+SOURCES = "logits", "probs"
+
+
+@pytest.fixture(params=["base", "v3", "v4"], autouse=True)
+def way(request, monkeypatch):
+    """Each set of instructions that this machine has."""
+    monkeypatch.setenv("RENYI_NATIVE_ISA", request.param)
+    native._load.cache_clear()
+    if native.library() is None:
+        pytest.skip(native.config())
+    yield request.param
+    monkeypatch.undo()
+    native._load.cache_clear()
+
+
+def through(x, source):
+    if source == "logits":
+        return x
+    wide = np.exp(x.astype(np.float64) - x.max(axis=-1, keepdims=True))
+    return (wide / wide.sum(axis=-1, keepdims=True)).astype(x.dtype)
+
+
+def sample(rows, n, dtype, source, seed=0):
+    x, y = np.random.default_rng(seed).normal(size=(2, rows, n)).astype(dtype)
+    y[::3] = x[::3] + np.asarray(1e-3, dtype) * y[::3]
+    scale = np.asarray(0.5 if dtype == "float16" else 2, dtype)
+    return through(scale * x, source), through(scale * y, source)
+
+
+def computed(x, y, alpha, source, **options):
+    order = Order(float(alpha), float(alpha) - 1.0)
+    value, gradients, left = engine.divergences(x, y, order, source=source, wrt=(0, 1), **options)
+    return value, *gradients, left
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_exact(dtype, source):
+    eps = float(np.finfo(dtype).eps)
+    done = 0
+    for name, pair in oracle.pairs(dtype).items():
+        for tail in (0, 60):
+            nothing = np.full(tail, -np.inf, dtype)
+            x, y = (through(np.concatenate([row, nothing]), source) for row in pair)
+            for alpha in ORDERS:
+                value, *gradients, left = computed(x[None], y[None], alpha, source)
+                if left is not None:
+                    continue
+                exact = oracle.exact(x, y, alpha, source)
+                errors = [oracle.error(value[0], exact.value, eps)]
+                errors += [oracle.error(g[0], want, eps) for g, want in zip(gradients, exact.gradients, strict=True)]
+                assert max(errors) <= 32, (errors, name, alpha, tail)
+                done += 1
+    assert done > 200
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("alpha", [0.4, 1.0, 1.3, 2.0])
+def test_random_rows(alpha, source):
+    x, y = sample(2000, 40, "float32", source)
+    value, *gradients, left = computed(x, y, alpha, source)
+    assert left is None
+    with native.off():
+        order = Order(alpha, alpha - 1.0)
+        wide = (row.astype(np.float64) for row in (x, y))
+        kwargs = {"source": source, "where": None, "axis": (-1,), "xp": numpy_namespace}
+        want, *along = divergence_and_gradient(*wide, order, wrt=(0, 1), **kwargs)
+    eps = float(np.finfo(np.float32).eps)
+    assert (np.abs(value - want[:, 0]) <= 12 * eps * want[:, 0]).all()
+    for got, exact in zip(gradients, along, strict=True):
+        assert (np.linalg.norm(got - exact, axis=-1) <= 16 * eps * np.linalg.norm(exact, axis=-1)).all()
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("n", LENGTHS)
+def test_rows_have_the_bits_that_they_have_alone(n, dtype, source):
+    x, y = sample(70, n, dtype, source)
+    apart = np.full((2, 70, 3 * n + 1), np.nan, dtype)
+    apart[:, :, 1::3] = x, y
+    for alpha in (0.2, 1.0, 1.3, 2.0):
+        want = computed(x, y, alpha, source)
+        alone = [computed(x[i : i + 1], y[i : i + 1], alpha, source) for i in range(0, 70, 23)]
+        for got, whole in zip(zip(*alone, strict=True), want, strict=True):
+            if whole is not None and whole.dtype != np.uint8:
+                np.testing.assert_array_equal(np.concatenate(got), whole[::23])
+        other = computed(apart[0, :, 1::3], apart[1, :, 1::3], alpha, source)
+        turned = computed(*(np.asfortranarray(row) for row in (x, y)), alpha, source)
+        masked = computed(x, y, alpha, source, where=np.broadcast_to(np.asarray(True), x.shape))
+        reference = computed(x, np.broadcast_to(y[:1], y.shape), alpha, source)
+        for got in (other, turned, masked):
+            for one, whole in zip(got, want, strict=True):
+                np.testing.assert_array_equal(one, whole)
+        for one, whole in zip(reference, computed(x, np.repeat(y[:1], 70, axis=0), alpha, source), strict=True):
+            np.testing.assert_array_equal(one, whole)
+
+
+def test_threads_change_no_bit():
+    x, y = sample(300, 1000, "float32", "logits")
+    for one, two in zip(computed(x, y, 1.7, "logits"), computed(x, y, 1.7, "logits", threads=3), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("n", [12, 3000])
+def test_rows_that_are_left_are_those_of_the_kernels(n):
+    """Beside others, in value and gradients, whatever is wrong with them."""
+    x, y = sample(8, n, "float64", "logits")
+    x[1, 2], y[2, 3], y[3, 4] = np.nan, np.inf, -np.inf
+    x[4] *= 300
+    x[5], y[6] = -np.inf, -np.inf
+    for alpha in (0.3, 1.0, 2.0):
+        left = computed(x, y, alpha, "logits")[-1]
+        assert left[[1, 2, 5, 6]].all()
+        assert not left[[0, 7]].any()
+        got = [renyi.value_and_grad(renyi.divergence_from_logits, i)(x, y, alpha) for i in (0, 1)]
+        with native.off():
+            want = [renyi.value_and_grad(renyi.divergence_from_logits, i)(x, y, alpha) for i in (0, 1)]
+        for one, other in zip(got, want, strict=True):
+            np.testing.assert_array_equal(one[0][left == 1], other[0][left == 1])
+            np.testing.assert_array_equal(one[1][left > 0], other[1][left > 0])
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_masks_scales_and_orders_of_rows(source):
+    """What is masked might as well not be there."""
+    rng = np.random.default_rng(1)
+    x, y = sample(90, 100, "float64", source)
+    where = rng.random((90, 100)) < 0.6
+    f = {"logits": renyi.divergence_from_logits, "probs": renyi.divergence}[source]
+    alpha, cotangent = rng.uniform(0.1, 3, size=90), rng.normal(size=90)
+    alpha[:3] = 1.0, math.inf, 0.0
+    value, gradient = renyi.value_and_grad(f, 1)(x, y, alpha, where=where, cotangent=cotangent)
+    assert (gradient[~where] == 0).all()
+    for i in range(0, 90, 7):
+        kept = where[i]
+        one, along = renyi.value_and_grad(f, 1)(x[i, kept], y[i, kept], float(alpha[i]), cotangent=cotangent[i])
+        np.testing.assert_allclose(value[i], one, rtol=1e-13)
+        np.testing.assert_allclose(gradient[i, kept], along, rtol=1e-10, atol=1e-13)
+
+
+def test_value_is_the_same_with_and_without_gradients():
+    x, y = sample(70, 300, "float32", "logits")
+    y[5] = x[5]
+    y[6] = np.where(np.arange(300) == 4, -50, x[6])
+    value, _, _, left = computed(x, y, 1.3, "logits")
+    order = Order(1.3, 1.3 - 1.0)
+    np.testing.assert_array_equal(engine.divergences(x, y, order, source="logits")[0], value)
+    assert left is None
