@@ -41,7 +41,7 @@ struct Task {
   uint8_t *flags;  // of rows that are left: 1, or 2 if only their gradients are
 };
 
-constexpr int64_t LANES = 64, SHORT = 64, BLOCK = 2048, KEPT = 1 << 18;
+constexpr int64_t LANES = 64, SHORT = 64, BLOCK = 4096, STEP = 256, KEPT = 1 << 18;
 #define EACH_LANE SIMD for (int64_t i = 0; i < LANES; i++)
 
 // alpha = 1, 2, above 1, and below it or of any row its own
@@ -97,7 +97,7 @@ template <class T> struct Lanes {
   T A[LANES], B[LANES], F[LANES], most[LANES], S[LANES], O[LANES];
   T s[LANES], p[LANES], q[LANES], wide[LANES], up[LANES], shift[LANES];
   T k1[LANES], k0[LANES], k[LANES], u1[LANES], u2[LANES], u3[LANES], half_x[LANES], half_y[LANES], sum_x[LANES], sum_y[LANES],
-      size[LANES];
+      size[LANES], along_x[LANES], along_y[LANES], scale[LANES];
   T t[LANES], over[LANES], most_tr[LANES], far[LANES], steep[LANES], at_zero[LANES];
   T c[Series<T>::kept][LANES];
 
@@ -246,11 +246,17 @@ template <class T, bool PROBS, bool LONG>
 APART void weigh(const T *x, const T *y, T *a, T *b, T *f, T *d, int64_t m, Lanes<T> *__restrict w) {
   if (LONG) {
     const T top = w->top_y[0], middle = w->middle[0], per_x = w->per_x[0], per_y = w->per_y[0];
-    T A = 0, B = 0, F = 0, most = -(T)INFINITY;
-    _Pragma("omp simd reduction(+ : A, B, F) reduction(max : most)") for (int64_t k = 0; k < m * LANES; k++) {
-      Weighed<T> e = weighed<T, PROBS>(x[k], y[k], top, middle, per_x, per_y);
-      a[k] = e.a, b[k] = e.b, f[k] = e.f, d[k] = e.d;
-      A += e.a, B += e.b, F += e.f, most = larger(e.d, most);
+    T A = w->A[0], B = w->B[0], F = w->F[0], most = w->most[0];
+    for (int64_t from = 0; from < m * LANES; from += STEP) {
+      const int64_t to = smaller(from + STEP, m * LANES);
+      // of the next block, or row, which is on its way while this one is computed
+      for (int64_t k = from; k < to; k += 64 / sizeof(T))
+        __builtin_prefetch(x + k + BLOCK, 0, 2), __builtin_prefetch(y + k + BLOCK, 0, 2);
+      _Pragma("omp simd reduction(+ : A, B, F) reduction(max : most)") for (int64_t k = from; k < to; k++) {
+        Weighed<T> e = weighed<T, PROBS>(x[k], y[k], top, middle, per_x, per_y);
+        a[k] = e.a, b[k] = e.b, f[k] = e.f, d[k] = e.d;
+        A += e.a, B += e.b, F += e.f, most = larger(e.d, most);
+      }
     }
     w->A[0] = A, w->B[0] = B, w->F[0] = F, w->most[0] = most;
   } else
@@ -278,20 +284,25 @@ APART void measure(const T *__restrict a, const T *__restrict b, const T *__rest
       }
 }
 
+// into to_x and to_y, times factors where that is of a long row
 template <class T, bool PROBS, bool CODED, bool LONG>
-APART void differentiate(const T *__restrict a, const T *__restrict b, T *__restrict f, T *__restrict d, int64_t m,
+APART void differentiate(const T *a, const T *b, const T *f, const T *d, T *to_x, T *to_y, int64_t m,
                          Lanes<T> *__restrict w) {
   if (LONG) {
-    T x = 0, y = 0, size = 0;
+    T x = w->sum_x[0], y = w->sum_y[0], size = w->size[0];
+    const T along_x = w->along_x[0], along_y = w->along_y[0], scale = w->scale[0];
     _Pragma("omp simd reduction(+ : x, y, size)") for (int64_t k = 0; k < m * LANES; k++) {
       Differentiated<T> e = differentiated<T, PROBS, CODED>(a[k], b[k], f[k], d[k], w, 0);
-      f[k] = e.f, d[k] = e.d, x += e.x, y += e.y, size += e.x > 0 ? e.x : -e.x;
+      to_y[k] = e.f * along_y * scale, to_x[k] = e.d * along_x * scale;
+      x += e.x, y += e.y, size += e.x > 0 ? e.x : -e.x;
     }
     w->sum_x[0] = x, w->sum_y[0] = y, w->size[0] = size;
   } else
-    for (int64_t j = 0; j < m; j++, a += LANES, b += LANES, f += LANES, d += LANES) EACH_LANE {
+    for (int64_t j = 0; j < m; j++, a += LANES, b += LANES, f += LANES, d += LANES, to_x += LANES, to_y += LANES)
+      EACH_LANE {
         Differentiated<T> e = differentiated<T, PROBS, CODED>(a[i], b[i], f[i], d[i], w, i);
-        f[i] = e.f, d[i] = e.d, w->sum_x[i] += e.x, w->sum_y[i] += e.y, w->size[i] += e.x > 0 ? e.x : -e.x;
+        to_y[i] = e.f, to_x[i] = e.d;
+        w->sum_x[i] += e.x, w->sum_y[i] += e.y, w->size[i] += e.x > 0 ? e.x : -e.x;
       }
 }
 
@@ -408,7 +419,7 @@ template <class T, bool PROBS> struct Pairs {
   // gradients of some entries, times what they have in common
   void write(int64_t row, bool swapped, double p, double q, int64_t from, int64_t n, int64_t step, const T *along_p,
              const T *along_q) {
-    const T scale = (T)(task.scale ? number(task.scale, row * task.scale_row) : 1), u = (T)p, v = (T)q;
+    const T scale = scale_of(row), u = (T)p, v = (T)q;
     if (task.along_x)
       gradients.store(swapped ? along_q : along_p, step, n, swapped ? v : u, scale, task.along_x_entry,
                  row * task.along_x_row + from * task.along_x_entry, task.along_x);
@@ -417,6 +428,15 @@ template <class T, bool PROBS> struct Pairs {
                  row * task.along_y_row + from * task.along_y_entry, task.along_y);
   }
 
+  T scale_of(int64_t row) const { return (T)(task.scale ? number(task.scale, row * task.scale_row) : 1); }
+  // where a gradient along P (0) or Q (1) is wanted as it is computed, `other` if it is not wanted, null if otherwise
+  T *wanted(int i, int64_t row, int64_t from, T *other) const {
+    const bool x = order.swapped ? i == 1 : i == 0;
+    T *to = (T *)(x ? task.along_x : task.along_y);
+    if (!to) return other;
+    if (task.gradient_format != (sizeof(T) == 8) || (x ? task.along_x_entry : task.along_y_entry) != 1) return nullptr;
+    return to + row * (x ? task.along_x_row : task.along_y_row) + from;
+  }
   // values and scales are of the type that sums are formed in
   double number(const void *x, int64_t i) const {
     return task.format == 1 ? ((const double *)x)[i] : ((const float *)x)[i];
@@ -456,11 +476,11 @@ template <class T, bool PROBS> struct Pairs {
     if (way == ANY) measure<T, ANY, LONG>(a, b, f, d, m, &w);
   }
 
-  template <bool LONG> void gradients_of(int64_t m, T *a, T *b, T *f, T *d) {
+  template <bool LONG> void gradients_of(int64_t m, const T *a, const T *b, T *f, T *d, T *to_x, T *to_y) {
     if (mode() == ANY)
-      differentiate<T, PROBS, true, LONG>(a, b, f, d, m, &w);
+      differentiate<T, PROBS, true, LONG>(a, b, f, d, to_x, to_y, m, &w);
     else
-      differentiate<T, PROBS, false, LONG>(a, b, f, d, m, &w);
+      differentiate<T, PROBS, false, LONG>(a, b, f, d, to_x, to_y, m, &w);
   }
 
   // up to LANES short rows
@@ -488,7 +508,7 @@ template <class T, bool PROBS> struct Pairs {
     for (int64_t i = 0; i < count; i++) flagged += finish(rows[i], D[i], factor[i]);
     if (!graded) return flagged;
     slope_lanes(&w, D, mode() == ONE);
-    gradients_of<false>(n, a, b, f, d);
+    gradients_of<false>(n, a, b, f, d, d, f);
     balance<T, PROBS>(a, d, n, w.half_x, w.sum_x);
     balance<T, PROBS>(b, f, n, w.half_y, w.sum_y);
     for (int64_t i = 0; i < count; i++) {
@@ -542,24 +562,29 @@ template <class T, bool PROBS> struct Pairs {
   Sums block(int64_t row, int64_t from, int64_t n, int64_t at) {
     const int64_t m = (n + LANES - 1) / LANES;
     T *a = this->a + at, *b = this->b + at, *f = this->f + at, *d = this->d + at;
+    // as they are stored but for the last ones, which are filled up with nothing
     const T *x = entries(task.x, row * task.x_row + from * task.x_entry, task.x_entry);
     const T *y = entries(task.y, row * task.y_row + from * task.y_entry, task.y_entry);
-    if (!x || !y || n % LANES) {
-      for (int64_t k = n; k < m * LANES; k++) a[k] = b[k] = (T)nothing;
-      read(row, from, n, 1, a, b);
-      x = a, y = b;
-    } else if (order.swapped) {
+    const int64_t whole = n / LANES * LANES, direct = x && y ? whole : 0;
+    for (int64_t k = n; k < m * LANES; k++) a[k] = b[k] = (T)nothing;
+    if (n > direct) read(row, from + direct, n - direct, 1, a + direct, b + direct);
+    if (!direct) x = a, y = b;
+    if (direct && order.swapped) {
       const T *other = x;
       x = y, y = other;
     }
     w.top_x[0] = w.top_y[0] = (T)nothing;
-    peaks<T, true>(x, m, w.top_x);
-    peaks<T, true>(y, m, w.top_y);
+    peaks<T, true>(x, whole / LANES, w.top_x);
+    peaks<T, true>(y, whole / LANES, w.top_y);
+    peaks<T, true>(a + whole, m - whole / LANES, w.top_x);
+    peaks<T, true>(b + whole, m - whole / LANES, w.top_y);
     Sums z = {};
     const T none = PROBS ? (T)0 : -1 / Series<T>::least;
     if (w.top_x[0] <= none && w.top_y[0] <= none) return z;
     level(1);
-    weigh<T, PROBS, true>(x, y, a, b, f, d, m, &w);
+    w.A[0] = w.B[0] = w.F[0] = 0, w.most[0] = -(T)INFINITY;
+    weigh<T, PROBS, true>(x, y, a, b, f, d, whole / LANES, &w);
+    weigh<T, PROBS, true>(a + whole, b + whole, a + whole, b + whole, f + whole, d + whole, m - whole / LANES, &w);
     z.top = w.top_y[0], z.middle = w.middle[0], z.A = w.A[0], z.B = w.B[0], z.F = w.F[0];
     z.per_x = PROBS ? w.per_x[0] : 1, z.per_y = PROBS ? w.per_y[0] : 1;
     centre(&w, 0, z.A, z.B, z.F);
@@ -592,29 +617,37 @@ template <class T, bool PROBS> struct Pairs {
       double factors[2];
     } tops[2];
     tops[0].at = tops[1].at = -1;
-    double sums[2] = {0, 0}, size = 0;
+    w.sum_x[0] = w.sum_y[0] = w.size[0] = 0;
     for (int64_t from = 0; from < n; from += BLOCK) {
       const int64_t count = smaller(BLOCK, n - from), m = (count + LANES - 1) / LANES, at = kept ? from : 0;
-      T *weights[2] = {a + at, b + at}, *along[2] = {d + at, f + at};
+      T *a = this->a + at, *b = this->b + at, *f = this->f + at, *d = this->d + at;
       Sums z = kept ? blocks[from / BLOCK] : block(row, from, count, at);
       const double factors[2] = {order.alpha * order.factor * z.per_x, order.factor * z.per_y};
+      T *to_x = wanted(0, row, from, d), *to_y = wanted(1, row, from, f);
+      const int64_t direct = z.B != 0 && to_x && to_y ? count / LANES : 0, done = direct * LANES;
       if (z.B == 0) {
-        for (int64_t k = 0; k < count; k++) along[0][k] = along[1][k] = 0;
+        for (int64_t k = 0; k < count; k++) f[k] = d[k] = 0;
       } else {
         const double above = distance(z.top, whole.top), up = lift(z, whole), gap = up + (z.s - whole.s);
         const double shares[2] = {exp_(above + up) / whole.A, exp_(above) / whole.B};
         slopes(&w, 0, whole.S, whole.O, D, t, one, shares[0], shares[1], gap, expm1_(t * gap), expm1_(up - whole.s));
-        gradients_of<true>(m, weights[0], weights[1], along[1], along[0]);
-        sums[0] += w.sum_x[0], sums[1] += w.sum_y[0], size += w.size[0];
         for (int i = 0; i < 2; i++)
           if (shares[i] > 0.5) {
+            const T *weights = i ? b : a;
             int64_t k = 0;
-            for (int64_t j = 1; j < count; j++) k = weights[i][j] > weights[i][k] ? j : k;
-            tops[i] = {from + k, {weights[0][k], weights[1][k]}, {along[0][k], along[1][k]}, {factors[0], factors[1]}};
+            for (int64_t j = 1; j < count; j++) k = weights[j] > weights[k] ? j : k;
+            Differentiated<T> e = mode() == ANY ? differentiated<T, PROBS, true>(a[k], b[k], f[k], d[k], &w, 0)
+                                                : differentiated<T, PROBS, false>(a[k], b[k], f[k], d[k], &w, 0);
+            tops[i] = {from + k, {a[k], b[k]}, {e.d, e.f}, {factors[0], factors[1]}};
           }
+        w.along_x[0] = (T)factors[0], w.along_y[0] = (T)factors[1], w.scale[0] = scale_of(row);
+        gradients_of<true>(direct, a, b, f, d, to_x, to_y);
+        w.along_x[0] = w.along_y[0] = w.scale[0] = 1;
+        gradients_of<true>(m - direct, a + done, b + done, f + done, d + done, d + done, f + done);
       }
-      write(row, order.swapped, factors[0], factors[1], from, count, 1, along[0], along[1]);
+      write(row, order.swapped, factors[0], factors[1], from + done, count - done, 1, d + done, f + done);
     }
+    const double sums[2] = {w.sum_x[0], w.sum_y[0]};
     for (int i = 0; i < 2; i++)
       if (tops[i].at >= 0) {
         for (int k = 0; k < 2; k++)
@@ -622,7 +655,7 @@ template <class T, bool PROBS> struct Pairs {
         write(row, order.swapped, tops[i].factors[0], tops[i].factors[1], tops[i].at, 1, 1, tops[i].along,
               tops[i].along + 1);
       }
-    return faded(row, size, whole.S, whole.O, whole.s, t);
+    return faded(row, w.size[0], whole.S, whole.O, whole.s, t);
   }
 
   int64_t all(const int64_t *rows, int64_t count) {
