@@ -29,6 +29,8 @@ Kind = Literal["tsallis", "alpha"]
 __all__ = [
     "POWER_DIVERGENCE",
     "Kind",
+    "of_divergence",
+    "order_of",
     "power_divergence",
     "power_divergence_and_alpha_gradient",
     "power_divergence_and_gradient",
@@ -50,6 +52,20 @@ class _Arranged(NamedTuple):
     apart: Array | None
 
 
+def order_of(order: Order, kind: Kind) -> tuple[Order, bool]:
+    """Return the order of the D that is needed, for a number, and whether that is of Q and P in each other's place."""
+    swapped = kind == "alpha" and order.alpha < 0.5
+    return (Order(-order.t, 0.0 - order.alpha) if swapped else order), swapped
+
+
+def of_divergence(d: Array, order: Order, kind: Kind, *, xp: Any) -> tuple[Array, Array]:
+    """Return T or A, and ∂/∂D, given D of the order that :func:`order_of` says."""
+    inner, swapped = order_of(order, kind)
+    divisor = inner.alpha if kind == "alpha" and inner.alpha < math.inf else 1.0
+    pair = _Arranged(None, None, inner, kind, divisor, swapped, None)
+    return _value(d, pair, xp=xp), _slope(d, pair, xp=xp)
+
+
 def _arrange(
     x: Array, y: Array, order: Order, *, kind: Kind, source: Source, where: Array | None, axis: Axis, xp: Any
 ) -> _Arranged:
@@ -58,13 +74,14 @@ def _arrange(
     swapped: Any = False
     divisor: Any = 1.0
     if kind == "alpha":
-        swapped = order.alpha < 0.5
         if not order.static:
+            swapped = order.alpha < 0.5
             x, y = xp.where(swapped, y, x), xp.where(swapped, x, y)
             alpha, t = xp.where(swapped, -order.t, order.alpha), xp.where(swapped, -order.alpha, order.t)
             order = Order(alpha, t, order.infinite)
-        elif swapped:
-            x, y, order = y, x, Order(-order.t, 0.0 - order.alpha)
+        else:
+            order, swapped = order_of(order, kind)
+            x, y = (y, x) if swapped else (x, y)
         divisor = order.alpha if not order.static or order.alpha < math.inf else 1.0
     apart = None
     if not order.static or order.t < 0:

@@ -17,6 +17,9 @@ from ._pairs import (
     divergence,
     divergence_and_alpha_gradient,
     divergence_and_gradient,
+    power_divergence,
+    power_divergence_and_alpha_gradient,
+    power_divergence_and_gradient,
     where_known,
 )
 from ._rows import rows
@@ -34,6 +37,9 @@ __all__ = [
     "entropy_partial_state",
     "kth_neighbor",
     "neighbor_sum",
+    "power_divergence",
+    "power_divergence_and_alpha_gradient",
+    "power_divergence_and_gradient",
     "rows",
     "where_known",
 ]

@@ -13,6 +13,7 @@ from renyi_adapters import native
 from renyi_adapters.native import _pairs as engine
 from renyi_core._kernels.divergence import DIVERGENCE
 from renyi_core._kernels.family import Call
+from renyi_core._kernels.power_divergence import POWER_DIVERGENCE, Kind, of_divergence, order_of
 from renyi_core._kernels.sources import accumulate
 from renyi_core._kernels.state import Order, Source
 
@@ -27,6 +28,9 @@ __all__ = [
     "divergence",
     "divergence_and_alpha_gradient",
     "divergence_and_gradient",
+    "power_divergence",
+    "power_divergence_and_alpha_gradient",
+    "power_divergence_and_gradient",
     "takes_order",
     "where_known",
 ]
@@ -71,7 +75,8 @@ def takes_order(order: Order | None) -> bool:
 
 def _run(call: Call, wrt: tuple[int, ...] = (), scale: Any = None) -> Any:
     (x, y), order = call.arrays, call.order
-    if not _takes(x, y, order):
+    # of an order for each row the power divergences are functions of D by whole arrays
+    if not _takes(x, y, order) or (call.family is POWER_DIVERGENCE and not order.static):
         return rows(call, wrt, scale)
     return computed(call, wrt, scale)
 
@@ -104,25 +109,20 @@ def _is_flat(x: Array) -> bool:
 
 def _rows(call: Call, wrt: tuple[int, ...], scale: Any, *, wide: bool, threads: int | None) -> Any:
     """Return the same of arrays of two axes."""
-    (x, y), order, where = call.arrays, call.order, call.where
-    value, gradients, flags = engine.divergences(
-        x,
-        y,
-        order,
-        source=call.options["source"],
-        where=where,
-        wrt=wrt,
-        scale=scale,
-        wide=wide,
-        threads=threads,
-    )
-    value = value[:, None]
+    (x, y), order, where, kind = call.arrays, call.order, call.where, call.options.get("kind")
+    factor = scale.reshape(-1, 1) if hasattr(scale, "shape") else scale
+    options = {"source": call.options["source"], "where": where, "threads": threads}
+    if kind is None:
+        value, gradients, flags = engine.divergences(x, y, order, wrt=wrt, scale=factor, wide=wide, **options)
+        value = value[:, None]
+    else:
+        value, gradients, flags = _powers(x, y, order, kind, wrt, factor, options)
+        gradients = [part if wide or part.dtype == x.dtype else _narrow(part, x.dtype) for part in gradients]
     if flags is not None:
         left = flags.nonzero()[0]
         some = order if order.static else Order(*(part[left] for part in order))
-        factor = scale
-        if hasattr(scale, "shape"):
-            factor = scale.reshape(-1, 1) if scale.size == 1 else scale.reshape(-1, 1)[left]
+        if hasattr(factor, "shape") and factor.size > 1:
+            factor = factor[left]
         mask = None if where is None else where[left]
         arrays = (_floats(x[left]), _floats(y[left]))
         found = rows(call._replace(arrays=arrays, order=some, where=mask), wrt, factor)
@@ -130,8 +130,24 @@ def _rows(call: Call, wrt: tuple[int, ...], scale: Any, *, wide: bool, threads: 
         alone = flags[left] == 1
         value[left[alone]] = redone[alone]
         for to, part in zip(gradients, parts, strict=True):
-            to[left] = _halves(part) if to.dtype == np.int16 else part
+            to[left] = _narrow(part, to.dtype)
     return (value, *gradients) if wrt else value
+
+
+def _powers(x: Array, y: Array, order: Order, kind: Kind, wrt: Any, scale: Any, options: Any) -> Any:
+    """Return a power divergence as a function of D, its gradients in the dtype of sums."""
+    inner, swapped = order_of(order, kind)
+    if swapped:
+        x, y, wrt = y, x, tuple(1 - i for i in wrt)
+    d, gradients, flags = engine.divergences(x, y, inner, wrt=wrt, wide=True, **options)
+    with np.errstate(all="ignore"):
+        value, slope = of_divergence(d[:, None], order, kind, xp=np)
+        for part in gradients:
+            part *= slope if scale is None else slope * scale
+    lost = ~np.isfinite(slope[:, 0])
+    if lost.any():
+        flags = np.where(lost, np.uint8(1), 0 if flags is None else flags)
+    return value, gradients, flags
 
 
 def _floats(x: Array) -> Array:
@@ -139,23 +155,25 @@ def _floats(x: Array) -> Array:
     return (x.view(np.uint16).astype(np.uint32) << 16).view(np.float32) if x.dtype == np.int16 else x
 
 
-def _halves(x: Array) -> Array:
-    """Return float32 rounded to bfloat16, seen as int16."""
-    u = x.view(np.uint32)
+def _narrow(x: Array, dtype: Any) -> Array:
+    """Return an array in a dtype; int16 stands for bfloat16."""
+    if dtype != np.int16 or x.dtype == np.int16:
+        return x.astype(dtype, copy=False)
+    u = x.astype(np.float32, copy=False).view(np.uint32)
     rounded = ((u + 0x7FFF + ((u >> 16) & 1)) >> 16).astype(np.uint16)
     return np.where(np.isnan(x), np.uint16(0x7FC0), rounded).view(np.int16)
 
 
-def divergence(x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, source: Source, axis: Axis) -> Array:
+def divergence(x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, **options: Any) -> Array:
     """Overlay renyi_core._kernels.divergence.divergence."""
-    return _run(Call(DIVERGENCE, (x, y), order, where, {"source": source, "axis": axis}, xp))
+    return _run(Call(DIVERGENCE, (x, y), order, where, options, xp))
 
 
 def divergence_and_alpha_gradient(
-    x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, source: Source, axis: Axis
+    x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, **options: Any
 ) -> tuple[Array, Array]:
     """Overlay renyi_core._kernels.divergence.divergence_and_alpha_gradient."""
-    call = Call(DIVERGENCE, (x, y), order, where, {"source": source, "axis": axis}, xp)
+    call = Call(DIVERGENCE, (x, y), order, where, options, xp)
     return _run(call), rows(call, ("alpha",))[1]
 
 
@@ -167,10 +185,38 @@ def divergence_and_gradient(
     wrt: tuple[int, ...],
     where: Array | None,
     xp: Any,
-    source: Source,
-    axis: Axis,
     scale: Any = None,
+    **options: Any,
 ) -> tuple[Array, ...]:
     """Overlay renyi_core._kernels.divergence.divergence_and_gradient."""
-    found: tuple[Array, ...] = _run(Call(DIVERGENCE, (x, y), order, where, {"source": source, "axis": axis}, xp), wrt, scale)
+    found: tuple[Array, ...] = _run(Call(DIVERGENCE, (x, y), order, where, options, xp), wrt, scale)
+    return found
+
+
+def power_divergence(x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, **options: Any) -> Array:
+    """Overlay renyi_core._kernels.power_divergence.power_divergence."""
+    return _run(Call(POWER_DIVERGENCE, (x, y), order, where, options, xp))
+
+
+def power_divergence_and_alpha_gradient(
+    x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, **options: Any
+) -> tuple[Array, Array]:
+    """Overlay renyi_core._kernels.power_divergence.power_divergence_and_alpha_gradient."""
+    call = Call(POWER_DIVERGENCE, (x, y), order, where, options, xp)
+    return _run(call), rows(call, ("alpha",))[1]
+
+
+def power_divergence_and_gradient(
+    x: Array,
+    y: Array,
+    order: Order,
+    *,
+    wrt: tuple[int, ...],
+    where: Array | None,
+    xp: Any,
+    scale: Any = None,
+    **options: Any,
+) -> tuple[Array, ...]:
+    """Overlay renyi_core._kernels.power_divergence.power_divergence_and_gradient."""
+    found: tuple[Array, ...] = _run(Call(POWER_DIVERGENCE, (x, y), order, where, options, xp), wrt, scale)
     return found

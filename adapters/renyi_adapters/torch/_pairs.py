@@ -18,6 +18,7 @@ except ImportError:  # torch itself can do without NumPy
 
 from renyi_core._kernels.divergence import DIVERGENCE
 from renyi_core._kernels.family import Call
+from renyi_core._kernels.power_divergence import POWER_DIVERGENCE
 
 from ._function import sum_to
 
@@ -30,6 +31,7 @@ KEPT = 1 << 22
 SMALL = 1 << 16
 """Up to so many entries room for results is torch's."""
 FORMATS = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
+FAMILIES = DIVERGENCE, POWER_DIVERGENCE
 TYPES = {torch.Tensor, torch.nn.Parameter}
 
 
@@ -71,7 +73,8 @@ def _at_once(call: Call, wrt: tuple[int, ...]) -> Any:
 def _with_gradients(call: Call, wrt: tuple[int, ...]) -> Any:
     x, y = call.arrays
     if (
-        x.shape == y.shape
+        call.family is DIVERGENCE
+        and x.shape == y.shape
         and call.where is None
         and call.options["axis"] == (-1,)
         and x.numel() <= SMALL
@@ -92,7 +95,7 @@ class _Divergence(torch.autograd.Function):
     def forward(ctx: Any, call: Call, again: Any, x: Tensor, y: Tensor) -> Tensor:
         wanted = ctx.needs_input_grad
         ctx.wrt = (0, 1) if wanted[2] and wanted[3] else (0,) if wanted[2] else (1,)
-        ctx.again, ctx.rest = again, (call.order, call.where, call.options, call.xp)
+        ctx.again, ctx.rest = again, (call.family, call.order, call.where, call.options, call.xp)
         if max(x.numel(), y.numel()) > KEPT:
             ctx.save_for_backward(x, y)
             return _computed(call)
@@ -106,7 +109,8 @@ class _Divergence(torch.autograd.Function):
         if gradients and not torch.is_grad_enabled():
             parts = [gradient * cotangent for gradient in gradients]
         else:
-            call = Call(DIVERGENCE, (x, y), *ctx.rest)
+            family, *rest = ctx.rest
+            call = Call(family, (x, y), *rest)
             parts = ctx.again(call, ctx.wrt, cotangent) if torch.is_grad_enabled() else _computed(call, ctx.wrt, cotangent)[1:]
         found: list[Any] = [None, None]
         for i, part in zip(ctx.wrt, parts, strict=True):
@@ -119,8 +123,8 @@ def value(call: Call, again: Callable[..., Any]) -> Tensor | None:
     """Return the divergence, or None where the engine does not know it; ``again`` differentiates its derivatives."""
     order = call.order
     if (
-        call.family is not DIVERGENCE
-        or engine is None
+        engine is None
+        or call.family not in FAMILIES
         or torch.compiler.is_compiling()
         or not (engine.takes_order(order) and order.static)
         or forward_ad._current_level >= 0  # noqa: SLF001
