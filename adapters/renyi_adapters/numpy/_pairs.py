@@ -158,7 +158,8 @@ def _floats(x: Array) -> Array:
 def _narrow(x: Array, dtype: Any) -> Array:
     """Return an array in a dtype; int16 stands for bfloat16."""
     if dtype != np.int16 or x.dtype == np.int16:
-        return x.astype(dtype, copy=False)
+        with np.errstate(over="ignore"):
+            return x.astype(dtype, copy=False)
     u = x.astype(np.float32, copy=False).view(np.uint32)
     rounded = ((u + 0x7FFF + ((u >> 16) & 1)) >> 16).astype(np.uint16)
     return np.where(np.isnan(x), np.uint16(0x7FC0), rounded).view(np.int16)
