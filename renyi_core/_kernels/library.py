@@ -15,7 +15,7 @@ from array_api_compat import device
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-__all__ = ["adapter_of", "adapters", "ask", "blocks", "constants", "here", "identity", "load_with", "short_ways"]
+__all__ = ["adapter_of", "adapters", "ask", "blocks", "constants", "here", "identity", "load_with", "short_ways", "short_ways_of_pairs"]
 
 _UNKNOWN = object()
 adapters: dict[str, Any] = {}
@@ -24,6 +24,8 @@ adapters: dict[str, Any] = {}
 
 short_ways: dict[type, Callable[..., Any]] = {}
 """By type of array, what gives the entropies of rows along the last axis at once, or None where it can't."""
+short_ways_of_pairs: dict[type, Callable[..., Any]] = {}
+"""The same of families of pairs."""
 
 
 class _ThreadState(threading.local):

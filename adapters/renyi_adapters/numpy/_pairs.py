@@ -23,6 +23,7 @@ Array = Any
 Axis = tuple[int, ...]
 
 __all__ = [
+    "LARGEST",
     "computed",
     "distributions",
     "divergence",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from array_api_compat import torch as torch_namespace
 from torch.autograd import forward_ad
 
 try:
@@ -17,14 +18,16 @@ except ImportError:  # torch itself can do without NumPy
     engine = None  # type: ignore[assignment]
 
 from renyi_core._kernels.divergence import DIVERGENCE
-from renyi_core._kernels.family import Call
+from renyi_core._kernels.family import Call, Family
 from renyi_core._kernels.power_divergence import POWER_DIVERGENCE
+from renyi_core._kernels.state import Order, Source
 
+from . import _compiled as compiled
 from ._function import sum_to
 
 Tensor = Any
 
-__all__ = ["value"]
+__all__ = ["short_way", "value"]
 
 KEPT = 1 << 22
 """Up to so many entries the gradients are computed with the value, and kept for backward."""
@@ -88,35 +91,42 @@ def _with_gradients(call: Call, wrt: tuple[int, ...]) -> Any:
     return found if wrt else (found,)
 
 
+def _gradients(call: Call, wrt: tuple[int, ...], cotangent: Tensor) -> Any:
+    return _computed(call, wrt, cotangent)[1:]
+
+
 class _Divergence(torch.autograd.Function):
     """Backward keeps the arguments, and the gradients if the forward pass has them."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, again: Any, x: Tensor, y: Tensor) -> Tensor:
+    def forward(ctx: Any, call: Call, again: Any, kept: bool, x: Tensor, y: Tensor) -> Tensor:
         wanted = ctx.needs_input_grad
-        ctx.wrt = (0, 1) if wanted[2] and wanted[3] else (0,) if wanted[2] else (1,)
-        ctx.again, ctx.rest = again, (call.family, call.order, call.where, call.options, call.xp)
+        ctx.wrt = (0, 1) if wanted[3] and wanted[4] else (0,) if wanted[3] else (1,)
+        ctx.again, ctx.kept = again, kept
+        ctx.rest = call.family, call.order, call.where, call.options, call.xp
         if max(x.numel(), y.numel()) > KEPT:
-            ctx.save_for_backward(x, y)
-            return _computed(call)
-        value, *gradients = _with_gradients(call, ctx.wrt)
+            value, gradients = _computed(call), []
+        else:
+            value, *gradients = _with_gradients(call, ctx.wrt)
         ctx.save_for_backward(x, y, *gradients)
-        return value
+        return value if kept else value.squeeze(-1)
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Any, ...]:
         x, y, *gradients = ctx.saved_tensors
+        cotangent = cotangent if ctx.kept else cotangent.unsqueeze(-1)
         if gradients and not torch.is_grad_enabled():
             parts = [gradient * cotangent for gradient in gradients]
         else:
             family, *rest = ctx.rest
             call = Call(family, (x, y), *rest)
-            parts = ctx.again(call, ctx.wrt, cotangent) if torch.is_grad_enabled() else _computed(call, ctx.wrt, cotangent)[1:]
+            way = ctx.again if torch.is_grad_enabled() else _gradients
+            parts = way(call, ctx.wrt, cotangent)
         found: list[Any] = [None, None]
         for i, part in zip(ctx.wrt, parts, strict=True):
             like = (x, y)[i]
             found[i] = part if part.shape == like.shape and part.dtype == like.dtype else sum_to(part, like)
-        return None, None, *found
+        return None, None, None, *found
 
 
 def value(call: Call, again: Callable[..., Any]) -> Tensor | None:
@@ -136,9 +146,32 @@ def value(call: Call, again: Callable[..., Any]) -> Tensor | None:
         return None
     if not (torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)):
         return _with_gradients(call, ())[0]
-    found: Tensor = _Divergence.apply(call, again, x, y)
+    found: Tensor = _Divergence.apply(call, again, True, x, y)
     return found
 
 
 def _is_here(x: Tensor) -> bool:
     return type(x) in TYPES and x.dtype in FORMATS and x.device.type == "cpu" and x.layout is torch.strided
+
+
+def short_way(again: Callable[..., Any]) -> Callable[..., Tensor | None]:
+    """Return what gives the pairs of rows of simple tensors at once, or None where they are to be looked at closely."""
+
+    def way(family: Family, x: Tensor, y: Tensor, alpha: Any, source: Source) -> Tensor | None:
+        if family is not DIVERGENCE or torch.compiler.is_compiling() or not compiled.is_there():
+            return None
+        if type(alpha) not in {float, int} or not (1e-30 < alpha <= engine.LARGEST or alpha == 0) or type(y) not in TYPES:
+            return None
+        if x.dtype is not y.dtype or x.shape != y.shape or not x.ndim or not x.numel():
+            return None
+        if not (compiled.is_simple(x) and y.is_cpu and y.is_contiguous() and not y.is_neg()):
+            return None
+        order = Order(float(alpha), alpha - 1.0)
+        call = Call(family, (x, y), order, None, {"source": source, "axis": (-1,)}, torch_namespace)
+        if torch.is_grad_enabled() and (x.requires_grad or y.requires_grad):
+            value = _Divergence.apply(call, again, False, x, y)
+        else:
+            value = _with_gradients(call, ())[0].squeeze(-1)
+        return value if value.dtype is x.dtype else value.to(x.dtype)
+
+    return way

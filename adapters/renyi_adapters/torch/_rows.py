@@ -16,6 +16,7 @@ from array_api_compat import torch as torch_namespace
 from renyi_core._kernels import family as agnostic
 from renyi_core._kernels.family import ALL, ENTRIES, ROWS, Call, Family, Wrt
 from renyi_core._kernels.guards import scaled
+from renyi_core._kernels.library import short_ways_of_pairs
 from renyi_core._kernels.state import Order
 
 from . import _blocks as numpy_blocks
@@ -179,3 +180,6 @@ def rows(call: Call, wrt: Wrt = (), scale: Any = None) -> Any:
     alpha = None if call.order is None else call.order.alpha
     found = _in_blocks(call, wrt, scale) if is_plain(*call.arrays, alpha, scale) else None
     return agnostic.rows(call, wrt, scale) if found is None else found
+
+
+short_ways_of_pairs[torch.Tensor] = short_ways_of_pairs[torch.nn.Parameter] = pairs.short_way(_again)
