@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from array_api_compat import numpy as numpy_namespace
 import renyi_core as renyi
 from renyi_adapters import native
 from renyi_adapters.native import _pairs as engine
+from renyi_core._kernels.cross_entropy import cross_entropy_and_gradient
 from renyi_core._kernels.divergence import divergence_and_gradient
 from renyi_core._kernels.state import Order
 
@@ -76,21 +78,24 @@ def test_exact(dtype, source):
     assert done > 200
 
 
+@pytest.mark.parametrize("cross", [False, True])
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("alpha", [0.4, 1.0, 1.3, 2.0])
-def test_random_rows(alpha, source):
+def test_random_rows(alpha, source, cross):
     x, y = sample(2000, 40, "float32", source)
-    value, *gradients, left = computed(x, y, alpha, source)
+    value, *gradients, left = computed(x, y, alpha, source, cross=cross)
     assert left is None
+    kernel = cross_entropy_and_gradient if cross else divergence_and_gradient
     with native.off():
         order = Order(alpha, alpha - 1.0)
         wide = (row.astype(np.float64) for row in (x, y))
         kwargs = {"source": source, "where": None, "axis": (-1,), "xp": numpy_namespace}
-        want, *along = divergence_and_gradient(*wide, order, wrt=(0, 1), **kwargs)
+        want, *along = kernel(*wide, order, wrt=(0, 1), **kwargs)
     eps = float(np.finfo(np.float32).eps)
     assert (np.abs(value - want[:, 0]) <= 12 * eps * want[:, 0]).all()
     for got, exact in zip(gradients, along, strict=True):
-        assert (np.linalg.norm(got - exact, axis=-1) <= 16 * eps * np.linalg.norm(exact, axis=-1)).all()
+        bound = 40 * eps if cross else 16 * eps
+        assert (np.linalg.norm(got - exact, axis=-1) <= bound * np.linalg.norm(exact, axis=-1)).all()
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -100,20 +105,20 @@ def test_rows_have_the_bits_that_they_have_alone(n, dtype, source):
     x, y = sample(70, n, dtype, source)
     apart = np.full((2, 70, 3 * n + 1), np.nan, dtype)
     apart[:, :, 1::3] = x, y
-    for alpha in (0.2, 1.0, 1.3, 2.0):
-        want = computed(x, y, alpha, source)
-        alone = [computed(x[i : i + 1], y[i : i + 1], alpha, source) for i in range(0, 70, 23)]
+    for alpha, options in itertools.product((0.2, 1.0, 1.3, 2.0), ({}, {"cross": True})):
+        want = computed(x, y, alpha, source, **options)
+        alone = [computed(x[i : i + 1], y[i : i + 1], alpha, source, **options) for i in range(0, 70, 23)]
         for got, whole in zip(zip(*alone, strict=True), want, strict=True):
             if whole is not None and whole.dtype != np.uint8:
                 np.testing.assert_array_equal(np.concatenate(got), whole[::23])
-        other = computed(apart[0, :, 1::3], apart[1, :, 1::3], alpha, source)
-        turned = computed(*(np.asfortranarray(row) for row in (x, y)), alpha, source)
-        masked = computed(x, y, alpha, source, where=np.broadcast_to(np.asarray(True), x.shape))
-        reference = computed(x, np.broadcast_to(y[:1], y.shape), alpha, source)
+        other = computed(apart[0, :, 1::3], apart[1, :, 1::3], alpha, source, **options)
+        turned = computed(*(np.asfortranarray(row) for row in (x, y)), alpha, source, **options)
+        masked = computed(x, y, alpha, source, where=np.broadcast_to(np.asarray(True), x.shape), **options)
+        reference = computed(x, np.broadcast_to(y[:1], y.shape), alpha, source, **options)
         for got in (other, turned, masked):
             for one, whole in zip(got, want, strict=True):
                 np.testing.assert_array_equal(one, whole)
-        for one, whole in zip(reference, computed(x, np.repeat(y[:1], 70, axis=0), alpha, source), strict=True):
+        for one, whole in zip(reference, computed(x, np.repeat(y[:1], 70, axis=0), alpha, source, **options), strict=True):
             np.testing.assert_array_equal(one, whole)
 
 

@@ -20,7 +20,7 @@ Array = Any
 __all__ = ["FORMATS", "divergences", "plain", "sum_dtype"]
 
 HEAD = struct.Struct("@2q")
-TASK = struct.Struct("@4qP2qP2qP2qPPqPqPP2qP2qP")
+TASK = struct.Struct("@5qP2qP2qP2qPPqPqPP2qP2qP")
 """What the engine's Task has after its first and last row."""
 FORMATS = {"f": 0, "d": 1, "h": 2, "e": 3}
 NONE = 0, 0, 0
@@ -39,7 +39,7 @@ def _order(alpha: float, t: float) -> tuple[int, int, Array]:
 
 
 def plain(
-    formats: tuple[int, int], source: Source, order: Order, shape: tuple[int, int], entries: tuple[int, ...], threads: int
+    formats: tuple[int, int], source: Source, order: Order, shape: tuple[int, int], entries: tuple[int, ...], threads: int, *, cross: bool
 ) -> int:
     """Compute contiguous rows, of which and of whose results the addresses are given; return how many are left.
 
@@ -49,7 +49,7 @@ def plain(
     rows, n = shape
     alpha, t, _ = _order(order.alpha, order.t)
     ends = (value, along_x, n, 1, along_y, n, 1, flags)
-    task = TASK.pack(n, *formats, int(source == "probs"), x, n, 1, y, n, 1, 0, 0, 0, alpha, t, 0, 0, 0, *ends)
+    task = TASK.pack(n, *formats, int(source == "probs"), int(cross), x, n, 1, y, n, 1, 0, 0, 0, alpha, t, 0, 0, 0, *ends)
     return native.run(native.library().renyi_pairs, task, HEAD, rows, n, threads)
 
 
@@ -70,9 +70,10 @@ def divergences(
     wrt: tuple[int, ...] = (),
     scale: Any = None,
     wide: bool = False,
+    cross: bool = False,
     threads: int | None = None,
 ) -> tuple[Array, list[Array], Array | None]:
-    """Return the divergences of rows, their gradients times ``scale``, and which rows are left to be done.
+    """Return the divergences, or ``cross``-entropies, of rows, their gradients times ``scale``, and which rows are left to be done.
 
     Parameters
     ----------
@@ -109,6 +110,7 @@ def divergences(
         FORMATS[x.dtype.char],
         FORMATS[dtype.char],
         int(source == "probs"),
+        int(cross),
         *_place(x),
         *_place(y),
         *_place(where),

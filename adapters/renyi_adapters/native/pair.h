@@ -19,10 +19,10 @@
 
 namespace renyi::pairs {
 
-// Some rows of a call, of n entries each. Strides are counted in entries, those of numbers of a row are 0 or 1. Values
+// Some rows of a call, of n entries each: their divergence, or their `cross`-entropy. Strides are counted in entries, those of numbers of a row are 0 or 1. Values
 // and scales are of the type that sums are formed in. Gradients that are not wanted are null.
 struct Task {
-  int64_t first, last, n, format, gradient_format, probabilities;
+  int64_t first, last, n, format, gradient_format, probabilities, cross;
   const void *x;
   int64_t x_row, x_entry;
   const void *y;
@@ -44,8 +44,8 @@ struct Task {
 constexpr int64_t LANES = 64, SHORT = 64, BLOCK = 4096, STEP = 256, KEPT = 1 << 18;
 #define EACH_LANE SIMD for (int64_t i = 0; i < LANES; i++)
 
-// alpha = 1, 2, above 1, and below it or of any row its own
-enum Mode { ONE, TWO, ABOVE, ANY };
+// alpha = 1, 2, above 1, and below it or of any row its own; of the cross-entropy 1, and any
+enum Mode { ONE, TWO, ABOVE, ANY, COST, COST_ANY };
 
 template <class T> struct Series;
 template <> struct Series<float> {
@@ -63,15 +63,15 @@ template <class T> struct Order {
   bool swapped;
   double steep, c[Series<T>::terms];
 
-  void set(double a, double rest) {
-    swapped = a < 0.5;
+  void set(double a, double rest, bool cross) {
+    swapped = !cross && a < 0.5;
     alpha = swapped ? -rest : a;
     t = swapped ? -a : rest;
     // q K is the difference of two terms where alpha r is not small and r is: of a large order next to nothing is left
     factor = alpha <= 16 ? (swapped ? a / alpha : 1) : (double)NAN;
     // of what is nearly 1, expm1(t r)/t is r to all digits
     if (t > -0x1p-60 && t < 0x1p-60) t = 0x1p-60;
-    steep = larger(alpha, 1.0);
+    steep = cross ? 1 : larger(alpha, 1.0);
     const double ratio = alpha > 1 ? 1 / alpha : alpha;
     double sum = 0, power = 1, term = alpha > 1 ? ratio : alpha;
     for (int m = 0; m < Series<T>::terms; m++) {
@@ -94,18 +94,18 @@ template <class T> struct Order {
 // The lanes of a tile. A number of the whole row is the same in all lanes of a long one.
 template <class T> struct Lanes {
   T top_x[LANES], top_y[LANES], middle[LANES], per_x[LANES], per_y[LANES];
-  T A[LANES], B[LANES], F[LANES], most[LANES], S[LANES], O[LANES];
+  T A[LANES], B[LANES], F[LANES], most[LANES], S[LANES], O[LANES], rest[LANES];
   T s[LANES], p[LANES], q[LANES], wide[LANES], up[LANES], shift[LANES];
   T k1[LANES], k0[LANES], k[LANES], u1[LANES], u2[LANES], u3[LANES], half_x[LANES], half_y[LANES], sum_x[LANES], sum_y[LANES],
-      size[LANES], along_x[LANES], along_y[LANES], scale[LANES];
-  T t[LANES], over[LANES], most_tr[LANES], far[LANES], steep[LANES], at_zero[LANES];
+      size[LANES], size_y[LANES], along_x[LANES], along_y[LANES], scale[LANES];
+  T t[LANES], turn[LANES], over[LANES], most_tr[LANES], far[LANES], steep[LANES], at_zero[LANES];
   T c[Series<T>::kept][LANES];
 
-  void order(const Order<T> &w, int64_t first, int64_t last) {
+  void order(const Order<T> &w, bool cross, int64_t first, int64_t last) {
     for (int64_t i = first; i < last; i++) {
       // of an outcome of P that overflows, or of one that P has not, for which r is far below all others
       most_tr[i] = (T)smaller((double)Series<T>::limit, w.t < 0 ? -2.5 * w.t * Series<T>::limit : 1e9);
-      t[i] = (T)w.t, over[i] = (T)(1 / w.t), steep[i] = (T)w.steep, at_zero[i] = w.t > 0x1p-59;
+      t[i] = (T)w.t, turn[i] = cross && w.t == 0x1p-60 ? (T)0 : (T)w.t, over[i] = (T)(1 / w.t), steep[i] = (T)w.steep, at_zero[i] = cross || w.t > 0x1p-59;
       for (int k = 0; k < Series<T>::kept; k++) c[k][i] = (T)w.c[k];
     }
   }
@@ -154,11 +154,13 @@ template <class T, bool PROBS> Door<T> door_of(int64_t format) {
 }
 
 template <class T> struct Weighed {
-  T a, b, f, d;
+  T a, b, f, d, r;
 };
 
 // one entry of P and of Q, in a lane of these numbers
-template <class T, bool PROBS> INLINE Weighed<T> weighed(T x, T y, T top, T middle, T per_x, T per_y) {
+// d is log b for the cross-entropy, with no value where that is too low to be a number times P
+template <class T, bool PROBS, bool CROSS>
+INLINE Weighed<T> weighed(T x, T y, T top, T middle, T per_x, T per_y) {
   const T none = Series<T>::nothing;
   if (PROBS) {
     T a = x * per_x, b = y * per_y, base = middle * y, f = (x - base - rest_of(middle, y, base)) * per_x;
@@ -168,13 +170,18 @@ template <class T, bool PROBS> INLINE Weighed<T> weighed(T x, T y, T top, T midd
     d = normal ? d : none;
     d = (b > 0) | !(a > 0) ? d : (T)INFINITY;
     bool sound = (x >= 0) & (y >= 0);
-    return {a, b, sound ? f : (T)NAN, sound ? d : (T)NAN};
+    d = sound ? d : (T)NAN;
+    T low = CROSS ? log_of(b > Format<T>::tiny ? b : (T)1, (y - top) * per_y, y > (T)0.75 * top, (T)0, &over) : d;
+    if (CROSS) low = (b > Format<T>::tiny) & (low > -Series<T>::limit) ? low : a > 0 ? (T)NAN : -Series<T>::limit;
+    return {a, b, sound ? f : (T)NAN, sound ? low : (T)NAN, d};
   }
   // of no weight, and of less still where Q has none either; NaN stays
   x = x < none ? none : x, y = y < Series<T>::never ? Series<T>::never : y;
   T gap = x - y, back = gap - x, rest = (x - (gap - back)) - (y + back), power;
   T d = (gap - middle) + rest, b = exp_low(y - top, (T)0), f = b * expm1_both(d, (T)0, &power);
-  return {d > Format<T>::least ? b * power : (T)0, b, f, d};
+  T a = d > Format<T>::least ? b * power : (T)0, low = y - top;
+  if (CROSS) low = low > -Series<T>::limit ? low : (a > 0) | (d != d) ? (T)NAN : -Series<T>::limit;
+  return {a, b, f, CROSS ? low : d, d};
 }
 
 // d, which becomes expm1(t r), or r itself where alpha = 1, q K and p exp(t r)
@@ -190,6 +197,15 @@ template <class T, int K = 0> INLINE T series(const Lanes<T> *w, int64_t i, T z)
 }
 
 template <class T, int MODE> INLINE Measured<T> measured(T a, T b, T f, T d, const Lanes<T> *w, int64_t i) {
+  if (MODE >= COST) {
+    T p = a * w->p[i], e = 1, g = d, slope = d;
+    if (MODE == COST_ANY) {
+      g = expm1_both(smaller(w->most_tr[i], w->t[i] * d), (T)0, &e);
+      slope = g * w->over[i];
+      g = g < (T)-0.5 ? -1 / e : g;
+    }
+    return {g, p * slope, p * e};
+  }
   T q = b * w->q[i], e = 1;
   if (MODE == TWO) {
     // q K = (p - q)**2/q, with no further exponential
@@ -221,11 +237,11 @@ INLINE Differentiated<T> differentiated(T a, T b, T f, T d, const Lanes<T> *w, i
     d = w->far[i] > 0 ? e : d < (T)-0.75 ? e - 1 : d;
   }
   T ratio = fma_(w->k1[i], d, w->k0[i]), h = a * ratio;
-  T y = -fma_(w->t[i], h, fma_(w->u1[i], f, fma_(w->u2[i], b, w->u3[i] * a)));
+  T y = -fma_(w->turn[i], h, fma_(w->u1[i], f, fma_(w->u2[i], b, w->u3[i] * a)));
   if (CODED && PROBS) {
-    // q - exp(alpha r - t D), where that is far below p
-    T q = b * w->q[i], tilted = a * e * w->k[i];
-    y = tilted > 2 * q ? q - tilted : y;
+    // q - p exp(t v), where p is no part of the difference
+    T p = a * w->p[i], q = b * w->q[i], tilted = a * e * w->k[i];
+    y = larger(tilted, p) > 2 * q ? q - tilted : y;
   }
   if (!PROBS) return {y, h, y, h};
   return {b > 0 ? y / b : (T)0, (a > 0) | ((w->at_zero[i] > 0) & (b > 0)) ? ratio : (T)0, y, h};
@@ -242,28 +258,30 @@ template <class T, bool LONG> APART void peaks(const T *x, int64_t m, T *__restr
     for (int64_t j = 0; j < m; j++) EACH_LANE top[i] = larger(x[j * LANES + i], top[i]);
 }
 
-template <class T, bool PROBS, bool LONG>
+template <class T, bool PROBS, bool CROSS, bool LONG>
 APART void weigh(const T *x, const T *y, T *a, T *b, T *f, T *d, int64_t m, Lanes<T> *__restrict w) {
   if (LONG) {
     const T top = w->top_y[0], middle = w->middle[0], per_x = w->per_x[0], per_y = w->per_y[0];
-    T A = w->A[0], B = w->B[0], F = w->F[0], most = w->most[0];
+    T A = w->A[0], B = w->B[0], F = w->F[0], most = w->most[0], rest = w->rest[0];
     for (int64_t from = 0; from < m * LANES; from += STEP) {
       const int64_t to = smaller(from + STEP, m * LANES);
       // of the next block, or row, which is on its way while this one is computed
       for (int64_t k = from; k < to; k += 64 / sizeof(T))
         __builtin_prefetch(x + k + BLOCK, 0, 2), __builtin_prefetch(y + k + BLOCK, 0, 2);
-      _Pragma("omp simd reduction(+ : A, B, F) reduction(max : most)") for (int64_t k = from; k < to; k++) {
-        Weighed<T> e = weighed<T, PROBS>(x[k], y[k], top, middle, per_x, per_y);
+      _Pragma("omp simd reduction(+ : A, B, F, rest) reduction(max : most)") for (int64_t k = from; k < to; k++) {
+        Weighed<T> e = weighed<T, PROBS, CROSS>(x[k], y[k], top, middle, per_x, per_y);
         a[k] = e.a, b[k] = e.b, f[k] = e.f, d[k] = e.d;
-        A += e.a, B += e.b, F += e.f, most = larger(e.d, most);
+        A += e.a, B += e.b, F += e.f, most = larger(e.r, most);
+        if (CROSS) rest += e.d < 0 ? e.b : (T)0;
       }
     }
-    w->A[0] = A, w->B[0] = B, w->F[0] = F, w->most[0] = most;
+    w->A[0] = A, w->B[0] = B, w->F[0] = F, w->most[0] = most, w->rest[0] = rest;
   } else
     for (int64_t j = 0; j < m; j++, x += LANES, y += LANES, a += LANES, b += LANES, f += LANES, d += LANES) EACH_LANE {
-        Weighed<T> e = weighed<T, PROBS>(x[i], y[i], w->top_y[i], w->middle[i], w->per_x[i], w->per_y[i]);
+        Weighed<T> e = weighed<T, PROBS, CROSS>(x[i], y[i], w->top_y[i], w->middle[i], w->per_x[i], w->per_y[i]);
         a[i] = e.a, b[i] = e.b, f[i] = e.f, d[i] = e.d;
-        w->A[i] += e.a, w->B[i] += e.b, w->F[i] += e.f, w->most[i] = larger(e.d, w->most[i]);
+        w->A[i] += e.a, w->B[i] += e.b, w->F[i] += e.f, w->most[i] = larger(e.r, w->most[i]);
+        if (CROSS) w->rest[i] += e.d < 0 ? e.b : (T)0;
       }
 }
 
@@ -289,20 +307,21 @@ template <class T, bool PROBS, bool CODED, bool LONG>
 APART void differentiate(const T *a, const T *b, const T *f, const T *d, T *to_x, T *to_y, int64_t m,
                          Lanes<T> *__restrict w) {
   if (LONG) {
-    T x = w->sum_x[0], y = w->sum_y[0], size = w->size[0];
+    T x = w->sum_x[0], y = w->sum_y[0], size = w->size[0], size_y = w->size_y[0];
     const T along_x = w->along_x[0], along_y = w->along_y[0], scale = w->scale[0];
-    _Pragma("omp simd reduction(+ : x, y, size)") for (int64_t k = 0; k < m * LANES; k++) {
+    _Pragma("omp simd reduction(+ : x, y, size, size_y)") for (int64_t k = 0; k < m * LANES; k++) {
       Differentiated<T> e = differentiated<T, PROBS, CODED>(a[k], b[k], f[k], d[k], w, 0);
       to_y[k] = e.f * along_y * scale, to_x[k] = e.d * along_x * scale;
-      x += e.x, y += e.y, size += e.x > 0 ? e.x : -e.x;
+      x += e.x, y += e.y, size += larger(e.x, -e.x), size_y += larger(e.y, -e.y);
     }
-    w->sum_x[0] = x, w->sum_y[0] = y, w->size[0] = size;
+    w->sum_x[0] = x, w->sum_y[0] = y, w->size[0] = size, w->size_y[0] = size_y;
   } else
     for (int64_t j = 0; j < m; j++, a += LANES, b += LANES, f += LANES, d += LANES, to_x += LANES, to_y += LANES)
       EACH_LANE {
         Differentiated<T> e = differentiated<T, PROBS, CODED>(a[i], b[i], f[i], d[i], w, i);
         to_y[i] = e.f, to_x[i] = e.d;
-        w->sum_x[i] += e.x, w->sum_y[i] += e.y, w->size[i] += e.x > 0 ? e.x : -e.x;
+        w->sum_x[i] += e.x, w->sum_y[i] += e.y;
+        w->size[i] += larger(e.x, -e.x), w->size_y[i] += larger(e.y, -e.y);
       }
 }
 
@@ -340,10 +359,16 @@ template <class T> INLINE void centre(Lanes<T> *w, int64_t i, double A, double B
   w->up[i] = (T)(B / A), w->shift[i] = (T)(wide ? -1 : -u * B / A);
 }
 
-// D from S, and 1 + t S from O where that is more exact; NaN where they are not to be trusted
+// B less 1, for the largest, from the sum of the others but those that are as large
+INLINE double below(double B, double rest) { return rest + ((double)(int32_t)(B - rest + 0.5) - 1); }
+
+// D from S, and 1 + t S from O where that is more exact; NaN where they are not to be trusted. The cross-entropy is
+// log B - D, that of its sums.
 template <class T>
-INLINE double conclude(double S, double *O, double most, double t, double steep, bool one) {
-  double x = t * S, whole = (t > 0) | (x > -0.5) ? 1 + x : *O, D = one ? S : 0.0 + log_sum(whole, x) / t;
+INLINE double conclude(double S, double *O, double most, double t, double steep, bool one, bool cross, double B,
+                       double rest) {
+  double x = t * S, whole = x > -0.5 ? 1 + x : *O, D = one ? S : 0.0 + log_sum(whole, x) / t;
+  D = cross ? log_sum(B, below(B, rest)) - D : D;
   bool known = (most * steep < Series<T>::limit) & (whole > 1e-6) & (D - D == 0);
   *O = whole;
   return known ? D : (double)NAN;
@@ -352,13 +377,13 @@ INLINE double conclude(double S, double *O, double most, double t, double steep,
 // h = a (k1 expm1(t r) + k0), or a (k1 exp(t r) + k0) if the distributions are far from each other, and p - q = u1 f + u2 b + u3 a: p and q are what a and b are multiplied by, `growth` is
 // expm1(t ds), r in the row being that next to s and ds, and `gap` expm1(log(p/q))
 template <class T>
-INLINE void slopes(Lanes<T> *w, int64_t i, double S, double O, double D, double t, bool one, double p, double q,
+INLINE void slopes(Lanes<T> *w, int64_t i, double S, double O, double t, bool one, double p, double q,
                    double ds, double growth, double gap) {
-  bool close = p < 4 * q, far = (t < 0) & (t * S <= -0.5);
+  bool close = p < 4 * q, far = t * S <= -0.5;
   w->far[i] = far ? (T)1 : (T)0;
-  w->q[i] = (T)q, w->k[i] = (T)(p * (growth + 1) / O);
+  w->p[i] = (T)p, w->q[i] = (T)q, w->k[i] = (T)(p * (growth + 1) / O);
   w->k1[i] = (T)(one ? p : p * (growth + 1) / (t * O));
-  w->k0[i] = (T)(one ? p * (ds - D) : far ? -p / t : p * (growth / t - S) / O);
+  w->k0[i] = (T)(one ? p * (ds - S) : far ? -p / t : p * (growth / t - S) / O);
   w->u1[i] = (T)(close ? p : 0);
   w->u2[i] = (T)(close ? q * gap : -q);
   w->u3[i] = (T)(close ? 0 : p);
@@ -368,23 +393,24 @@ INLINE void slopes(Lanes<T> *w, int64_t i, double S, double O, double D, double 
 template <class T> APART void centre_lanes(Lanes<T> *__restrict w) {
   EACH_LANE centre(w, i, w->A[i], w->B[i], w->F[i]);
 }
-template <class T> APART void conclude_lanes(Lanes<T> *__restrict w, double *__restrict D, bool one) {
+template <class T> APART void conclude_lanes(Lanes<T> *__restrict w, double *__restrict D, bool one, bool cross) {
   EACH_LANE {
     double O = w->O[i];
     bool sound = (w->A[i] > 0) & (w->B[i] > 0);
-    D[i] = conclude<T>(w->S[i], &O, w->most[i] - w->s[i], w->t[i], w->steep[i], one);
+    D[i] = conclude<T>(w->S[i], &O, w->most[i] - w->s[i], w->t[i], w->steep[i], one, cross, w->B[i],
+                       w->rest[i]);
     D[i] = sound ? D[i] : (double)NAN;
     w->O[i] = (T)O;
   }
 }
-template <class T> APART void slope_lanes(Lanes<T> *__restrict w, const double *__restrict D, bool one) {
-  EACH_LANE slopes(w, i, w->S[i], w->O[i], D[i], w->t[i], one, 1.0 / w->A[i], 1.0 / w->B[i], 0.0, 0.0,
+template <class T> APART void slope_lanes(Lanes<T> *__restrict w, bool one) {
+  EACH_LANE slopes(w, i, w->S[i], w->O[i], w->t[i], one, 1.0 / w->A[i], 1.0 / w->B[i], 0.0, 0.0,
                    -(double)w->F[i] / w->A[i]);
 }
 
 // The sums of a block of a row, in units of its own; those of a row are in units of one of its blocks.
 struct Sums {
-  double top, middle, per_x, per_y, A, B, F, s, S, O, most;
+  double top, middle, per_x, per_y, A, B, F, s, S, O, most, rest;
 };
 
 // ---------------------------------------------------------------- rows
@@ -401,12 +427,19 @@ template <class T, bool PROBS> struct Pairs {
   static constexpr double nothing = PROBS ? 0 : -INFINITY;
 
   void prepare(int64_t row, int64_t first, int64_t last) {
-    order.set(task.alpha[row * task.order_row], task.t[row * task.order_row]);
-    w.order(order, first, last);
+    order.set(task.alpha[row * task.order_row], task.t[row * task.order_row], task.cross);
+    w.order(order, task.cross, first, last);
   }
   // how small the gradient may be next to its parts: doubles have digits of floats to spare
   double faint() const { return sizeof(T) == 8 && task.format != 1 ? 1e-7 : 0.1; }
-  Mode mode() const { return task.order_row || order.t < 0 ? ANY : order.t == 0x1p-60 ? ONE : order.t == 1 ? TWO : ABOVE; }
+  Mode mode() const {
+    if (task.cross) return task.order_row || order.t != 0x1p-60 ? COST_ANY : COST;
+    return task.order_row || order.t < 0 ? ANY : order.t == 0x1p-60 ? ONE : order.t == 1 ? TWO : ABOVE;
+  }
+  bool one() const { return mode() == ONE || mode() == COST; }
+  bool coded() const { return mode() == ANY || mode() == COST_ANY; }
+  // what the gradient along P has before it
+  double outer() const { return task.cross ? -1 : order.alpha; }
 
   void read(int64_t row, int64_t from, int64_t n, int64_t step, T *to_x, T *to_y) {
     const uint8_t *where = task.where ? task.where + row * task.where_row + from * task.where_entry : nullptr;
@@ -452,8 +485,9 @@ template <class T, bool PROBS> struct Pairs {
   }
 
   // whether h has lost too many digits of its parts; then the row is flagged
-  bool faded(int64_t row, double size, double S, double O, double s, double t) {
-    bool lost = size < faint() * (smaller(S / O, 1 / larger(t, -t)) + larger(s, -s) / (1 + t));
+  bool faded(int64_t row, double size, double size_y, double S, double O, double s, double t) {
+    bool lost = size < faint() * (smaller(larger(S, -S) / O, 1 / larger(t, -t)) + (task.cross ? 0 : larger(s, -s) / (1 + t)));
+    lost = lost || (task.cross && size_y < faint() * larger(t, -t) * size);
     if (task.flags[row] || !lost) return false;
     task.flags[row] = 2;
     return true;
@@ -474,10 +508,12 @@ template <class T, bool PROBS> struct Pairs {
     if (way == TWO) measure<T, TWO, LONG>(a, b, f, d, m, &w);
     if (way == ABOVE) measure<T, ABOVE, LONG>(a, b, f, d, m, &w);
     if (way == ANY) measure<T, ANY, LONG>(a, b, f, d, m, &w);
+    if (way == COST) measure<T, COST, LONG>(a, b, f, d, m, &w);
+    if (way == COST_ANY) measure<T, COST_ANY, LONG>(a, b, f, d, m, &w);
   }
 
   template <bool LONG> void gradients_of(int64_t m, const T *a, const T *b, T *f, T *d, T *to_x, T *to_y) {
-    if (mode() == ANY)
+    if (coded())
       differentiate<T, PROBS, true, LONG>(a, b, f, d, to_x, to_y, m, &w);
     else
       differentiate<T, PROBS, false, LONG>(a, b, f, d, to_x, to_y, m, &w);
@@ -491,28 +527,28 @@ template <class T, bool PROBS> struct Pairs {
     for (int64_t k = 0; k < n * LANES; k++) a[k] = b[k] = (T)nothing;
     for (int64_t i = 0; i < count; i++) {
       if (task.order_row) prepare(rows[i], i, i + 1);
-      swapped[i] = order.swapped, alpha[i] = order.alpha, factor[i] = order.factor;
+      swapped[i] = order.swapped, alpha[i] = outer(), factor[i] = order.factor;
       read(rows[i], 0, n, LANES, a + i, b + i);
     }
-    T *zero[] = {w.A, w.B, w.F, w.S, w.O, w.sum_x, w.sum_y, w.size};
+    T *zero[] = {w.A, w.B, w.F, w.S, w.O, w.rest, w.sum_x, w.sum_y, w.size, w.size_y};
     for (T *sum : zero) fill(sum, 0);
     fill(w.most, -INFINITY), fill(w.top_x, nothing), fill(w.top_y, nothing);
     peaks<T, false>(a, n, w.top_x);
     peaks<T, false>(b, n, w.top_y);
     level(LANES);
-    weigh<T, PROBS, false>(a, b, a, b, f, d, n, &w);
+    (task.cross ? weigh<T, PROBS, true, false> : weigh<T, PROBS, false, false>)(a, b, a, b, f, d, n, &w);
     centre_lanes(&w);
     sum<false>(n, a, b, f, d);
-    conclude_lanes(&w, D, mode() == ONE);
+    conclude_lanes(&w, D, one(), task.cross);
     int64_t flagged = 0;
     for (int64_t i = 0; i < count; i++) flagged += finish(rows[i], D[i], factor[i]);
     if (!graded) return flagged;
-    slope_lanes(&w, D, mode() == ONE);
+    slope_lanes(&w, one());
     gradients_of<false>(n, a, b, f, d, d, f);
     balance<T, PROBS>(a, d, n, w.half_x, w.sum_x);
     balance<T, PROBS>(b, f, n, w.half_y, w.sum_y);
     for (int64_t i = 0; i < count; i++) {
-      flagged += faded(rows[i], w.size[i], w.S[i], w.O[i], w.s[i], w.t[i]);
+      flagged += faded(rows[i], w.size[i], w.size_y[i], w.S[i], w.O[i], w.s[i], w.t[i]);
       double p = alpha[i] * factor[i], q = factor[i];
       if (PROBS) p *= w.per_x[i], q *= w.per_y[i];
       write(rows[i], swapped[i], p, q, 0, n, LANES, d + i, f + i);
@@ -529,7 +565,7 @@ template <class T, bool PROBS> struct Pairs {
     double z = r * order.steep, k = order.c[Series<T>::kept - 1];
     *e = exp_(order.alpha * r);
     for (int j = Series<T>::kept - 2; j >= 0; j--) k = k * z + order.c[j];
-    double m = mode() == ONE ? r : expm1_(order.t * r) / order.t;
+    double m = one() ? r : expm1_(order.t * r) / order.t;
     return z <= 1 && z >= -1 ? z * z * k : exp_(r) * (m - 1) + 1;
   }
 
@@ -539,15 +575,24 @@ template <class T, bool PROBS> struct Pairs {
       *row = b, b = other;
     }
     if (b.B == 0) return;
-    double above = distance(b.top, row->top), gap = lift(b, *row) + (b.s - row->s);
-    if (above > 0)
-      row->B *= exp_(-above), row->top = b.top;
-    else
-      b.B *= exp_(above);
+    double above = distance(b.top, row->top), gap = lift(b, *row) + (b.s - row->s), down[2] = {0, above};
+    if (above > 0) {
+      row->B *= exp_(-above), row->top = b.top, row->rest = b.rest + row->B;
+      down[0] = -above, down[1] = 0;
+    } else
+      b.B *= exp_(above), row->rest += b.B;
     double B = row->B + b.B, one = row->B / B, two = b.B / B, growth = two * expm1_(gap), e1, e2;
-    double rise = log_sum(one + two * exp_(gap), growth), k1 = excess(-rise, &e1), k2 = excess(gap - rise, &e2);
-    row->S = one * (k1 + e1 * row->S) + two * (k2 + e2 * b.S);
-    row->O = one * e1 * row->O + two * e2 * b.O;
+    double rise = log_sum(one + two * exp_(gap), growth);
+    if (task.cross) {
+      one *= exp_(-rise), two *= exp_(gap - rise);
+      const double low = expm1_(order.t * down[0]), high = expm1_(order.t * down[1]);
+      row->S = one * (low / order.t + (1 + low) * row->S) + two * (high / order.t + (1 + high) * b.S);
+      row->O = one * (1 + low) * row->O + two * (1 + high) * b.O;
+    } else {
+      double k1 = excess(-rise, &e1), k2 = excess(gap - rise, &e2);
+      row->S = one * (k1 + e1 * row->S) + two * (k2 + e2 * b.S);
+      row->O = one * e1 * row->O + two * e2 * b.O;
+    }
     row->most = larger(row->most - rise, b.most + gap - rise);
     row->s += rise, row->B = B;
     row->A = row->A == 0 ? 0 : B * exp_(row->s);
@@ -582,17 +627,18 @@ template <class T, bool PROBS> struct Pairs {
     const T none = PROBS ? (T)0 : -1 / Series<T>::least;
     if (w.top_x[0] <= none && w.top_y[0] <= none) return z;
     level(1);
-    w.A[0] = w.B[0] = w.F[0] = 0, w.most[0] = -(T)INFINITY;
-    weigh<T, PROBS, true>(x, y, a, b, f, d, whole / LANES, &w);
-    weigh<T, PROBS, true>(a + whole, b + whole, a + whole, b + whole, f + whole, d + whole, m - whole / LANES, &w);
+    w.A[0] = w.B[0] = w.F[0] = w.rest[0] = 0, w.most[0] = -(T)INFINITY;
+    const auto weigh_all = task.cross ? weigh<T, PROBS, true, true> : weigh<T, PROBS, false, true>;
+    weigh_all(x, y, a, b, f, d, whole / LANES, &w);
+    weigh_all(a + whole, b + whole, a + whole, b + whole, f + whole, d + whole, m - whole / LANES, &w);
     z.top = w.top_y[0], z.middle = w.middle[0], z.A = w.A[0], z.B = w.B[0], z.F = w.F[0];
     z.per_x = PROBS ? w.per_x[0] : 1, z.per_y = PROBS ? w.per_y[0] : 1;
     centre(&w, 0, z.A, z.B, z.F);
     z.s = log_sum(z.A / z.B, z.F / z.B), z.most = w.most[0] - z.s;
     if (z.A == 0) z.s = z.most = w.s[0] = w.p[0] = 0;
     sum<true>(m, a, b, f, d);
-    z.S = w.S[0], z.O = w.O[0];
-    if (order.t > 0 || order.t * z.S > -0.5) z.O = 1 + order.t * z.S;
+    z.S = w.S[0], z.O = w.O[0], z.rest = below(z.B, w.rest[0]);
+    if (order.t * z.S > -0.5) z.O = 1 + order.t * z.S;
     return z;
   }
 
@@ -600,14 +646,15 @@ template <class T, bool PROBS> struct Pairs {
     const int64_t n = task.n;
     if (task.order_row) prepare(row, 0, 1);
     const double t = order.t;
-    const bool one = mode() == ONE;
+    const bool one = this->one();
     Sums whole = {};
     for (int64_t from = 0; from < n; from += BLOCK) {
       Sums z = block(row, from, smaller(BLOCK, n - from), kept ? from : 0);
       if (kept) blocks[from / BLOCK] = z;
       merge(&whole, z);
     }
-    double D = conclude<T>(whole.S, &whole.O, whole.most, t, order.steep, one);
+    double D = conclude<T>(whole.S, &whole.O, whole.most, t, order.steep, one, task.cross, whole.B,
+                           whole.rest);
     if (finish(row, whole.A > 0 ? D : NAN, order.factor)) return 1;
     if (!graded) return 0;
     // an outcome with more than half of P, or of Q, takes minus the sum of the others: once that is known
@@ -617,12 +664,12 @@ template <class T, bool PROBS> struct Pairs {
       double factors[2];
     } tops[2];
     tops[0].at = tops[1].at = -1;
-    w.sum_x[0] = w.sum_y[0] = w.size[0] = 0;
+    w.sum_x[0] = w.sum_y[0] = w.size[0] = w.size_y[0] = 0;
     for (int64_t from = 0; from < n; from += BLOCK) {
       const int64_t count = smaller(BLOCK, n - from), m = (count + LANES - 1) / LANES, at = kept ? from : 0;
       T *a = this->a + at, *b = this->b + at, *f = this->f + at, *d = this->d + at;
       Sums z = kept ? blocks[from / BLOCK] : block(row, from, count, at);
-      const double factors[2] = {order.alpha * order.factor * z.per_x, order.factor * z.per_y};
+      const double factors[2] = {outer() * order.factor * z.per_x, order.factor * z.per_y};
       T *to_x = wanted(0, row, from, d), *to_y = wanted(1, row, from, f);
       const int64_t direct = z.B != 0 && to_x && to_y ? count / LANES : 0, done = direct * LANES;
       if (z.B == 0) {
@@ -630,13 +677,14 @@ template <class T, bool PROBS> struct Pairs {
       } else {
         const double above = distance(z.top, whole.top), up = lift(z, whole), gap = up + (z.s - whole.s);
         const double shares[2] = {exp_(above + up) / whole.A, exp_(above) / whole.B};
-        slopes(&w, 0, whole.S, whole.O, D, t, one, shares[0], shares[1], gap, expm1_(t * gap), expm1_(up - whole.s));
+        const double ds = task.cross ? above : gap;
+        slopes(&w, 0, whole.S, whole.O, t, one, shares[0], shares[1], ds, expm1_(t * ds), expm1_(up - whole.s));
         for (int i = 0; i < 2; i++)
           if (shares[i] > 0.5) {
             const T *weights = i ? b : a;
             int64_t k = 0;
             for (int64_t j = 1; j < count; j++) k = weights[j] > weights[k] ? j : k;
-            Differentiated<T> e = mode() == ANY ? differentiated<T, PROBS, true>(a[k], b[k], f[k], d[k], &w, 0)
+            Differentiated<T> e = coded() ? differentiated<T, PROBS, true>(a[k], b[k], f[k], d[k], &w, 0)
                                                 : differentiated<T, PROBS, false>(a[k], b[k], f[k], d[k], &w, 0);
             tops[i] = {from + k, {a[k], b[k]}, {e.d, e.f}, {factors[0], factors[1]}};
           }
@@ -655,7 +703,7 @@ template <class T, bool PROBS> struct Pairs {
         write(row, order.swapped, tops[i].factors[0], tops[i].factors[1], tops[i].at, 1, 1, tops[i].along,
               tops[i].along + 1);
       }
-    return faded(row, w.size[0], whole.S, whole.O, whole.s, t);
+    return faded(row, w.size[0], w.size_y[0], whole.S, whole.O, whole.s, t);
   }
 
   int64_t all(const int64_t *rows, int64_t count) {

@@ -13,6 +13,9 @@ from ._entropy import (
 )
 from ._neighbors import kth_neighbor, neighbor_sum
 from ._pairs import (
+    cross_entropy,
+    cross_entropy_and_alpha_gradient,
+    cross_entropy_and_gradient,
     distributions,
     divergence,
     divergence_and_alpha_gradient,
@@ -25,6 +28,9 @@ from ._pairs import (
 from ._rows import rows
 
 __all__ = [
+    "cross_entropy",
+    "cross_entropy_and_alpha_gradient",
+    "cross_entropy_and_gradient",
     "distributions",
     "divergence",
     "divergence_and_alpha_gradient",

@@ -11,6 +11,7 @@ import numpy as np
 
 from renyi_adapters import native
 from renyi_adapters.native import _pairs as engine
+from renyi_core._kernels.cross_entropy import CROSS_ENTROPY
 from renyi_core._kernels.divergence import DIVERGENCE
 from renyi_core._kernels.family import Call
 from renyi_core._kernels.power_divergence import POWER_DIVERGENCE, Kind, of_divergence, order_of
@@ -25,6 +26,9 @@ Axis = tuple[int, ...]
 __all__ = [
     "LARGEST",
     "computed",
+    "cross_entropy",
+    "cross_entropy_and_alpha_gradient",
+    "cross_entropy_and_gradient",
     "distributions",
     "divergence",
     "divergence_and_alpha_gradient",
@@ -114,7 +118,9 @@ def _rows(call: Call, wrt: tuple[int, ...], scale: Any, *, wide: bool, threads: 
     factor = scale.reshape(-1, 1) if hasattr(scale, "shape") else scale
     options = {"source": call.options["source"], "where": where, "threads": threads}
     if kind is None:
-        value, gradients, flags = engine.divergences(x, y, order, wrt=wrt, scale=factor, wide=wide, **options)
+        cross = call.family is CROSS_ENTROPY
+        found = engine.divergences(x, y, order, wrt=wrt, scale=factor, wide=wide, cross=cross, **options)
+        value, gradients, flags = found
         value = value[:, None]
     else:
         value, gradients, flags = _powers(x, y, order, kind, wrt, factor, options)
@@ -192,6 +198,35 @@ def divergence_and_gradient(
 ) -> tuple[Array, ...]:
     """Overlay renyi_core._kernels.divergence.divergence_and_gradient."""
     found: tuple[Array, ...] = _run(Call(DIVERGENCE, (x, y), order, where, options, xp), wrt, scale)
+    return found
+
+
+def cross_entropy(x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, **options: Any) -> Array:
+    """Overlay renyi_core._kernels.cross_entropy.cross_entropy."""
+    return _run(Call(CROSS_ENTROPY, (x, y), order, where, options, xp))
+
+
+def cross_entropy_and_alpha_gradient(
+    x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, **options: Any
+) -> tuple[Array, Array]:
+    """Overlay renyi_core._kernels.cross_entropy.cross_entropy_and_alpha_gradient."""
+    call = Call(CROSS_ENTROPY, (x, y), order, where, options, xp)
+    return _run(call), rows(call, ("alpha",))[1]
+
+
+def cross_entropy_and_gradient(
+    x: Array,
+    y: Array,
+    order: Order,
+    *,
+    wrt: tuple[int, ...],
+    where: Array | None,
+    xp: Any,
+    scale: Any = None,
+    **options: Any,
+) -> tuple[Array, ...]:
+    """Overlay renyi_core._kernels.cross_entropy.cross_entropy_and_gradient."""
+    found: tuple[Array, ...] = _run(Call(CROSS_ENTROPY, (x, y), order, where, options, xp), wrt, scale)
     return found
 
 

@@ -17,6 +17,7 @@ try:
 except ImportError:  # torch itself can do without NumPy
     engine = None  # type: ignore[assignment]
 
+from renyi_core._kernels.cross_entropy import CROSS_ENTROPY
 from renyi_core._kernels.divergence import DIVERGENCE
 from renyi_core._kernels.family import Call, Family
 from renyi_core._kernels.power_divergence import POWER_DIVERGENCE
@@ -34,7 +35,7 @@ KEPT = 1 << 22
 SMALL = 1 << 16
 """Up to so many entries room for results is torch's."""
 FORMATS = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
-FAMILIES = DIVERGENCE, POWER_DIVERGENCE
+FAMILIES = DIVERGENCE, CROSS_ENTROPY, POWER_DIVERGENCE
 TYPES = {torch.Tensor, torch.nn.Parameter}
 
 
@@ -69,14 +70,14 @@ def _at_once(call: Call, wrt: tuple[int, ...]) -> Any:
     along = (gradients[i].data_ptr() if i in gradients else 0 for i in (0, 1))
     addresses = (x.data_ptr(), y.data_ptr(), value.data_ptr(), *along, flags.data_ptr())
     formats = FORMATS[x.dtype], FORMATS[sums]
-    left = native.plain(formats, call.options["source"], order, (value.numel(), n), addresses, torch.get_num_threads())
+    left = native.plain(formats, call.options["source"], order, (value.numel(), n), addresses, torch.get_num_threads(), cross=call.family is CROSS_ENTROPY)
     return None if left else (value, *gradients.values())
 
 
 def _with_gradients(call: Call, wrt: tuple[int, ...]) -> Any:
     x, y = call.arrays
     if (
-        call.family is DIVERGENCE
+        call.family is not POWER_DIVERGENCE
         and x.shape == y.shape
         and call.where is None
         and call.options["axis"] == (-1,)
@@ -158,7 +159,7 @@ def short_way(again: Callable[..., Any]) -> Callable[..., Tensor | None]:
     """Return what gives the pairs of rows of simple tensors at once, or None where they are to be looked at closely."""
 
     def way(family: Family, x: Tensor, y: Tensor, alpha: Any, source: Source) -> Tensor | None:
-        if family is not DIVERGENCE or torch.compiler.is_compiling() or not compiled.is_there():
+        if family not in FAMILIES[:2] or torch.compiler.is_compiling() or not compiled.is_there():
             return None
         if type(alpha) not in {float, int} or not (1e-30 < alpha <= engine.LARGEST or alpha == 0) or type(y) not in TYPES:
             return None
