@@ -118,7 +118,9 @@ def test_rows_have_the_bits_that_they_have_alone(n, dtype, source):
         for got in (other, turned, masked):
             for one, whole in zip(got, want, strict=True):
                 np.testing.assert_array_equal(one, whole)
-        for one, whole in zip(reference, computed(x, np.repeat(y[:1], 70, axis=0), alpha, source, **options), strict=True):
+        for one, whole in zip(
+            reference, computed(x, np.repeat(y[:1], 70, axis=0), alpha, source, **options), strict=True
+        ):
             np.testing.assert_array_equal(one, whole)
 
 

@@ -15,7 +15,18 @@ from array_api_compat import device
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-__all__ = ["adapter_of", "adapters", "ask", "blocks", "constants", "here", "identity", "load_with", "short_ways", "short_ways_of_pairs"]
+__all__ = [
+    "adapter_of",
+    "adapters",
+    "ask",
+    "blocks",
+    "constants",
+    "here",
+    "identity",
+    "load_with",
+    "short_ways",
+    "short_ways_of_pairs",
+]
 
 _UNKNOWN = object()
 adapters: dict[str, Any] = {}

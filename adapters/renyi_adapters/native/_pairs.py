@@ -39,7 +39,14 @@ def _order(alpha: float, t: float) -> tuple[int, int, Array]:
 
 
 def plain(
-    formats: tuple[int, int], source: Source, order: Order, shape: tuple[int, int], entries: tuple[int, ...], threads: int, *, cross: bool
+    formats: tuple[int, int],
+    source: Source,
+    order: Order,
+    shape: tuple[int, int],
+    entries: tuple[int, ...],
+    threads: int,
+    *,
+    cross: bool,
 ) -> int:
     """Compute contiguous rows, of which and of whose results the addresses are given; return how many are left.
 
@@ -49,7 +56,8 @@ def plain(
     rows, n = shape
     alpha, t, _ = _order(order.alpha, order.t)
     ends = (value, along_x, n, 1, along_y, n, 1, flags)
-    task = TASK.pack(n, *formats, int(source == "probs"), int(cross), x, n, 1, y, n, 1, 0, 0, 0, alpha, t, 0, 0, 0, *ends)
+    kinds = (*formats, int(source == "probs"), int(cross))
+    task = TASK.pack(n, *kinds, x, n, 1, y, n, 1, 0, 0, 0, alpha, t, 0, 0, 0, *ends)
     return native.run(native.library().renyi_pairs, task, HEAD, rows, n, threads)
 
 
@@ -73,7 +81,7 @@ def divergences(
     cross: bool = False,
     threads: int | None = None,
 ) -> tuple[Array, list[Array], Array | None]:
-    """Return the divergences, or ``cross``-entropies, of rows, their gradients times ``scale``, and which rows are left to be done.
+    """Return the divergences, or ``cross``-entropies, of rows, their gradients times ``scale``, and what is left to do.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -79,9 +80,9 @@ def takes_order(order: Order | None) -> bool:
 
 
 def _run(call: Call, wrt: tuple[int, ...] = (), scale: Any = None) -> Any:
-    (x, y), order = call.arrays, call.order
+    x, y = call.arrays
     # of an order for each row the power divergences are functions of D by whole arrays
-    if not _takes(x, y, order) or (call.family is POWER_DIVERGENCE and not order.static):
+    if not _takes(x, y, call.order) or (call.family is POWER_DIVERGENCE and not _order(call).static):
         return rows(call, wrt, scale)
     return computed(call, wrt, scale)
 
@@ -90,11 +91,11 @@ def computed(
     call: Call, wrt: tuple[int, ...] = (), scale: Any = None, *, wide: bool = False, threads: int | None = None
 ) -> Any:
     """Return the value, or (value, *gradients), these in the dtype of sums if ``wide``, by the engine."""
-    (x, y), order = call.arrays, call.order
+    (x, y), order = call.arrays, _order(call)
     each = functools.partial(_rows, wide=wide, threads=threads)
     n = x.shape[-1]
     one = scale is None or not hasattr(scale, "shape") or scale.size in {1, x.size // n}
-    plain = call.where is None and order is not None and order.static and one and call.options["axis"] == LAST and x.shape == y.shape
+    plain = one and call.where is None and order.static and call.options["axis"] == LAST and x.shape == y.shape
     if plain and x.flags.c_contiguous and y.flags.c_contiguous:
         flat = call._replace(arrays=(x.reshape(-1, n), y.reshape(-1, n)))
         found = each(flat, wrt, scale)
@@ -106,22 +107,30 @@ def computed(
     return in_blocks(walk, wrt, math.prod(walk.lead) * walk.n if whole else COPIED, each)
 
 
+def _order(call: Call) -> Order:
+    """Return the order of a call that the engine takes: it has one."""
+    if call.order is None:
+        raise TypeError
+    return call.order
+
+
 def _is_flat(x: Array) -> bool:
     """Return whether all axes but the last can be seen as one, so that nothing is copied."""
-    pairs = [(length, step) for length, step in zip(x.shape[:-1], x.strides[:-1], strict=True) if length > 1]
-    return all(a == n * b for (_, a), (n, b) in zip(pairs[:-1], pairs[1:], strict=True))
+    axes = [(length, step) for length, step in zip(x.shape[:-1], x.strides[:-1], strict=True) if length > 1]
+    return all(outer == length * step for (_, outer), (length, step) in itertools.pairwise(axes))
 
 
 def _rows(call: Call, wrt: tuple[int, ...], scale: Any, *, wide: bool, threads: int | None) -> Any:
     """Return the same of arrays of two axes."""
-    (x, y), order, where, kind = call.arrays, call.order, call.where, call.options.get("kind")
+    (x, y), order, where, kind = call.arrays, _order(call), call.where, call.options.get("kind")
     factor = scale.reshape(-1, 1) if hasattr(scale, "shape") else scale
     options = {"source": call.options["source"], "where": where, "threads": threads}
     if kind is None:
         cross = call.family is CROSS_ENTROPY
-        found = engine.divergences(x, y, order, wrt=wrt, scale=factor, wide=wide, cross=cross, **options)
-        value, gradients, flags = found
-        value = value[:, None]
+        numbers, gradients, flags = engine.divergences(
+            x, y, order, wrt=wrt, scale=factor, wide=wide, cross=cross, **options
+        )
+        value = numbers[:, None]
     else:
         value, gradients, flags = _powers(x, y, order, kind, wrt, factor, options)
         gradients = [part if wide or part.dtype == x.dtype else _narrow(part, x.dtype) for part in gradients]
@@ -149,8 +158,8 @@ def _powers(x: Array, y: Array, order: Order, kind: Kind, wrt: Any, scale: Any, 
     d, gradients, flags = engine.divergences(x, y, inner, wrt=wrt, wide=True, **options)
     with np.errstate(all="ignore"):
         value, slope = of_divergence(d[:, None], order, kind, xp=np)
-        for part in gradients:
-            part *= slope if scale is None else slope * scale
+        for gradient in gradients:
+            gradient *= slope if scale is None else slope * scale  # noqa: PLW2901  in place
     lost = ~np.isfinite(slope[:, 0])
     if lost.any():
         flags = np.where(lost, np.uint8(1), 0 if flags is None else flags)

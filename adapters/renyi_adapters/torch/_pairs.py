@@ -13,9 +13,9 @@ try:
     from array_api_compat import numpy as numpy_namespace
 
     from renyi_adapters.native import _pairs as native
-    from renyi_adapters.numpy import _pairs as engine
+    from renyi_adapters.numpy import _pairs as _engine
 except ImportError:  # torch itself can do without NumPy
-    engine = None  # type: ignore[assignment]
+    _engine = None  # type: ignore[assignment]
 
 from renyi_core._kernels.cross_entropy import CROSS_ENTROPY
 from renyi_core._kernels.divergence import DIVERGENCE
@@ -29,6 +29,8 @@ from ._function import sum_to
 Tensor = Any
 
 __all__ = ["short_way", "value"]
+
+engine: Any = _engine
 
 KEPT = 1 << 22
 """Up to so many entries the gradients are computed with the value, and kept for backward."""
@@ -56,13 +58,15 @@ def _computed(call: Call, wrt: tuple[int, ...] = (), scale: Any = None, *, wide:
     arrays = tuple(_array(x) for x in call.arrays)
     seen = call._replace(arrays=arrays, where=_array(call.where), xp=numpy_namespace)
     found = engine.computed(seen, wrt, _array(scale), wide=wide, threads=torch.get_num_threads())
-    return [torch.from_numpy(found[0]), *(_tensor(part, call.arrays[0]) for part in found[1:])] if wrt else torch.from_numpy(found)
+    if not wrt:
+        return torch.from_numpy(found)
+    return [torch.from_numpy(found[0]), *(_tensor(part, call.arrays[0]) for part in found[1:])]
 
 
 def _at_once(call: Call, wrt: tuple[int, ...]) -> Any:
     """Return the value and the gradients, in the dtype of sums, of small contiguous arrays, None if rows are left."""
-    (x, y), order = call.arrays, call.order
-    n = x.shape[-1]
+    (x, y), order, threads = call.arrays, call.order, torch.get_num_threads()
+    n, source, cross = x.shape[-1], call.options["source"], call.family is CROSS_ENTROPY
     sums = torch.float64 if x.dtype == torch.float64 else torch.float32
     value = torch.empty((*x.shape[:-1], 1), dtype=sums)
     flags = torch.empty(value.shape, dtype=torch.uint8)
@@ -70,7 +74,7 @@ def _at_once(call: Call, wrt: tuple[int, ...]) -> Any:
     along = (gradients[i].data_ptr() if i in gradients else 0 for i in (0, 1))
     addresses = (x.data_ptr(), y.data_ptr(), value.data_ptr(), *along, flags.data_ptr())
     formats = FORMATS[x.dtype], FORMATS[sums]
-    left = native.plain(formats, call.options["source"], order, (value.numel(), n), addresses, torch.get_num_threads(), cross=call.family is CROSS_ENTROPY)
+    left = native.plain(formats, source, order, (value.numel(), n), addresses, threads, cross=cross)  # type: ignore[arg-type]
     return None if left else (value, *gradients.values())
 
 
@@ -121,7 +125,7 @@ class _Divergence(torch.autograd.Function):
         else:
             family, *rest = ctx.rest
             call = Call(family, (x, y), *rest)
-            way = ctx.again if torch.is_grad_enabled() else _gradients
+            way = ctx.again if torch.is_grad_enabled() or compiled.is_transformed() else _gradients
             parts = way(call, ctx.wrt, cotangent)
         found: list[Any] = [None, None]
         for i, part in zip(ctx.wrt, parts, strict=True):
@@ -137,9 +141,10 @@ def value(call: Call, again: Callable[..., Any]) -> Tensor | None:
         engine is None
         or call.family not in FAMILIES
         or torch.compiler.is_compiling()
+        or order is None
         or not (engine.takes_order(order) and order.static)
         or forward_ad._current_level >= 0  # noqa: SLF001
-        or torch._C._are_functorch_transforms_active()  # noqa: SLF001
+        or compiled.is_transformed()
     ):
         return None
     x, y = call.arrays
@@ -152,7 +157,7 @@ def value(call: Call, again: Callable[..., Any]) -> Tensor | None:
 
 
 def _is_here(x: Tensor) -> bool:
-    return type(x) in TYPES and x.dtype in FORMATS and x.device.type == "cpu" and x.layout is torch.strided
+    return type(x) in TYPES and x.dtype in FORMATS and x.is_cpu and x.layout is torch.strided and not x.is_neg()
 
 
 def short_way(again: Callable[..., Any]) -> Callable[..., Tensor | None]:
@@ -161,7 +166,9 @@ def short_way(again: Callable[..., Any]) -> Callable[..., Tensor | None]:
     def way(family: Family, x: Tensor, y: Tensor, alpha: Any, source: Source) -> Tensor | None:
         if family not in FAMILIES[:2] or torch.compiler.is_compiling() or not compiled.is_there():
             return None
-        if type(alpha) not in {float, int} or not (1e-30 < alpha <= engine.LARGEST or alpha == 0) or type(y) not in TYPES:
+        if type(alpha) not in {float, int} or not (1e-30 < alpha <= engine.LARGEST or alpha == 0):
+            return None
+        if type(y) not in TYPES:
             return None
         if x.dtype is not y.dtype or x.shape != y.shape or not x.ndim or not x.numel():
             return None
