@@ -175,3 +175,32 @@ def test_value_is_the_same_with_and_without_gradients():
     order = Order(1.3, 1.3 - 1.0)
     np.testing.assert_array_equal(engine.divergences(x, y, order, source="logits")[0], value)
     assert left is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 12, 700, 9000])
+def test_jensen_shannon(n, dtype):
+    """Of close pairs too, with zeros, beside rows that make no sense, and of rows as they are alone."""
+    rng, eps = np.random.default_rng(n), float(np.finfo(dtype).eps)
+    p = rng.gamma(0.5, size=(70, 2, n)) + 1e-6
+    p[::3, 1] = p[::3, 0] * (1 + 1e-4 * rng.normal(size=p[::3, 0].shape))
+    if n > 1:
+        p[1, 0, : n // 2], p[2, :, 1] = 0, 0
+        p[4, 1] = 0
+    p[5, 0, 0] = np.nan
+    p = p.astype(dtype)
+    cotangent = rng.normal(size=70).astype(dtype)
+    both = renyi.value_and_grad(renyi.jensen_divergence)
+    value, gradient = both(p, 1.0, cotangent=cotangent)
+    with native.off():
+        want, along = both(p.astype(np.float64), 1.0, cotangent=cotangent.astype(np.float64))
+    np.testing.assert_allclose(value, want, rtol=16 * eps, atol=eps if n == 1 else 0)
+    sound = ~np.isnan(want)
+    assert sound.sum() == (68 if n > 1 else 69)
+    miss, size = (np.linalg.norm(part[sound], axis=-1) for part in (gradient - along, along))
+    assert (miss <= 16 * eps * size + (eps if n == 1 else 0)).all()
+    for i in (0, 3, 8):
+        one, row = both(p[i], 1.0, cotangent=float(cotangent[i]))
+        np.testing.assert_array_equal(one, value[i])
+        np.testing.assert_array_equal(row, gradient[i])
+    np.testing.assert_array_equal(renyi.jensen_divergence(np.asfortranarray(p), 1.0), value)

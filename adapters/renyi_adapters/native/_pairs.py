@@ -46,7 +46,7 @@ def plain(
     entries: tuple[int, ...],
     threads: int,
     *,
-    cross: bool,
+    cross: int,
 ) -> int:
     """Compute contiguous rows, of which and of whose results the addresses are given; return how many are left.
 
@@ -56,7 +56,7 @@ def plain(
     rows, n = shape
     alpha, t, _ = _order(order.alpha, order.t)
     ends = (value, along_x, n, 1, along_y, n, 1, flags)
-    kinds = (*formats, int(source == "probs"), int(cross))
+    kinds = (*formats, int(source == "probs"), cross)
     task = TASK.pack(n, *kinds, x, n, 1, y, n, 1, 0, 0, 0, alpha, t, 0, 0, 0, *ends)
     return native.run(native.library().renyi_pairs, task, HEAD, rows, n, threads)
 
@@ -78,10 +78,13 @@ def divergences(
     wrt: tuple[int, ...] = (),
     scale: Any = None,
     wide: bool = False,
-    cross: bool = False,
+    cross: int = 0,
+    outs: tuple[Array, ...] | None = None,
     threads: int | None = None,
 ) -> tuple[Array, list[Array], Array | None]:
-    """Return the divergences, or ``cross``-entropies, of rows, their gradients times ``scale``, and what is left to do.
+    """Return the divergences of rows, their gradients times ``scale``, and what is left to do.
+
+    With ``cross`` 1 it is the cross-entropy, with 2 the Jensen–Shannon divergence, of probabilities.
 
     Parameters
     ----------
@@ -91,6 +94,8 @@ def divergences(
         Of numbers but α = ∞, or of arrays of a number a row.
     scale : None, number or array
         The array has one number, or one a row.
+    outs : tuple of arrays of shape (rows, n), optional
+        Where the gradients go.
 
     Returns
     -------
@@ -112,13 +117,14 @@ def divergences(
     scales = None if scale is None else np.ascontiguousarray(scale, sum_dtype(x)).reshape(-1)
     value, flags = np.empty(rows, sum_dtype(x)), np.empty(rows, np.uint8)
     dtype = sum_dtype(x) if wide else x.dtype
-    gradients = {i: np.empty((rows, n), dtype) for i in wrt}
+    rooms = outs if outs is not None else tuple(np.empty((rows, n), dtype) for _ in wrt)
+    gradients = dict(zip(wrt, rooms, strict=True))
     task = TASK.pack(
         n,
         FORMATS[x.dtype.char],
         FORMATS[dtype.char],
         int(source == "probs"),
-        int(cross),
+        cross,
         *_place(x),
         *_place(y),
         *_place(where),

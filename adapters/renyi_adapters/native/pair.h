@@ -19,7 +19,8 @@
 
 namespace renyi::pairs {
 
-// Some rows of a call, of n entries each: their divergence, or their `cross`-entropy. Strides are counted in entries, those of numbers of a row are 0 or 1. Values
+// Some rows of a call, of n entries each: their divergence (0), their cross-entropy (1), or their Jensen-Shannon
+// divergence (2). Strides are counted in entries, those of numbers of a row are 0 or 1. Values
 // and scales are of the type that sums are formed in. Gradients that are not wanted are null.
 struct Task {
   int64_t first, last, n, format, gradient_format, probabilities, cross;
@@ -49,11 +50,11 @@ enum Mode { ONE, TWO, ABOVE, ANY, COST, COST_ANY };
 
 template <class T> struct Series;
 template <> struct Series<float> {
-  static constexpr int kept = 8, terms = 14;
+  static constexpr int kept = 8, terms = 14, even = 7;
   static constexpr float limit = 60, nothing = -1e20f, never = -1e15f, least = 1e-18f;
 };
 template <> struct Series<double> {
-  static constexpr int kept = 15, terms = 21;
+  static constexpr int kept = 15, terms = 21, even = 13;
   static constexpr double limit = 600, nothing = -1e200, never = -1e150, least = 1e-150;
 };
 
@@ -247,6 +248,30 @@ INLINE Differentiated<T> differentiated(T a, T b, T f, T d, const Lanes<T> *w, i
   return {b > 0 ? y / b : (T)0, (a > 0) | ((w->at_zero[i] > 0) & (b > 0)) ? ratio : (T)0, y, h};
 }
 
+// Half the Jensen-Shannon divergence is Σ (p + q)/2 ((1 + u) log(1 + u) + (1 - u) log(1 - u))/2, u = (p - q)/(p + q).
+template <class T> struct Mixed {
+  T f, d, S, x, y;
+};
+
+template <class T, int K = 1> INLINE T even_series(T z) {
+  constexpr T c = (T)(1 / (K * (2.0 * K - 1)));
+  if constexpr (K == Series<T>::even)
+    return c;
+  else
+    return fma_(even_series<T, K + 1>(z), z, c);
+}
+
+// log(p/M) and log(q/M) of the mean M, 0 where there is none, and what they add to their means
+template <class T> INLINE Mixed<T> mixed(T a, T b, T f, const Lanes<T> *w, int64_t i) {
+  T p = a * w->p[i], q = b * w->q[i], m = p + q, some = m > 0 ? m : (T)1, over;
+  T u = fma_(w->u1[i], f, fma_(w->u2[i], b, w->u3[i] * a)) / some, x = 2 * p / some, y = 2 * q / some;
+  bool close = (u < (T)0.25) & (u > (T)-0.25);
+  T log_x = log_of(x > Format<T>::tiny ? x : (T)1, u, close, (T)0, &over);
+  T log_y = log_of(y > Format<T>::tiny ? y : (T)1, -u, close, (T)0, &over);
+  T along_p = p * log_x, along_q = q * log_y, z = u * u;
+  return {log_y, log_x, close ? m * z * even_series(z) / 4 : (along_p + along_q) / 2 + 0 * u, along_p, along_q};
+}
+
 // The same of all entries, with their sums. Short rows have a lane each, and its numbers; of a long row the numbers are
 // those of lane 0, and so are the sums.
 template <class T, bool LONG> APART void peaks(const T *x, int64_t m, T *__restrict top) {
@@ -323,6 +348,29 @@ APART void differentiate(const T *a, const T *b, const T *f, const T *d, T *to_x
         w->sum_x[i] += e.x, w->sum_y[i] += e.y;
         w->size[i] += larger(e.x, -e.x), w->size_y[i] += larger(e.y, -e.y);
       }
+}
+
+template <class T, bool LONG>
+APART void mix(const T *__restrict a, const T *__restrict b, T *__restrict f, T *__restrict d, int64_t m,
+               Lanes<T> *__restrict w) {
+  if (LONG) {
+    T S = w->S[0], x = w->sum_x[0], y = w->sum_y[0];
+    _Pragma("omp simd reduction(+ : S, x, y)") for (int64_t k = 0; k < m * LANES; k++) {
+      Mixed<T> e = mixed(a[k], b[k], f[k], w, 0);
+      f[k] = e.f, d[k] = e.d, S += e.S, x += e.x, y += e.y;
+    }
+    w->S[0] = S, w->sum_x[0] = x, w->sum_y[0] = y;
+  } else
+    for (int64_t j = 0; j < m; j++, a += LANES, b += LANES, f += LANES, d += LANES) EACH_LANE {
+        Mixed<T> e = mixed(a[i], b[i], f[i], w, i);
+        f[i] = e.f, d[i] = e.d, w->S[i] += e.S, w->sum_x[i] += e.x, w->sum_y[i] += e.y;
+      }
+}
+
+// logarithms less their mean, in lanes, or in all that of lane 0
+template <class T, bool LONG> APART void subtract(const T *__restrict weights, T *__restrict g, int64_t m, const T *mean) {
+  for (int64_t j = 0; j < m; j++, weights += LANES, g += LANES)
+    EACH_LANE g[i] = weights[i] > 0 ? g[i] - mean[LONG ? 0 : i] : (T)0;
 }
 
 // an outcome with more than half of the mass takes minus the sum of the others
@@ -536,8 +584,20 @@ template <class T, bool PROBS> struct Pairs {
     peaks<T, false>(a, n, w.top_x);
     peaks<T, false>(b, n, w.top_y);
     level(LANES);
-    (task.cross ? weigh<T, PROBS, true, false> : weigh<T, PROBS, false, false>)(a, b, a, b, f, d, n, &w);
+    (task.cross == 1 ? weigh<T, PROBS, true, false> : weigh<T, PROBS, false, false>)(a, b, a, b, f, d, n, &w);
     centre_lanes(&w);
+    if (task.cross == 2) {
+      slope_lanes(&w, true);
+      mix<T, false>(a, b, f, d, n, &w);
+      subtract<T, false>(a, d, n, w.sum_x);
+      subtract<T, false>(b, f, n, w.sum_y);
+      int64_t flagged = 0;
+      for (int64_t i = 0; i < count; i++) {
+        flagged += finish(rows[i], w.A[i] > 0 && w.B[i] > 0 ? w.S[i] : NAN, 1);
+        if (graded) write(rows[i], false, w.p[i] * w.per_x[i] / 2, w.q[i] * w.per_y[i] / 2, 0, n, LANES, d + i, f + i);
+      }
+      return flagged;
+    }
     sum<false>(n, a, b, f, d);
     conclude_lanes(&w, D, one(), task.cross);
     int64_t flagged = 0;
@@ -628,13 +688,14 @@ template <class T, bool PROBS> struct Pairs {
     if (w.top_x[0] <= none && w.top_y[0] <= none) return z;
     level(1);
     w.A[0] = w.B[0] = w.F[0] = w.rest[0] = 0, w.most[0] = -(T)INFINITY;
-    const auto weigh_all = task.cross ? weigh<T, PROBS, true, true> : weigh<T, PROBS, false, true>;
+    const auto weigh_all = task.cross == 1 ? weigh<T, PROBS, true, true> : weigh<T, PROBS, false, true>;
     weigh_all(x, y, a, b, f, d, whole / LANES, &w);
     weigh_all(a + whole, b + whole, a + whole, b + whole, f + whole, d + whole, m - whole / LANES, &w);
     z.top = w.top_y[0], z.middle = w.middle[0], z.A = w.A[0], z.B = w.B[0], z.F = w.F[0];
     z.per_x = PROBS ? w.per_x[0] : 1, z.per_y = PROBS ? w.per_y[0] : 1;
     centre(&w, 0, z.A, z.B, z.F);
     z.s = log_sum(z.A / z.B, z.F / z.B), z.most = w.most[0] - z.s;
+    if (task.cross == 2) return z;
     if (z.A == 0) z.s = z.most = w.s[0] = w.p[0] = 0;
     sum<true>(m, a, b, f, d);
     z.S = w.S[0], z.O = w.O[0], z.rest = below(z.B, w.rest[0]);
@@ -706,6 +767,34 @@ template <class T, bool PROBS> struct Pairs {
     return faded(row, w.size[0], w.size_y[0], whole.S, whole.O, whole.s, t);
   }
 
+  // the Jensen-Shannon divergence of a long row, whose blocks are all kept
+  int64_t mixture(int64_t row) {
+    const int64_t n = task.n;
+    Sums whole = {};
+    for (int64_t from = 0; from < n; from += BLOCK)
+      merge(&whole, blocks[from / BLOCK] = block(row, from, smaller(BLOCK, n - from), from));
+    w.S[0] = w.sum_x[0] = w.sum_y[0] = 0;
+    for (int pass = 0; pass < 2; pass++) {
+      for (int64_t from = 0; from < n; from += BLOCK) {
+        const int64_t count = smaller(BLOCK, n - from), m = (count + LANES - 1) / LANES;
+        T *a = this->a + from, *b = this->b + from, *f = this->f + from, *d = this->d + from;
+        const Sums &z = blocks[from / BLOCK];
+        const double above = z.B == 0 ? 0 : distance(z.top, whole.top), up = z.B == 0 ? 0 : lift(z, whole);
+        const double p = z.B == 0 ? 0 : exp_(above + up) / whole.A, q = z.B == 0 ? 0 : exp_(above) / whole.B;
+        if (pass == 0) {
+          slopes(&w, 0, 0, 1, 1, true, p, q, 0, 0, expm1_(up - whole.s));
+          if (z.B != 0) mix<T, true>(a, b, f, d, m, &w);
+        } else {
+          subtract<T, true>(a, d, m, w.sum_x);
+          subtract<T, true>(b, f, m, w.sum_y);
+          write(row, false, p * z.per_x / 2, q * z.per_y / 2, from, count, 1, d, f);
+        }
+      }
+      if (pass == 0 && (finish(row, whole.A > 0 && whole.B > 0 ? w.S[0] : NAN, 1) || !graded)) break;
+    }
+    return task.flags[row];
+  }
+
   int64_t all(const int64_t *rows, int64_t count) {
     int64_t flagged = 0, some[LANES];
     for (int64_t from = 0; from < count; from += LANES) {
@@ -714,14 +803,14 @@ template <class T, bool PROBS> struct Pairs {
       if (task.n <= SHORT)
         flagged += tile(some, few);
       else
-        for (int64_t i = 0; i < few; i++) flagged += long_row(some[i]);
+        for (int64_t i = 0; i < few; i++) flagged += task.cross == 2 ? mixture(some[i]) : long_row(some[i]);
     }
     return flagged;
   }
 };
 
 template <class T, bool PROBS> int64_t run(const Task &task, const int64_t *rows, int64_t count) {
-  const bool graded = task.along_x || task.along_y, kept = graded && task.n <= KEPT;
+  const bool graded = task.along_x || task.along_y, kept = task.cross == 2 || (graded && task.n <= KEPT);
   const int64_t blocks = (task.n + BLOCK - 1) / BLOCK, whole = (task.n + LANES - 1) / LANES * LANES;
   const int64_t room = task.n <= SHORT ? task.n * LANES : kept ? whole : smaller(whole, BLOCK);
   const size_t lanes = (sizeof(Lanes<T>) + 63) / 64 * 64, sums = (size_t)blocks * sizeof(Sums);

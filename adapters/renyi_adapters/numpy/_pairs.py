@@ -15,6 +15,7 @@ from renyi_adapters.native import _pairs as engine
 from renyi_core._kernels.cross_entropy import CROSS_ENTROPY
 from renyi_core._kernels.divergence import DIVERGENCE
 from renyi_core._kernels.family import Call
+from renyi_core._kernels.jensen import JENSEN
 from renyi_core._kernels.power_divergence import POWER_DIVERGENCE, Kind, of_divergence, order_of
 from renyi_core._kernels.sources import accumulate
 from renyi_core._kernels.state import Order, Source
@@ -34,6 +35,9 @@ __all__ = [
     "divergence",
     "divergence_and_alpha_gradient",
     "divergence_and_gradient",
+    "jensen_divergence",
+    "jensen_divergence_and_alpha_gradient",
+    "jensen_divergence_and_gradient",
     "power_divergence",
     "power_divergence_and_alpha_gradient",
     "power_divergence_and_gradient",
@@ -44,6 +48,8 @@ __all__ = [
 LAST = (-1,)
 LARGEST = 16.0
 """The engine knows orders up to this one."""
+KEPT = 1 << 18
+"""Of so many entries all are kept between the passes of a Jensen–Shannon divergence."""
 COPIED = 1 << 16
 """Entries that are taken at a time where they can't be seen as rows of one array."""
 
@@ -126,7 +132,7 @@ def _rows(call: Call, wrt: tuple[int, ...], scale: Any, *, wide: bool, threads: 
     factor = scale.reshape(-1, 1) if hasattr(scale, "shape") else scale
     options = {"source": call.options["source"], "where": where, "threads": threads}
     if kind is None:
-        cross = call.family is CROSS_ENTROPY
+        cross = int(call.family is CROSS_ENTROPY)
         numbers, gradients, flags = engine.divergences(
             x, y, order, wrt=wrt, scale=factor, wide=wide, cross=cross, **options
         )
@@ -265,4 +271,58 @@ def power_divergence_and_gradient(
 ) -> tuple[Array, ...]:
     """Overlay renyi_core._kernels.power_divergence.power_divergence_and_gradient."""
     found: tuple[Array, ...] = _run(Call(POWER_DIVERGENCE, (x, y), order, where, options, xp), wrt, scale)
+    return found
+
+
+def _jensen(x: Array, weights: Array | None, order: Order, xp: Any, wrt: tuple[int, ...], scale: Any) -> Any:
+    """Return the Jensen–Shannon divergence of two distributions, (value, *gradients), by the engine."""
+    call = Call(JENSEN, (x, weights), order, None, {}, xp)
+    known = weights is None and order.static and order.t == 0 and wrt in {(), (0,)}
+    if not known or x.ndim < 2 or x.shape[-2] != 2 or x.shape[-1] > KEPT or not _takes(x, x, order):
+        found = rows(call, wrt, scale)
+        return found if wrt else (found,)
+    both = np.ascontiguousarray(x).reshape(-1, 2, x.shape[-1])
+    gradient = np.empty(both.shape, x.dtype)
+    factor = scale.reshape(-1, 1, 1) if hasattr(scale, "shape") else scale
+    value, _, flags = engine.divergences(
+        both[:, 0],
+        both[:, 1],
+        order,
+        source="probs",
+        wrt=(0, 1) if wrt else (),
+        scale=factor,
+        cross=2,
+        outs=(gradient[:, 0], gradient[:, 1]) if wrt else (),
+    )
+    value = value[:, None, None]
+    if flags is not None:
+        left = flags.nonzero()[0]
+        if hasattr(factor, "shape") and factor.size > 1:
+            factor = factor[left]
+        found = rows(call._replace(arrays=(both[left], None)), wrt, factor)
+        value[left] = found[0] if wrt else found
+        if wrt:
+            gradient[left] = found[1]
+    value = value.reshape(*x.shape[:-2], 1, 1)
+    return (value, gradient.reshape(x.shape)) if wrt else (value,)
+
+
+def jensen_divergence(x: Array, weights: Array | None, order: Order, *, xp: Any) -> Array:
+    """Overlay renyi_core._kernels.jensen.jensen_divergence."""
+    return _jensen(x, weights, order, xp, (), None)[0]
+
+
+def jensen_divergence_and_alpha_gradient(
+    x: Array, weights: Array | None, order: Order, *, xp: Any
+) -> tuple[Array, Array]:
+    """Overlay renyi_core._kernels.jensen.jensen_divergence_and_alpha_gradient."""
+    slope = rows(Call(JENSEN, (x, weights), order, None, {}, xp), ("alpha",))[1]
+    return _jensen(x, weights, order, xp, (), None)[0], slope
+
+
+def jensen_divergence_and_gradient(
+    x: Array, weights: Array | None, order: Order, *, wrt: tuple[int, ...], xp: Any, scale: Any = None
+) -> tuple[Array, ...]:
+    """Overlay renyi_core._kernels.jensen.jensen_divergence_and_gradient."""
+    found: tuple[Array, ...] = _jensen(x, weights, order, xp, wrt, scale)
     return found

@@ -66,7 +66,7 @@ def _computed(call: Call, wrt: tuple[int, ...] = (), scale: Any = None, *, wide:
 def _at_once(call: Call, wrt: tuple[int, ...]) -> Any:
     """Return the value and the gradients, in the dtype of sums, of small contiguous arrays, None if rows are left."""
     (x, y), order, threads = call.arrays, call.order, torch.get_num_threads()
-    n, source, cross = x.shape[-1], call.options["source"], call.family is CROSS_ENTROPY
+    n, source, cross = x.shape[-1], call.options["source"], int(call.family is CROSS_ENTROPY)
     sums = torch.float64 if x.dtype == torch.float64 else torch.float32
     value = torch.empty((*x.shape[:-1], 1), dtype=sums)
     flags = torch.empty(value.shape, dtype=torch.uint8)
