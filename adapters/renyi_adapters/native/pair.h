@@ -10,7 +10,9 @@
 //     h = p expm1(t(r - D))/t                 dD/dx = alpha h,  dD/dy = -(p - q) - t h
 //
 // for 1/2 <= alpha < inf; below, D_alpha(P|Q) = alpha/(1 - alpha) D_(1 - alpha)(Q|P). Blocks of a row merge by the
-// chain rule of the divergence. A row that this does not hold for is flagged: of outcomes that Q has not, of
+// chain rule of the divergence. The cross-entropy log B - log1p(t S)/t has d = log(q/max q) in place of r, and
+// S = sum p expm1(t d)/t; the rest is the same, with -1 in place of alpha before h. The Jensen-Shannon divergence needs
+// a, b and f alone. A row that this does not hold for is flagged: of outcomes that Q has not, of
 // quotients that overflow, of distributions so far from each other that 1 + t S is lost, or of no distribution.
 #pragma once
 #include <stdlib.h>
@@ -97,8 +99,8 @@ template <class T> struct Lanes {
   T top_x[LANES], top_y[LANES], middle[LANES], per_x[LANES], per_y[LANES];
   T A[LANES], B[LANES], F[LANES], most[LANES], S[LANES], O[LANES], rest[LANES];
   T s[LANES], p[LANES], q[LANES], wide[LANES], up[LANES], shift[LANES];
-  T k1[LANES], k0[LANES], k[LANES], u1[LANES], u2[LANES], u3[LANES], half_x[LANES], half_y[LANES], sum_x[LANES], sum_y[LANES],
-      size[LANES], size_y[LANES], along_x[LANES], along_y[LANES], scale[LANES];
+  T k1[LANES], k0[LANES], k[LANES], u1[LANES], u2[LANES], u3[LANES], half_x[LANES], half_y[LANES];
+  T sum_x[LANES], sum_y[LANES], size[LANES], size_y[LANES], along_x[LANES], along_y[LANES], scale[LANES];
   T t[LANES], turn[LANES], over[LANES], most_tr[LANES], far[LANES], steep[LANES], at_zero[LANES];
   T c[Series<T>::kept][LANES];
 
@@ -106,7 +108,8 @@ template <class T> struct Lanes {
     for (int64_t i = first; i < last; i++) {
       // of an outcome of P that overflows, or of one that P has not, for which r is far below all others
       most_tr[i] = (T)smaller((double)Series<T>::limit, w.t < 0 ? -2.5 * w.t * Series<T>::limit : 1e9);
-      t[i] = (T)w.t, turn[i] = cross && w.t == 0x1p-60 ? (T)0 : (T)w.t, over[i] = (T)(1 / w.t), steep[i] = (T)w.steep, at_zero[i] = cross || w.t > 0x1p-59;
+      t[i] = (T)w.t, turn[i] = cross && w.t == 0x1p-60 ? (T)0 : (T)w.t, over[i] = (T)(1 / w.t);
+      steep[i] = (T)w.steep, at_zero[i] = cross || w.t > 0x1p-59;
       for (int k = 0; k < Series<T>::kept; k++) c[k][i] = (T)w.c[k];
     }
   }
@@ -368,7 +371,8 @@ APART void mix(const T *__restrict a, const T *__restrict b, T *__restrict f, T 
 }
 
 // logarithms less their mean, in lanes, or in all that of lane 0
-template <class T, bool LONG> APART void subtract(const T *__restrict weights, T *__restrict g, int64_t m, const T *mean) {
+template <class T, bool LONG>
+APART void subtract(const T *__restrict weights, T *__restrict g, int64_t m, const T *mean) {
   for (int64_t j = 0; j < m; j++, weights += LANES, g += LANES)
     EACH_LANE g[i] = weights[i] > 0 ? g[i] - mean[LONG ? 0 : i] : (T)0;
 }
@@ -422,8 +426,9 @@ INLINE double conclude(double S, double *O, double most, double t, double steep,
   return known ? D : (double)NAN;
 }
 
-// h = a (k1 expm1(t r) + k0), or a (k1 exp(t r) + k0) if the distributions are far from each other, and p - q = u1 f + u2 b + u3 a: p and q are what a and b are multiplied by, `growth` is
-// expm1(t ds), r in the row being that next to s and ds, and `gap` expm1(log(p/q))
+// h = a (k1 expm1(t r) + k0), or a (k1 exp(t r) + k0) if the distributions are far from each other, and
+// p - q = u1 f + u2 b + u3 a: p and q are what a and b are multiplied by, `growth` is expm1(t ds), r in the row being
+// that next to s and ds, and `gap` expm1(log(p/q))
 template <class T>
 INLINE void slopes(Lanes<T> *w, int64_t i, double S, double O, double t, bool one, double p, double q,
                    double ds, double growth, double gap) {
@@ -534,7 +539,8 @@ template <class T, bool PROBS> struct Pairs {
 
   // whether h has lost too many digits of its parts; then the row is flagged
   bool faded(int64_t row, double size, double size_y, double S, double O, double s, double t) {
-    bool lost = size < faint() * (smaller(larger(S, -S) / O, 1 / larger(t, -t)) + (task.cross ? 0 : larger(s, -s) / (1 + t)));
+    const double rest = task.cross ? 0 : larger(s, -s) / (1 + t);
+    bool lost = size < faint() * (smaller(larger(S, -S) / O, 1 / larger(t, -t)) + rest);
     lost = lost || (task.cross && size_y < faint() * larger(t, -t) * size);
     if (task.flags[row] || !lost) return false;
     task.flags[row] = 2;
@@ -545,7 +551,7 @@ template <class T, bool PROBS> struct Pairs {
     const T least = Series<T>::least;
     for (int64_t i = 0; i < lanes; i++) {
       T x = w.top_x[i], y = w.top_y[i];
-      bool usual = PROBS ? (smaller(x, y) > least) & (larger(x, y) < 1 / least) : (y > -1 / least) & (larger(x, y) < 1 / least);
+      bool usual = (PROBS ? smaller(x, y) > least : y > -1 / least) & (larger(x, y) < 1 / least);
       w.middle[i] = !usual ? (T)NAN : PROBS ? x / y : x > -1 / least ? x - y : (T)0;
       w.per_x[i] = usual ? 1 / x : (T)NAN, w.per_y[i] = 1 / y;
     }
@@ -819,7 +825,9 @@ template <class T, bool PROBS> int64_t run(const Task &task, const int64_t *rows
   char *start = memory + (64 - (uintptr_t)memory % 64);
   T *a = (T *)(start + lanes);
   Lanes<T> &w = *(Lanes<T> *)start;
-  Pairs<T, PROBS> pairs{task, door_of<T, PROBS>(task.format), door_of<T, PROBS>(task.gradient_format), w, a, a + room, a + 2 * room, a + 3 * room, (Sums *)(a + 4 * room), graded, kept, {}};
+  const Door<T> in = door_of<T, PROBS>(task.format), out = door_of<T, PROBS>(task.gradient_format);
+  T *b = a + room, *f = b + room, *d = f + room;
+  Pairs<T, PROBS> pairs{task, in, out, w, a, b, f, d, (Sums *)(d + room), graded, kept, {}};
   if (!task.order_row) pairs.prepare(0, 0, LANES);
   int64_t flagged = pairs.all(rows, count);
   free(memory);
