@@ -387,3 +387,20 @@ def test_kept_for_backward_of_divergences(rows):
         renyi.divergence_from_logits(x, y, 1.7)
     more = [tensor for tensor in kept if tensor.data_ptr() not in {x.data_ptr(), y.data_ptr()}]
     assert len(more) == (2 if rows == 8 and native.library() else 0)
+
+
+@pytest.mark.parametrize("n", [6, 3000])
+@pytest.mark.parametrize("f", [renyi.divergence, renyi.divergence_from_logits], ids=["probs", "logits"])
+def test_pairs_that_do_not_count(f, n):
+    """Where the cotangent is 0 the gradient is, also of a row that has no value."""
+    x, y = make((40, n), 0), make((40, n), 1)
+    x, y = (x, y) if f is renyi.divergence_from_logits else (x.softmax(-1), y.softmax(-1))
+    x[3, 0] = math.nan
+    cotangent = torch.ones(40, dtype=torch.float64)
+    cotangent[3] = 0
+    leaves = x.requires_grad_(), y.requires_grad_()
+    f(*leaves, 1.0).backward(cotangent)
+    for leaf in leaves:
+        assert (leaf.grad[3] == 0).all()
+        assert leaf.grad.isfinite().all()
+        assert (leaf.grad[5] != 0).all()

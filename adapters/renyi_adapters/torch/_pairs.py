@@ -20,6 +20,7 @@ except ImportError:  # torch itself can do without NumPy
 from renyi_core._kernels.cross_entropy import CROSS_ENTROPY
 from renyi_core._kernels.divergence import DIVERGENCE
 from renyi_core._kernels.family import Call, Family
+from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.power_divergence import POWER_DIVERGENCE
 from renyi_core._kernels.state import Order, Source
 
@@ -69,16 +70,18 @@ def _at_once(call: Call, wrt: tuple[int, ...]) -> Any:
     n, source, cross = x.shape[-1], call.options["source"], int(call.family is CROSS_ENTROPY)
     sums = torch.float64 if x.dtype == torch.float64 else torch.float32
     value = torch.empty((*x.shape[:-1], 1), dtype=sums)
-    flags = torch.empty(value.shape, dtype=torch.uint8)
-    gradients = {i: torch.empty(x.shape, dtype=sums) for i in wrt}
-    along = (gradients[i].data_ptr() if i in gradients else 0 for i in (0, 1))
+    flags = torch.empty(value.numel(), dtype=torch.uint8)
+    gradients = [torch.empty_like(x, dtype=sums) for _ in wrt]
+    along = [gradient.data_ptr() for gradient in gradients]
+    along = along if len(along) == 2 else [*along, 0] if wrt == (0,) else [0, *(along or [0])]
     addresses = (x.data_ptr(), y.data_ptr(), value.data_ptr(), *along, flags.data_ptr())
     formats = FORMATS[x.dtype], FORMATS[sums]
     left = native.plain(formats, source, order, (value.numel(), n), addresses, threads, cross=cross)  # type: ignore[arg-type]
-    return None if left else (value, *gradients.values())
+    return None if left else (value, *gradients)
 
 
-def _with_gradients(call: Call, wrt: tuple[int, ...]) -> Any:
+def _with_gradients(call: Call, wrt: tuple[int, ...]) -> tuple[bool, Any]:
+    """Return the value and the gradients, and whether all of these are known to be numbers."""
     x, y = call.arrays
     if (
         call.family is not POWER_DIVERGENCE
@@ -91,9 +94,11 @@ def _with_gradients(call: Call, wrt: tuple[int, ...]) -> Any:
     ):
         found = _at_once(call, wrt)
         if found is not None:
-            return found
+            return call.options["source"] == "logits", found
     found = _computed(call, wrt, wide=True)
-    return found if wrt else (found,)
+    if not wrt:
+        return False, (found,)
+    return call.options["source"] == "logits" and bool(torch.isfinite(found[0]).all()), found
 
 
 def _gradients(call: Call, wrt: tuple[int, ...], cotangent: Tensor) -> Any:
@@ -109,10 +114,11 @@ class _Divergence(torch.autograd.Function):
         ctx.wrt = (0, 1) if wanted[3] and wanted[4] else (0,) if wanted[3] else (1,)
         ctx.again, ctx.kept = again, kept
         ctx.rest = call.family, call.order, call.where, call.options, call.xp
+        gradients: list[Any] = []
         if max(x.numel(), y.numel()) > KEPT:
-            value, gradients = _computed(call), []
+            value = _computed(call)
         else:
-            value, *gradients = _with_gradients(call, ctx.wrt)
+            ctx.sound, (value, *gradients) = _with_gradients(call, ctx.wrt)
         ctx.save_for_backward(x, y, *gradients)
         return value if kept else value.squeeze(-1)
 
@@ -121,7 +127,8 @@ class _Divergence(torch.autograd.Function):
         x, y, *gradients = ctx.saved_tensors
         cotangent = cotangent if ctx.kept else cotangent.unsqueeze(-1)
         if gradients and not torch.is_grad_enabled():
-            parts = [gradient * cotangent for gradient in gradients]
+            # of a row that does not count 0, whatever its derivative
+            parts = [g * cotangent if ctx.sound else scaled(g, cotangent, torch_namespace) for g in gradients]
         else:
             family, *rest = ctx.rest
             call = Call(family, (x, y), *rest)
@@ -151,7 +158,8 @@ def value(call: Call, again: Callable[..., Any]) -> Tensor | None:
     if not (_is_here(x) and _is_here(y) and x.dtype == y.dtype and x.numel() and y.numel()):
         return None
     if not (torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)):
-        return _with_gradients(call, ())[0]
+        plain: Tensor = _with_gradients(call, ())[1][0]
+        return plain
     found: Tensor = _Divergence.apply(call, again, True, x, y)
     return found
 
@@ -179,7 +187,7 @@ def short_way(again: Callable[..., Any]) -> Callable[..., Tensor | None]:
         if torch.is_grad_enabled() and (x.requires_grad or y.requires_grad):
             value = _Divergence.apply(call, again, False, x, y)
         else:
-            value = _with_gradients(call, ())[0].squeeze(-1)
+            value = _with_gradients(call, ())[1][0].squeeze(-1)
         return value if value.dtype is x.dtype else value.to(x.dtype)
 
     return way
