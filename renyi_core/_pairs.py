@@ -38,7 +38,7 @@ class _OfPair(NamedTuple):
         given = self.given
         plain = given["axis"] == -1 and given["where"] is None and given["keepdims"] is False
         plain = plain and self.base is None and not self.options and not (blocks and here.depth)
-        way = short_ways_of_pairs.get(type(self.arrays[0])) if plain else None
+        way = short_ways_of_pairs.get(type(self.arrays[0]).__module__) if plain else None
         found = None if way is None else way(self.family, *self.arrays, self.alpha, self.source)
         return self._quantity().value() if found is None else found
 

@@ -49,7 +49,7 @@ class _OfRows(NamedTuple):
         options = self.options
         plain = options["axis"] == -1 and options["where"] is None and options["keepdims"] is False
         plain = plain and self.base is None and not (blocks and here.depth)
-        way = short_ways.get(type(self.x)) if plain else None
+        way = short_ways.get(type(self.x).__module__) if plain else None
         found = None if way is None else way(self.x, self.alpha, self.source, self.measure)
         return self._quantity().value() if found is None else found
 

@@ -32,10 +32,9 @@ _UNKNOWN = object()
 adapters: dict[str, Any] = {}
 """The adapter of each library's name; None for one that has none."""
 
-
-short_ways: dict[type, Callable[..., Any]] = {}
-"""By type of array, what gives the entropies of rows along the last axis at once, or None where it can't."""
-short_ways_of_pairs: dict[type, Callable[..., Any]] = {}
+short_ways: dict[str, Callable[..., Any]] = {}
+"""By the module of an array's type, what gives the entropies of rows at once, or None where it can't."""
+short_ways_of_pairs: dict[str, Callable[..., Any]] = {}
 """The same of families of pairs."""
 
 

@@ -95,8 +95,11 @@ template <class T> INLINE void order_constants(double alpha, double t, Constants
   c->floor_m = (T)larger((double)-F::far, 1.2 * F::least / larger(gamma, 1e-300));
 }
 
-// By which power of two probabilities are lifted before their logarithm or root is taken, lest they be no normal numbers.
-template <class T> constexpr int LIFT = sizeof(T) == 4 ? 60 : 500;
+// By which power of two probabilities are lifted before their logarithm or root is taken, lest they be no normal numbers;
+// between which powers a peak may be for that, and where others are brought.
+template <class T> constexpr int LIFT = sizeof(T) == 4 ? 100 : 900;
+template <class T> constexpr int BAND = sizeof(T) == 4 ? 26 : 120;
+template <class T> constexpr int TOP = sizeof(T) == 4 ? 124 : 1020;
 
 template <class T, int S> INLINE void peak_constants(T peak, Constants<T> *c) {
   T nothing = S == LOGITS ? -(T)INFINITY : (T)0;
@@ -104,14 +107,17 @@ template <class T, int S> INLINE void peak_constants(T peak, Constants<T> *c) {
   c->inv = 1 / c->peak, c->lifted = power_of_two<T>(LIFT<T>) / c->peak;
 }
 
-// By which power of two a row is taken whose probabilities are so large or small that its products can't be had.
+// By which power of two a row is scaled.
 template <class T> INLINE int scale_of(T peak) {
-  if (!(peak > 0 && peak < (T)INFINITY) || (peak > power_of_two<T>(-LIFT<T>) && peak < power_of_two<T>(LIFT<T>))) return 0;
+  if (!(peak > 0 && peak < (T)INFINITY) || (peak > power_of_two<T>(-BAND<T>) && peak < power_of_two<T>(BAND<T>))) return 0;
   int k;
   frexp((double)peak, &k);
-  return -k;
+  return TOP<T> - k;
 }
-template <class T> APART T scaled(T z, int k) { return (T)ldexp((double)z, k); }
+template <class T> APART T scaled(T z, int k) {
+  T result = (T)ldexp((double)z, k);
+  return z > 0 && result == 0 ? Format<T>::tiny : result;
+}
 
 // log(p/max p) without loss
 template <class T> INLINE T log_ratio(T z, const Constants<T> &c, T *rest) {

@@ -117,16 +117,11 @@ def addressof(x: Array) -> int:
 
 def at_once(x: Array, alpha: Any, source: Source, measure: Measure) -> Array | None:
     """Return the measure of contiguous rows, None for what is to be looked at more closely."""
-    dtype = x.dtype
     engine = native.library()
-    if (
-        engine is None
-        or dtype not in _PLAIN
-        or not x.ndim
-        or not x.size
-        or not x.flags.c_contiguous
-        or not x.flags.aligned
-    ):
+    if engine is None or type(x) is not np.ndarray:
+        return None
+    dtype = x.dtype
+    if dtype not in _PLAIN or not x.ndim or not x.size or not x.flags.c_contiguous or not x.flags.aligned:
         return None
     values = np.empty(x.shape[:-1], dtype)
     n = x.shape[-1]
@@ -138,7 +133,7 @@ def at_once(x: Array, alpha: Any, source: Source, measure: Measure) -> Array | N
 
 
 _PLAIN = {np.dtype(np.float32), np.dtype(np.float64)}
-short_ways[np.ndarray] = at_once
+short_ways[np.ndarray.__module__] = at_once
 
 
 def _takes(x: Array) -> bool:

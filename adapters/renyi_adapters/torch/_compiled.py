@@ -73,6 +73,7 @@ def _call(name: str, x: Tensor, order: Order, args: tuple[Any, ...] = (), **kwar
     return getattr(engine, name)(x, *arrays, order, threads=torch.get_num_threads(), **kwargs)
 
 
+TYPES = (torch.Tensor, torch.nn.Parameter)
 KINDS = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 _NAMES = {torch.float32: "f4", torch.float64: "f8", torch.bfloat16: "i2", torch.float16: "f2"}
 LARGE = 1 << 19

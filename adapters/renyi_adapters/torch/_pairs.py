@@ -176,7 +176,7 @@ def short_way(again: Callable[..., Any]) -> Callable[..., Tensor | None]:
             return None
         if type(alpha) not in {float, int} or not (1e-30 < alpha <= engine.LARGEST or alpha == 0):
             return None
-        if type(y) not in TYPES:
+        if type(x) not in TYPES or type(y) not in TYPES:
             return None
         if x.dtype is not y.dtype or x.shape != y.shape or not x.ndim or not x.numel():
             return None

@@ -182,4 +182,5 @@ def rows(call: Call, wrt: Wrt = (), scale: Any = None) -> Any:
     return agnostic.rows(call, wrt, scale) if found is None else found
 
 
-short_ways_of_pairs[torch.Tensor] = short_ways_of_pairs[torch.nn.Parameter] = pairs.short_way(_again)
+for _kind in pairs.TYPES:
+    short_ways_of_pairs[_kind.__module__] = pairs.short_way(_again)
