@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._arrays import floating, prepare, rectangular, same_namespace
 from ._kernels.choice import ARGMAX, MAX
 from ._kernels.dtypes import cast
 from ._kernels.family import Family
+from ._kernels.library import blocks, here, short_ways_of_choices
 from ._numbers import as_float
 from ._quantity import Quantity, quantity
 from ._shapes import on_rows, with_axes
@@ -108,7 +109,7 @@ def regularized_argmax(
     2 [0.5447 0.3333 0.122  0.    ]
     inf [0.5 0.5 0.  0. ]
     """
-    return _choice(ARGMAX, scores, alpha, temperature, axis, where, keepdims=False)
+    return _Choice(ARGMAX, scores, alpha, temperature, axis, where, keepdims=False)  # type: ignore[return-value]
 
 
 @quantity(0, "temperature", "alpha")
@@ -172,10 +173,36 @@ def regularized_max(
     >>> print(round(float(renyi.regularized_max(scores, 1, 0.5)), 6))
     2.071485
     """
-    return _choice(MAX, scores, alpha, temperature, axis, where, keepdims=keepdims)
+    return _Choice(MAX, scores, alpha, temperature, axis, where, keepdims)  # type: ignore[return-value]
 
 
-def _choice(family: Family, scores: Any, alpha: Any, temperature: Any, axis: Any, where: Any, *, keepdims: bool) -> Any:
+class _Choice(NamedTuple):
+    """A call as it was made: looked at closely unless the library has a short way for it."""
+
+    family: Family
+    scores: Any
+    alpha: Any
+    temperature: Any
+    axis: Any
+    where: Any
+    keepdims: bool
+
+    def value(self) -> Array:
+        """Return what the public function returns."""
+        way = short_ways_of_choices.get(type(self.scores).__module__)
+        plain = type(self.axis) is int and self.axis == -1 and self.where is None and self.keepdims is False
+        if way is not None and plain and not (blocks and here.depth):
+            found = way(self.family, self.scores, self.alpha, self.temperature)
+            if found is not None:
+                return found
+        return _quantity(*self).value()
+
+    def derivatives(self, wrt: tuple[int | str, ...], cotangent: Any) -> tuple[Array, tuple[Array, ...]]:
+        """Return the value and the derivatives."""
+        return _quantity(*self).derivatives(wrt, cotangent)
+
+
+def _quantity(family: Family, scores: Any, alpha: Any, temperature: Any, axis: Any, where: Any, keepdims: bool) -> Any:
     arguments = prepare(scores, alpha, name="scores", axis=axis, where=where, base=None, keepdims=keepdims)
     if not arguments.order.static or arguments.order.alpha > 1:
         rectangular(scores, "scores")

@@ -233,14 +233,14 @@ def test_laws(backend, scores, others, weights, alpha):
 @pytest.mark.parametrize("axis", [-1, 2])
 @pytest.mark.parametrize("alpha", [1.5, np.asarray([1.5, 3.0] * 25)[:, None]], ids=["number", "array"])
 def test_many_rows(backend, alpha, axis):
-    """More than NumPy's search takes at a time: the same as all at once."""
+    """More than NumPy's search takes at a time: the same as all at once, to rounding where maxima are flat."""
     only_numpy(backend)
     values = np.moveaxis(np.random.default_rng(9).normal(size=(1, 50, 11, 40)), -1, axis)
     for temperature in (0.7, np.asarray([0.7, 0.5])[:, None, None]):
         got = argmax(backend.asarray(values), alpha, temperature, axis=axis)
         with renyi.agnostic_only():
             want = argmax(backend.asarray(values), alpha, temperature, axis=axis)
-        np.testing.assert_allclose(got, want, rtol=0, atol=1e-15)
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-14)
 
 
 def test_memory_of_many_rows(backend):

@@ -25,6 +25,7 @@ __all__ = [
     "identity",
     "load_with",
     "short_ways",
+    "short_ways_of_choices",
     "short_ways_of_pairs",
 ]
 
@@ -36,6 +37,8 @@ short_ways: dict[str, Callable[..., Any]] = {}
 """By the module of an array's type, what gives the entropies of rows at once, or None where it can't."""
 short_ways_of_pairs: dict[str, Callable[..., Any]] = {}
 """The same of families of pairs."""
+short_ways_of_choices: dict[str, Callable[..., Any]] = {}
+"""The same of a family of choices, scores, α and the temperature."""
 
 
 class _ThreadState(threading.local):

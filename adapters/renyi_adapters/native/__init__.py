@@ -64,7 +64,7 @@ def _load() -> tuple[Any, str]:
         engine = base if way == "base" else opened(way)
     except OSError as error:
         return None, f"off: no compiled engine here ({error}); install from source where there is a C++ compiler"
-    for name in ("renyi_entropies", "renyi_pairs"):
+    for name in ("renyi_entropies", "renyi_pairs", "renyi_choices"):
         getattr(engine, name).argtypes = [ctypes.c_char_p]
         getattr(engine, name).restype = ctypes.c_int64
     return engine, f"on: instruction set {way}"

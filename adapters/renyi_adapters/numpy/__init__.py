@@ -3,6 +3,12 @@
 Not for users: renyi_core calls it for arrays of this library.
 """
 
+from ._choice import (
+    regularized_argmax,
+    regularized_argmax_and_product,
+    regularized_max,
+    regularized_max_and_gradient,
+)
 from ._entropy import (
     entropy,
     entropy_and_alpha_gradient,
@@ -52,6 +58,10 @@ __all__ = [
     "power_divergence",
     "power_divergence_and_alpha_gradient",
     "power_divergence_and_gradient",
+    "regularized_argmax",
+    "regularized_argmax_and_product",
+    "regularized_max",
+    "regularized_max_and_gradient",
     "rows",
     "where_known",
 ]

@@ -92,7 +92,9 @@ def has_memory(x: Tensor) -> bool:
 def is_simple(x: Tensor) -> bool:
     """Return whether it is a plain contiguous tensor on the CPU, outside of torch's transformations."""
     return (
-        x.is_cpu
+        x.layout is torch.strided
+        and not x.is_nested
+        and x.is_cpu
         and x.dtype in KINDS
         and x.is_contiguous()
         and not (x.is_neg() or is_transformed() or forward_ad._current_level >= 0)  # noqa: SLF001

@@ -321,7 +321,7 @@ def _at_once(x: Tensor, alpha: Any, source: Source, measure: Measure) -> Tensor 
     """Return the measure of the rows of a simple tensor, None for what is to be looked at more closely."""
     if torch.compiler.is_compiling() or not compiled.is_there():
         return None
-    if type(x) not in compiled.TYPES or not x.ndim or not x.numel() or not compiled.is_simple(x) or _mode.in_place:
+    if type(x) not in compiled.TYPES or not compiled.is_simple(x) or not x.ndim or not x.numel() or _mode.in_place:
         return None
     if type(alpha) not in {float, int} or not (1e-30 < alpha < 1e30 or alpha in {0, math.inf}):
         return None

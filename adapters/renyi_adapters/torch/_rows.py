@@ -16,10 +16,11 @@ from array_api_compat import torch as torch_namespace
 from renyi_core._kernels import family as agnostic
 from renyi_core._kernels.family import ALL, ENTRIES, ROWS, Call, Family, Wrt
 from renyi_core._kernels.guards import scaled
-from renyi_core._kernels.library import short_ways_of_pairs
+from renyi_core._kernels.library import short_ways_of_choices, short_ways_of_pairs
 from renyi_core._kernels.state import Order
 
 from . import _blocks as numpy_blocks
+from . import _choice as choices
 from . import _pairs as pairs
 from ._function import differentiable, is_plain, push, sum_to
 
@@ -176,6 +177,7 @@ def rows(call: Call, wrt: Wrt = (), scale: Any = None) -> Any:
         return agnostic.rows(call, wrt, scale)
     if not wrt:
         found = pairs.value(call, _again)
+        found = choices.value(call, _again) if found is None else found
         return _apply(*_parted(call)) if found is None else found
     alpha = None if call.order is None else call.order.alpha
     found = _in_blocks(call, wrt, scale) if is_plain(*call.arrays, alpha, scale) else None
@@ -184,3 +186,4 @@ def rows(call: Call, wrt: Wrt = (), scale: Any = None) -> Any:
 
 for _kind in pairs.TYPES:
     short_ways_of_pairs[_kind.__module__] = pairs.short_way(_again)
+    short_ways_of_choices[_kind.__module__] = choices.short_way(_again)
