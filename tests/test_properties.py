@@ -142,7 +142,9 @@ def test_value_and_gradient_do_not_see_order_padding_offset_or_scale(backend, ch
     got, got_gradient = call(backend, both, changed, alpha)
     factor = 0.0 if change == "moved" else 2.0  # moved by what is exact: not a bit may change
     assert near(got, value, factor * bound(backend, value, 0, case))
-    assert near(got_gradient[..., : x.shape[-1]], gradient, factor * bound(backend, gradient, 1, case))
+    # below the normal numbers a power of two takes digits as well
+    least = 8 * np.finfo(gradient.dtype).smallest_subnormal
+    assert near(got_gradient[..., : x.shape[-1]], gradient, factor * bound(backend, gradient, 1, case) + least)
 
 
 @given(data=st.data(), kind=kinds, alpha=orders)

@@ -233,9 +233,10 @@ template <class T, int M, int S> INLINE T slope_of(T z, T b, T kept, const Slope
   if (M == INFINITE) return z == c.peak ? g.top : S == LOGITS ? b * g.factor : g.factor;
   if (M == ONE) {
     T y = g.factor * (kept - g.beside_m);
-    return S == LOGITS ? b * y : z == 0 ? 0 * g.factor : y;
+    return S == LOGITS ? fma_(b, y, (T)0) : z == 0 ? 0 * g.factor : y;
   }
-  if (S == LOGITS) return b * (g.factor * (kept - (kept > 0 ? g.beside_e : g.beside_m)));
+  // 0 makes no -0 of what has no weight
+  if (S == LOGITS) return fma_(b, g.factor * (kept - (kept > 0 ? g.beside_e : g.beside_m)), (T)0);
   if (M == ABOVE || M == TWO) return g.factor * (kept - (kept > 0 ? g.beside_e : g.beside_m));
   return z == 0 ? 0 * g.factor : g.factor * (kept - g.beside_m);
 }

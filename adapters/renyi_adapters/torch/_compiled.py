@@ -6,6 +6,7 @@ None stands for what the engine can't see: a tensor on a GPU, batched by vmap, f
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Any
 
 import torch
@@ -49,9 +50,13 @@ def _array(x: Any) -> Any:
     return (x.view(torch.int16) if x.dtype is torch.bfloat16 else x).numpy()
 
 
+# Triton's interpreter takes tensors of the CPU
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+
+
 def is_there() -> bool:
     """Return whether the engine can be asked."""
-    return engine is not None and native.library() is not None
+    return engine is not None and not INTERPRETED and native.library() is not None
 
 
 def _call(name: str, x: Tensor, order: Order, args: tuple[Any, ...] = (), **kwargs: Any) -> Any:
