@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ._arrays import prepare_pair
 from ._kernels.family import Family
-from ._kernels.library import blocks, here, short_ways_of_pairs
+from ._kernels.library import short_way
 from ._kernels.state import Source
 from ._quantity import Quantity
 
@@ -37,8 +37,8 @@ class _OfPair(NamedTuple):
         """Return what the public function returns: of plain calls by the library's short way, if it has one."""
         given = self.given
         plain = given["axis"] == -1 and given["where"] is None and given["keepdims"] is False
-        plain = plain and self.base is None and not self.options and not (blocks and here.depth)
-        way = short_ways_of_pairs.get(type(self.arrays[0]).__module__) if plain else None
+        plain = plain and self.base is None and not self.options
+        way = short_way("pairs_at_once", self.arrays[0]) if plain else None
         found = None if way is None else way(self.family, *self.arrays, self.alpha, self.source)
         return self._quantity().value() if found is None else found
 

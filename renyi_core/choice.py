@@ -10,7 +10,7 @@ from ._arrays import floating, prepare, rectangular, same_namespace
 from ._kernels.choice import ARGMAX, MAX
 from ._kernels.dtypes import cast
 from ._kernels.family import Family
-from ._kernels.library import blocks, here, short_ways_of_choices
+from ._kernels.library import short_way
 from ._numbers import as_float
 from ._quantity import Quantity, quantity
 from ._shapes import on_rows, with_axes
@@ -189,13 +189,10 @@ class _Choice(NamedTuple):
 
     def value(self) -> Array:
         """Return what the public function returns."""
-        way = short_ways_of_choices.get(type(self.scores).__module__)
         plain = type(self.axis) is int and self.axis == -1 and self.where is None and self.keepdims is False
-        if way is not None and plain and not (blocks and here.depth):
-            found = way(self.family, self.scores, self.alpha, self.temperature)
-            if found is not None:
-                return found
-        return _quantity(*self).value()
+        way = short_way("choices_at_once", self.scores) if plain else None
+        found = None if way is None else way(self.family, self.scores, self.alpha, self.temperature)
+        return _quantity(*self).value() if found is None else found
 
     def derivatives(self, wrt: tuple[int | str, ...], cotangent: Any) -> tuple[Array, tuple[Array, ...]]:
         """Return the value and the derivatives."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ._arrays import Arguments, prepare
 from ._kernels.entropy import ENTROPIES
-from ._kernels.library import blocks, here, short_ways
+from ._kernels.library import short_way
 from ._kernels.measures import ENTROPY, HILL, TSALLIS, Measure
 from ._kernels.state import Source
 from ._quantity import Quantity, quantity
@@ -48,8 +48,7 @@ class _OfRows(NamedTuple):
         """Return what the public function returns: of plain calls by the library's short way, if it has one."""
         options = self.options
         plain = options["axis"] == -1 and options["where"] is None and options["keepdims"] is False
-        plain = plain and self.base is None and not (blocks and here.depth)
-        way = short_ways.get(type(self.x).__module__) if plain else None
+        way = short_way("entropies_at_once", self.x) if plain and self.base is None else None
         found = None if way is None else way(self.x, self.alpha, self.source, self.measure)
         return self._quantity().value() if found is None else found
 

@@ -24,21 +24,15 @@ __all__ = [
     "here",
     "identity",
     "load_with",
-    "short_ways",
-    "short_ways_of_choices",
-    "short_ways_of_pairs",
+    "short_way",
 ]
 
 _UNKNOWN = object()
 adapters: dict[str, Any] = {}
 """The adapter of each library's name; None for one that has none."""
 
-short_ways: dict[str, Callable[..., Any]] = {}
-"""By the module of an array's type, what gives the entropies of rows at once, or None where it can't."""
-short_ways_of_pairs: dict[str, Callable[..., Any]] = {}
-"""The same of families of pairs."""
-short_ways_of_choices: dict[str, Callable[..., Any]] = {}
-"""The same of a family of choices, scores, α and the temperature."""
+LIBRARIES = {"numpy": "numpy", "torch": "torch", "torch.nn.parameter": "torch"}
+"""By the module of an array's type, which torch.compile can look up, the library's name."""
 
 
 class _ThreadState(threading.local):
@@ -82,6 +76,13 @@ def ask(function: Function, xp: Any) -> Function:
         return function
     found: Function = getattr(adapter_of(xp), function.__name__, function)
     return found
+
+
+def short_way(name: str, x: Any) -> Callable[..., Any] | None:
+    """Return what the adapter of an array has for plain calls; what it gives is None for those that are not."""
+    if blocks and here.depth:
+        return None
+    return getattr(adapters.get(LIBRARIES.get(type(x).__module__, "")), name, None)
 
 
 def constants(values: Any, like: Any, xp: Any) -> Any:

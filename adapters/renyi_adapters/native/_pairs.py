@@ -5,7 +5,7 @@ An array of int16 holds bfloat16, as torch's adapter hands it over.
 
 from __future__ import annotations
 
-import functools
+import ctypes
 import math
 import struct
 from typing import Any
@@ -31,11 +31,11 @@ def sum_dtype(x: Array) -> Any:
     return x.dtype if x.dtype.itemsize > 2 else np.dtype(np.float32)
 
 
-@functools.lru_cache(256)
-def _order(alpha: float, t: float) -> tuple[int, int, Array]:
+def _order(alpha: float, t: float) -> tuple[int, int, Any]:
     """Return where the numbers of an order are, and what keeps them there."""
-    numbers = np.asarray([alpha, t], np.float64)
-    return numbers.ctypes.data, numbers.ctypes.data + 8, numbers
+    numbers = (ctypes.c_double * 2)(alpha, t)
+    where = ctypes.addressof(numbers)
+    return where, where + 8, numbers
 
 
 def plain(
@@ -54,11 +54,13 @@ def plain(
     """
     x, y, value, along_x, along_y, flags = entries
     rows, n = shape
-    alpha, t, _ = _order(order.alpha, order.t)
+    alpha, t, kept = _order(order.alpha, order.t)
     ends = (value, along_x, n, 1, along_y, n, 1, flags)
     kinds = (*formats, int(source == "probs"), cross)
     task = TASK.pack(n, *kinds, x, n, 1, y, n, 1, 0, 0, 0, alpha, t, 0, 0, 0, *ends)
-    return native.run(native.library().renyi_pairs, task, HEAD, rows, n, threads)
+    flagged = native.run(native.library().renyi_pairs, task, HEAD, rows, n, threads)
+    del kept  # only now may the order go
+    return flagged
 
 
 def _place(x: Array | None) -> tuple[int, int, int]:
@@ -108,7 +110,7 @@ def divergences(
     """
     rows, n = x.shape
     if order.static:
-        alpha, t, _ = _order(order.alpha, order.t)
+        alpha, t, _kept = _order(order.alpha, order.t)
         order_row = 0
     else:
         alphas = np.where(order.infinite, math.inf, order.alpha).astype(np.float64).reshape(-1)

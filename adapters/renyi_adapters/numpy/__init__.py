@@ -4,11 +4,13 @@ Not for users: renyi_core calls it for arrays of this library.
 """
 
 from ._choice import (
+    choices_at_once,
     regularized_argmax,
     regularized_argmax_and_product,
     regularized_max,
     regularized_max_and_gradient,
 )
+from ._compiled import entropies_at_once
 from ._entropy import (
     entropy,
     entropy_and_alpha_gradient,
@@ -37,6 +39,7 @@ from ._pairs import (
 from ._rows import rows
 
 __all__ = [
+    "choices_at_once",
     "cross_entropy",
     "cross_entropy_and_alpha_gradient",
     "cross_entropy_and_gradient",
@@ -44,6 +47,7 @@ __all__ = [
     "divergence",
     "divergence_and_alpha_gradient",
     "divergence_and_gradient",
+    "entropies_at_once",
     "entropy",
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",

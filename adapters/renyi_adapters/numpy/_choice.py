@@ -12,7 +12,6 @@ from renyi_adapters import native
 from renyi_core._kernels.choice import ARGMAX, MAX
 from renyi_core._kernels.family import Call, Family
 from renyi_core._kernels.guards import scaled
-from renyi_core._kernels.library import short_ways_of_choices
 from renyi_core._kernels.state import Order
 
 from ._compiled import FORMATS, HEAD, addressof, sum_dtype
@@ -24,6 +23,7 @@ Wrt = tuple[int | str, ...]
 Entries = tuple[int, int, int]
 
 __all__ = [
+    "choices_at_once",
     "packed",
     "plain_numbers",
     "regularized_argmax",
@@ -193,7 +193,7 @@ def _entries(x: Array) -> Entries:
     return x.ctypes.data, x.strides[0] // x.itemsize, x.strides[1] // x.itemsize
 
 
-def at_once(family: Family, scores: Array, alpha: Any, temperature: Any) -> Array | None:
+def choices_at_once(family: Family, scores: Array, alpha: Any, temperature: Any) -> Array | None:
     """Return the choices of contiguous rows, None for what is to be looked at more closely."""
     numbers = plain_numbers(alpha, temperature)
     if (
@@ -220,12 +220,11 @@ def plain_numbers(alpha: Any, temperature: Any) -> tuple[float, float, float] | 
     """Return α, α − 1 and the temperature where they are plain numbers that the engine knows."""
     if type(alpha) not in NUMBERS or type(temperature) not in NUMBERS:
         return None
-    return (alpha, alpha - 1.0, temperature) if LEAST < alpha <= LARGEST and 0 < temperature < math.inf else None
+    return (alpha, alpha - 1.0, temperature) if LEAST < alpha <= LARGEST and 0 < temperature <= LARGEST else None
 
 
 PLAIN = {np.dtype(np.float32), np.dtype(np.float64)}
 NUMBERS = {int, float}
-short_ways_of_choices["numpy"] = at_once
 
 
 def _call(family: Any, scores: Array, temperature: Any, order: Order, where: Array | None, axis: Axis, xp: Any) -> Call:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from renyi_adapters import native
-from renyi_core._kernels.library import short_ways
 from renyi_core._kernels.measures import ENTROPY, HILL, TSALLIS, Measure
 from renyi_core._kernels.state import Order, Source, State
 
@@ -22,7 +21,16 @@ from ._walk import RowBlocks
 Array = Any
 Axis = tuple[int, ...]
 
-__all__ = ["at_once", "gradient", "gradient_of_state", "packed", "partial_state", "slope", "sum_dtype", "value"]
+__all__ = [
+    "entropies_at_once",
+    "gradient",
+    "gradient_of_state",
+    "packed",
+    "partial_state",
+    "slope",
+    "sum_dtype",
+    "value",
+]
 
 HEAD = struct.Struct("@2q")
 TASK = struct.Struct("@4qP2qP2q2d2PqPq3P2qP2q")
@@ -115,7 +123,7 @@ def addressof(x: Array) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(x))
 
 
-def at_once(x: Array, alpha: Any, source: Source, measure: Measure) -> Array | None:
+def entropies_at_once(x: Array, alpha: Any, source: Source, measure: Measure) -> Array | None:
     """Return the measure of contiguous rows, None for what is to be looked at more closely."""
     engine = native.library()
     if engine is None or type(x) is not np.ndarray:
@@ -133,7 +141,6 @@ def at_once(x: Array, alpha: Any, source: Source, measure: Measure) -> Array | N
 
 
 _PLAIN = {np.dtype(np.float32), np.dtype(np.float64)}
-short_ways[np.ndarray.__module__] = at_once
 
 
 def _takes(x: Array) -> bool:

@@ -16,10 +16,12 @@ from renyi_core._kernels.cross_entropy import CROSS_ENTROPY
 from renyi_core._kernels.divergence import DIVERGENCE
 from renyi_core._kernels.family import Call
 from renyi_core._kernels.jensen import JENSEN
+from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.power_divergence import POWER_DIVERGENCE, Kind, of_divergence, order_of
 from renyi_core._kernels.sources import accumulate
 from renyi_core._kernels.state import Order, Source
 
+from ._entropy import entropy_and_gradient
 from ._rows import RowsOfCall, in_blocks, rows
 
 Array = Any
@@ -200,6 +202,14 @@ def divergence_and_alpha_gradient(
     return _run(call), rows(call, ("alpha",))[1]
 
 
+def _is_uniform(y: Array, x: Array, axis: tuple[int, ...]) -> bool:
+    """Return whether y is one uniform row beside those of x."""
+    if y.dtype != x.dtype or y.ndim > x.ndim or y.size != math.prod(x.shape[i] for i in axis) or y.size == 0:
+        return False
+    first = y[(0,) * y.ndim]
+    return bool(np.isfinite(first)) and bool((y == first).all())
+
+
 def divergence_and_gradient(
     x: Array,
     y: Array,
@@ -212,6 +222,12 @@ def divergence_and_gradient(
     **options: Any,
 ) -> tuple[Array, ...]:
     """Overlay renyi_core._kernels.divergence.divergence_and_gradient."""
+    if wrt == (0,) and options["source"] == "logits" and _is_uniform(y, x, options["axis"]):
+        # D(p‖u) = log n − H(p), whose derivatives have all their digits
+        value = divergence(x, y, order, where=where, xp=xp, **options)
+        minus = -1.0 if scale is None else -scale
+        kind = {"source": "logits", "measure": ENTROPY, "axis": options["axis"]}
+        return value, entropy_and_gradient(x, order, where=where, xp=xp, scale=minus, **kind)[1]
     found: tuple[Array, ...] = _run(Call(DIVERGENCE, (x, y), order, where, options, xp), wrt, scale)
     return found
 

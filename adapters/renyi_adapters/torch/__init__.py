@@ -6,6 +6,7 @@ Not for users: renyi_core calls it for arrays of this library.
 from ._choice import argsort_cells, constant, sort_gaps, take_cells
 from ._entropy import (
     distributions,
+    entropies_at_once,
     entropy,
     entropy_and_alpha_gradient,
     entropy_and_gradient,
@@ -14,19 +15,22 @@ from ._entropy import (
 )
 from ._neighbors import kth_neighbor, neighbor_sum
 from ._orders import changing_number
-from ._rows import rows
+from ._rows import choices_at_once, pairs_at_once, rows
 
 __all__ = [
     "argsort_cells",
     "changing_number",
+    "choices_at_once",
     "constant",
     "distributions",
+    "entropies_at_once",
     "entropy",
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",
     "entropy_hvp",
     "kth_neighbor",
     "neighbor_sum",
+    "pairs_at_once",
     "rows",
     "sort_gaps",
     "take_cells",

@@ -20,7 +20,6 @@ from array_api_compat import torch as torch_namespace
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels import guards, sources
 from renyi_core._kernels.guards import scaled
-from renyi_core._kernels.library import short_ways
 from renyi_core._kernels.measures import Measure
 from renyi_core._kernels.state import Order, Source
 
@@ -34,6 +33,7 @@ Axis = tuple[int, ...]
 
 __all__ = [
     "distributions",
+    "entropies_at_once",
     "entropy",
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",
@@ -317,7 +317,7 @@ class _AtOnce(torch.autograd.Function):
         return along, None, None, None
 
 
-def _at_once(x: Tensor, alpha: Any, source: Source, measure: Measure) -> Tensor | None:
+def entropies_at_once(x: Tensor, alpha: Any, source: Source, measure: Measure) -> Tensor | None:
     """Return the measure of the rows of a simple tensor, None for what is to be looked at more closely."""
     if torch.compiler.is_compiling() or not compiled.is_there():
         return None
@@ -333,7 +333,3 @@ def _at_once(x: Tensor, alpha: Any, source: Source, measure: Measure) -> Tensor 
             return None
         values = both[0]
     return values if values.dtype is x.dtype else values.to(x.dtype)
-
-
-for _kind in compiled.TYPES:
-    short_ways[_kind.__module__] = _at_once

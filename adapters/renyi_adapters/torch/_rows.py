@@ -16,7 +16,6 @@ from array_api_compat import torch as torch_namespace
 from renyi_core._kernels import family as agnostic
 from renyi_core._kernels.family import ALL, ENTRIES, ROWS, Call, Family, Wrt
 from renyi_core._kernels.guards import scaled
-from renyi_core._kernels.library import short_ways_of_choices, short_ways_of_pairs
 from renyi_core._kernels.state import Order
 
 from . import _blocks as numpy_blocks
@@ -26,7 +25,7 @@ from ._function import differentiable, is_plain, push, sum_to
 
 Tensor = Any
 
-__all__ = ["rows"]
+__all__ = ["choices_at_once", "pairs_at_once", "rows"]
 
 
 @dataclass(frozen=True)
@@ -184,6 +183,5 @@ def rows(call: Call, wrt: Wrt = (), scale: Any = None) -> Any:
     return agnostic.rows(call, wrt, scale) if found is None else found
 
 
-for _kind in pairs.TYPES:
-    short_ways_of_pairs[_kind.__module__] = pairs.short_way(_again)
-    short_ways_of_choices[_kind.__module__] = choices.short_way(_again)
+pairs_at_once = pairs.short_way(_again)
+choices_at_once = choices.short_way(_again)
