@@ -185,6 +185,25 @@ def mutation(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def sanitize(session: nox.Session) -> None:
+    """Run the tests of the compiled engine on a build that stops at what C++ leaves undefined; needs gcc."""
+    session.install(".[test]", env={"RENYI_NATIVE": "0"})
+    copy = Path(session.create_tmp()) / "adapters"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree("adapters", copy, ignore=shutil.ignore_patterns("engine-*", "__pycache__"))
+    flags = "-g -fsanitize=address,undefined -fno-sanitize-recover=all"
+    build = str(copy / "renyi_adapters" / "native" / "build.py")
+    session.run("python", build, env={"RENYI_NATIVE_FLAGS": flags, "CXX": "g++"})
+    libraries = [
+        session.run("gcc", f"-print-file-name=lib{name}.so", external=True, silent=True) for name in ("asan", "ubsan")
+    ]
+    preloaded = {"LD_PRELOAD": " ".join(str(path).strip() for path in libraries), "ASAN_OPTIONS": "detect_leaks=0"}
+    names = ["native", "native_pairs", "native_choice", "numpy_adapter", "support", "rows_that_do_not_count"]
+    tests = [f"tests/test_{name}.py" for name in names]
+    session.run("pytest", "--backends=numpy", *tests, env={**preloaded, "PYTHONPATH": str(copy)})
+
+
+@nox.session(default=False)
 def soak(session: nox.Session) -> None:
     """Call every function a thousand times, and the common ones a million times, and see that memory stays flat."""
     session.install(".[test]")

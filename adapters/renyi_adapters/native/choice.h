@@ -235,9 +235,9 @@ template <class T, int M> static double search(const Gaps<T> &q, double span) {
 }
 
 // Entries as T, `nothing` where they are masked and up to whole vectors: where they lie, or in `room`.
-template <class T>
-static const T *read_row(int64_t format, const void *x, int64_t row, int64_t entry, const uint8_t *mask,
-                         int64_t mask_entry, int64_t n, int64_t whole, T nothing, T *room) {
+template <class T> static const T *read_row(int64_t format, const void *x, int64_t row, int64_t entry,
+                                            const uint8_t *mask, int64_t mask_entry, int64_t n, int64_t whole,
+                                            T nothing, T *room) {
   if (format < 2 && entry == 1 && !mask && n == whole) return (const T *)x + row;
   load(format, (const char *)x + row * (format < 2 ? (int64_t)sizeof(T) : 2), entry, n, room);
   if (mask)
@@ -246,9 +246,8 @@ static const T *read_row(int64_t format, const void *x, int64_t row, int64_t ent
   return room;
 }
 
-template <class T>
-static void write_row(int64_t format, T *from, const uint8_t *mask, int64_t mask_entry, int64_t n, void *to,
-                      int64_t row, int64_t entry) {
+template <class T> static void write_row(int64_t format, T *from, const uint8_t *mask, int64_t mask_entry, int64_t n,
+                                         void *to, int64_t row, int64_t entry) {
   if (mask)
     for (int64_t i = 0; i < n; i++) from[i] = mask[i * mask_entry] ? from[i] : (T)0;
   store(format, from, entry, n, (char *)to + row * (format < 2 ? (int64_t)sizeof(T) : 2));
@@ -323,10 +322,12 @@ template <class T, int M, bool MEAN> APART Found weigh(const Gaps<T> &q, double 
 }
 
 template <class T> APART void multiply(T *__restrict x, int64_t n, T factor) {
-  SIMD for (int64_t i = 0; i < n; i++) x[i] *= factor;
+  SIMD
+  for (int64_t i = 0; i < n; i++) x[i] *= factor;
 }
 template <class T> APART void fill(T *__restrict x, int64_t n, T value) {
-  SIMD for (int64_t i = 0; i < n; i++) x[i] = value;
+  SIMD
+  for (int64_t i = 0; i < n; i++) x[i] = value;
 }
 
 // how many entries are not 0, and the sum of those whose gap is 0
@@ -336,18 +337,17 @@ template <class T> APART double weight_of(const T *g_all, const T *x_all, int64_
     const T *__restrict g = g_all + first, *__restrict x = x_all + first;
     const int64_t m = smaller(n - first, (int64_t)BLOCK);
     T S = 0, V = 0;
-    _Pragma("omp simd reduction(+ : S, V)") for (int64_t i = 0; i < m; i++)
-      S += x[i] != 0 ? (T)1 : (T)0, V += g[i] == 0 ? x[i] : (T)0;
+    _Pragma("omp simd reduction(+ : S, V)") for (int64_t i = 0; i < m; i++) S += x[i] != 0 ? (T)1 : (T)0,
+        V += g[i] == 0 ? x[i] : (T)0;
     some += S, *top += V;
   }
   return some;
 }
 
-// The derivative of p by the scores times a vector x; it returns Σ product g, both over the temperature. `middle` is the
-// mean of x at the top, `v` room for what is left of it.
-template <class T, int M>
-APART double product_of(const Gaps<T> &q, double c, T middle, double temperature, const T *p_all, const T *x_all,
-                        T *v_all, T *out_all) {
+// The derivative of p by the scores times a vector x; it returns Σ product g, both over the temperature. `middle` is
+// the mean of x at the top, `v` room for what is left of it.
+template <class T, int M> APART double product_of(const Gaps<T> &q, double c, T middle, double temperature,
+                                                  const T *p_all, const T *x_all, T *v_all, T *out_all) {
   const Place<T> at = place_of(q, c);
   double size = 0, y = 0, v = 0;
   for (int64_t first = 0; first < q.n; first += BLOCK) {
@@ -404,7 +404,8 @@ APART double product_of(const Gaps<T> &q, double c, T middle, double temperature
   // what has more than half of p gets what the others lose; its gap is 0
   const T dominant = (T)-others * part;
   if (dominated) {
-    SIMD for (int64_t i = 0; i < q.n; i++) out_all[i] = p_all[i] > (T)0.5 ? dominant : out_all[i];
+    SIMD
+    for (int64_t i = 0; i < q.n; i++) out_all[i] = p_all[i] > (T)0.5 ? dominant : out_all[i];
   }
   return along * by;
 }
@@ -414,9 +415,8 @@ template <class T> struct Room {
 };
 
 // the product of a row with its vector
-template <class T, int M>
-static void multiplied(const Task &q, int64_t row, const Gaps<T> &gaps, double c, double tops, double temperature,
-                       const T *p, const Room<T> &w) {
+template <class T, int M> static void multiplied(const Task &q, int64_t row, const Gaps<T> &gaps, double c, double tops,
+                                                 double temperature, const T *p, const Room<T> &w) {
   const uint8_t *mask = q.mask ? q.mask + row * q.mask_row : nullptr;
   const T *x = read_row(q.format, q.vector, row * q.vector_row, q.vector_entry, nullptr, 0, q.n, gaps.n, (T)0, w.v);
   const bool direct = q.product && q.format < 2 && !mask && gaps.n == q.n && q.product_entry == 1;
@@ -447,9 +447,8 @@ template <class T> APART double kept_gaps(const T *p_all, T *g_all, int64_t n, T
   return tops;
 }
 
-template <class T, int M>
-static void choose(const Task &q, int64_t row, const Gaps<T> &gaps, double span, double tops, T peak,
-                   double temperature, const Room<T> &w) {
+template <class T, int M> static void choose(const Task &q, int64_t row, const Gaps<T> &gaps, double span, double tops,
+                                             T peak, double temperature, const Room<T> &w) {
   const uint8_t *mask = q.mask ? q.mask + row * q.mask_row : nullptr;
   double v = 0;
   if (M != SOFTMAX) v = q.given == 1 ? q.v[row] : search<T, M>(gaps, span);

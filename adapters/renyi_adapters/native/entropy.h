@@ -33,7 +33,8 @@ constexpr int BLOCK = 512;
 constexpr int BLOCK = 256;
 #endif
 
-// A call for the rows from `first` to `last`; strides are in entries, 0 for what all rows share. _entropies.py packs it.
+// A call for the rows from `first` to `last`; strides are in entries, 0 for what all rows share. numpy/_compiled.py
+// packs it.
 struct Task {
   int64_t first, last, n, format, source, measure;
   const void *x;
@@ -95,8 +96,8 @@ template <class T> INLINE void order_constants(double alpha, double t, Constants
   c->floor_m = (T)larger((double)-F::far, 1.2 * F::least / larger(gamma, 1e-300));
 }
 
-// By which power of two probabilities are lifted before their logarithm or root is taken, lest they be no normal numbers;
-// between which powers a peak may be for that, and where others are brought.
+// By which power of two probabilities are lifted before their logarithm or root is taken, lest they be no normal
+// numbers; between which powers a peak may be for that, and where others are brought.
 template <class T> constexpr int LIFT = sizeof(T) == 4 ? 100 : 900;
 template <class T> constexpr int BAND = sizeof(T) == 4 ? 26 : 120;
 template <class T> constexpr int TOP = sizeof(T) == 4 ? 124 : 1020;
@@ -109,7 +110,8 @@ template <class T, int S> INLINE void peak_constants(T peak, Constants<T> *c) {
 
 // By which power of two a row is scaled.
 template <class T> INLINE int scale_of(T peak) {
-  if (!(peak > 0 && peak < (T)INFINITY) || (peak > power_of_two<T>(-BAND<T>) && peak < power_of_two<T>(BAND<T>))) return 0;
+  if (!(peak > 0 && peak < (T)INFINITY) || (peak > power_of_two<T>(-BAND<T>) && peak < power_of_two<T>(BAND<T>)))
+    return 0;
   int k;
   frexp((double)peak, &k);
   return TOP<T> - k;
@@ -279,9 +281,9 @@ struct Totals {
 
 // A row, in double: its state, and what follows from it.
 struct Row {
-  double B, S, O, low, count;                     // the sums; low without any largest entry, of which there are `count`
-  double h, c, total, total_alpha;                // c = H_inf - H
-  double factor, beside_m, beside_e, top;         // of the derivatives
+  double B, S, O, low, count;              // the sums; low without any largest entry, of which there are `count`
+  double h, c, total, total_alpha;         // c = H_inf - H
+  double factor, beside_m, beside_e, top;  // of the derivatives
 };
 
 INLINE void finish(int mode, int source, double alpha, double gamma, double unit, double peak, Row *r) {
@@ -316,7 +318,8 @@ APART double power_sum(const Row &r, int mode, double alpha, double t) {
 }
 
 // the measure, its derivative by H, and that by α at a fixed H
-APART void measured(int measure, const Row &r, int mode, double alpha, double t, double *value, double *by_h, double *by_alpha) {
+APART void measured(int measure, const Row &r, int mode, double alpha, double t, double *value, double *by_h,
+                    double *by_alpha) {
   *value = r.h, *by_h = 1, *by_alpha = 0;
   if (measure == HILL) {
     if (mode == INFINITE) *value = r.total;
@@ -339,7 +342,8 @@ APART void measured(int measure, const Row &r, int mode, double alpha, double t,
 template <class F> INLINE void load_as(const void *from, int64_t step, int64_t n, typename F::T *to) {
   const typename F::X *x = (const typename F::X *)from;
   if (step == 1) {
-    SIMD for (int64_t i = 0; i < n; i++) to[i] = F::load(x[i]);
+    SIMD
+    for (int64_t i = 0; i < n; i++) to[i] = F::load(x[i]);
   } else {
     for (int64_t i = 0; i < n; i++) to[i] = F::load(x[i * step]);
   }
@@ -347,7 +351,8 @@ template <class F> INLINE void load_as(const void *from, int64_t step, int64_t n
 template <class F> INLINE void store_as(const typename F::T *from, int64_t step, int64_t n, void *to) {
   typename F::X *x = (typename F::X *)to;
   if (step == 1) {
-    SIMD for (int64_t i = 0; i < n; i++) x[i] = F::store(from[i]);
+    SIMD
+    for (int64_t i = 0; i < n; i++) x[i] = F::store(from[i]);
   } else {
     for (int64_t i = 0; i < n; i++) x[i * step] = F::store(from[i]);
   }
@@ -363,7 +368,9 @@ APART void store(int64_t format, const float *from, int64_t step, int64_t n, voi
   else if (format == 2) store_as<BFloat16>(from, step, n, to);
   else store_as<Float16>(from, step, n, to);
 }
-APART void store(int64_t, const double *from, int64_t step, int64_t n, void *to) { store_as<Float64>(from, step, n, to); }
+APART void store(int64_t, const double *from, int64_t step, int64_t n, void *to) {
+  store_as<Float64>(from, step, n, to);
+}
 
 // Entries of a row as they are stored, read in whole vectors: what is left out, or beyond the end, has no weight.
 template <class T> struct Reader {
@@ -375,7 +382,10 @@ template <class T> struct Reader {
   int scale = 0;
 
   Reader(const Task &q, int64_t row)
-      : format(q.format), size(q.format < 2 ? sizeof(T) : 2), step(q.x_entry), mask_step(q.mask_entry),
+      : format(q.format),
+        size(q.format < 2 ? sizeof(T) : 2),
+        step(q.x_entry),
+        mask_step(q.mask_entry),
         nothing(q.source == LOGITS ? -(T)INFINITY : (T)0) {
     x = (const char *)q.x + row * q.x_row * size;
     mask = q.mask ? q.mask + row * q.mask_row : nullptr;
@@ -414,9 +424,9 @@ template <class T> APART void largest(const T *__restrict z, int64_t n, T *most)
 // What is wanted of sums: for values only, for derivatives as well, and what these need of each entry.
 enum Want { VALUES, NEAR_VALUES, SUMS, KEEP };
 
-template <class T, int M, int S, int W>
-APART void sums(const T *__restrict z, int64_t n, const Constants<T> *__restrict given, T *__restrict bs,
-                T *__restrict ks, Totals *r) {
+template <class T, int M, int S, int W> APART void sums(const T *__restrict z, int64_t n,
+                                                        const Constants<T> *__restrict given, T *__restrict bs,
+                                                        T *__restrict ks, Totals *r) {
   const Constants<T> c = *given;
   T B = 0, X = 0, O = 0, C = 0;
   _Pragma("omp simd reduction(+ : B, X, O, C)") for (int64_t i = 0; i < n; i++) {
@@ -430,11 +440,11 @@ APART void sums(const T *__restrict z, int64_t n, const Constants<T> *__restrict
   r->B.add(B), r->S.add(X), r->O.add(O), r->count.add(C);
 }
 
-template <class T, int M, int S, int W>
-APART void slopes(const T *z, int64_t n, const Constants<T> *__restrict given, const T *bs, const T *ks, Slope<T> g,
-                  T *out) {
+template <class T, int M, int S, int W> APART void slopes(const T *z, int64_t n, const Constants<T> *__restrict given,
+                                                          const T *bs, const T *ks, Slope<T> g, T *out) {
   const Constants<T> c = *given;
-  SIMD for (int64_t i = 0; i < n; i++) {
+  SIMD
+  for (int64_t i = 0; i < n; i++) {
     T b, m, o, k;
     if (W == KEEP) b = bs[i], k = ks[i];
     else terms<T, M, S>(z[i], c, &b, &m, &o, &k);
@@ -442,9 +452,9 @@ APART void slopes(const T *z, int64_t n, const Constants<T> *__restrict given, c
   }
 }
 
-template <class T, int M, int S>
-APART double alpha_sum(const T *__restrict z, int64_t n, const Constants<T> *__restrict given, T centre, T per_total,
-                       T per_total_alpha, T t) {
+template <class T, int M, int S> APART double alpha_sum(const T *__restrict z, int64_t n,
+                                                        const Constants<T> *__restrict given, T centre, T per_total,
+                                                        T per_total_alpha, T t) {
   const Constants<T> c = *given;
   T sum = 0;
   _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; i++) sum +=
@@ -457,12 +467,13 @@ struct Rows {
   double B[LANES], S[LANES], O[LANES], low[LANES], count[LANES], h[LANES], c[LANES], total[LANES], total_alpha[LANES],
       factor[LANES], beside_m[LANES], beside_e[LANES], top[LANES];
   Row at(int i) const {
-    return {B[i], S[i], O[i], low[i], count[i], h[i], c[i], total[i], total_alpha[i], factor[i], beside_m[i],
-            beside_e[i], top[i]};
+    return {B[i],     S[i],           O[i],      low[i],      count[i],    h[i],  c[i],
+            total[i], total_alpha[i], factor[i], beside_m[i], beside_e[i], top[i]};
   }
   void put(int i, const Row &r) {
     B[i] = r.B, S[i] = r.S, O[i] = r.O, low[i] = r.low, count[i] = r.count, h[i] = r.h, c[i] = r.c, total[i] = r.total;
-    total_alpha[i] = r.total_alpha, factor[i] = r.factor, beside_m[i] = r.beside_m, beside_e[i] = r.beside_e, top[i] = r.top;
+    total_alpha[i] = r.total_alpha, factor[i] = r.factor, beside_m[i] = r.beside_m, beside_e[i] = r.beside_e,
+    top[i] = r.top;
   }
 };
 
@@ -471,7 +482,8 @@ template <class T> struct Workspace {
   T room[BLOCK], out[BLOCK], z[SHORT * LANES];
   Lanes<T> lanes;
   Rows rows;
-  T B[LANES], X[LANES], O[LANES], C[LANES], slope[4][LANES], most[LANES], least[LANES], sum[LANES], peak[LANES], scaling[LANES];
+  T B[LANES], X[LANES], O[LANES], C[LANES], slope[4][LANES], most[LANES], least[LANES], sum[LANES], peak[LANES],
+      scaling[LANES];
   double alpha[LANES], t[LANES];
   int scale[LANES];
   T *b, *k;
@@ -481,7 +493,8 @@ template <class T> struct Workspace {
 template <class T> APART double settled(const Task &q, int64_t row, int mode, double alpha, double t, T peak, Row *r) {
   T *state = q.state ? (T *)q.state + row : nullptr;
   const bool above = mode != HALF && mode != BELOW;
-  double s = mode == ONE ? r->S : r->S / (unit_of(alpha, fabs(t)) * fabs(t)), r0 = above ? r->B : r->O, ra = above ? r->O : r->B;
+  double s = mode == ONE ? r->S : r->S / (unit_of(alpha, fabs(t)) * fabs(t)), r0 = above ? r->B : r->O,
+         ra = above ? r->O : r->B;
   if (state && !q.given) {
     const int64_t next = q.state_field;
     state[0] = peak, state[next] = (T)r0, state[2 * next] = (T)s, state[3 * next] = (T)ra;
@@ -496,7 +509,8 @@ template <class T> APART double settled(const Task &q, int64_t row, int mode, do
 }
 
 // the derivative in α, given the sum of alpha_term
-template <class T> APART void add_slope(const Task &q, int64_t row, const Row &r, int mode, double alpha, double t, double sum) {
+template <class T>
+APART void add_slope(const Task &q, int64_t row, const Row &r, int mode, double alpha, double t, double sum) {
   double value, by_h, by_alpha;
   measured((int)q.measure, r, mode, alpha, t, &value, &by_h, &by_alpha);
   ((T *)q.slope)[row] = (T)(by_alpha - sum * by_h + 0 * r.c);
@@ -507,7 +521,8 @@ template <class T> INLINE void given_sums(const Task &q, int64_t row, int mode, 
   const double r0 = state[q.state_field], s = state[2 * q.state_field];
   const double ra = mode == ONE || mode == INFINITE ? 0 : (double)state[3 * q.state_field];
   const bool above = mode != HALF && mode != BELOW;
-  r->B = above ? r0 : ra, r->O = above ? ra : r0, r->S = mode == ONE ? s : s * (unit_of(alpha, gamma) * gamma), r->low = r->count = 0;
+  r->B = above ? r0 : ra, r->O = above ? ra : r0, r->S = mode == ONE ? s : s * (unit_of(alpha, gamma) * gamma),
+  r->low = r->count = 0;
 }
 
 // what is wanted of the sums of rows: of probabilities two sums give the value, unless α is near 1
@@ -581,10 +596,11 @@ template <class T, int M, int S> APART void long_row(const Task &q, int64_t row,
   }
 }
 
-template <class T, int M, int S, int W>
-APART void lane_sums(const T *__restrict z, T *__restrict bs, T *__restrict ks, const Lanes<T> *__restrict lanes,
-                     T *__restrict B, T *__restrict X, T *__restrict O, T *__restrict C) {
-  SIMD for (int i = 0; i < LANES; i++) {
+template <class T, int M, int S, int W> APART void lane_sums(const T *__restrict z, T *__restrict bs, T *__restrict ks,
+                                                             const Lanes<T> *__restrict lanes, T *__restrict B,
+                                                             T *__restrict X, T *__restrict O, T *__restrict C) {
+  SIMD
+  for (int i = 0; i < LANES; i++) {
     const Constants<T> c = Lanes<T>::at(*lanes, i);
     T b, m, o, k;
     if (W == VALUES || W == NEAR_VALUES) {
@@ -597,21 +613,24 @@ APART void lane_sums(const T *__restrict z, T *__restrict bs, T *__restrict ks, 
     B[i] += top != 0 ? (T)0 : b, X[i] += b * m, O[i] += top != 0 ? (T)0 : o, C[i] += top;
   }
 }
-template <class T, int M, int S>
-APART void lane_slopes(const T *__restrict z, T *__restrict bs, const T *__restrict ks, const Lanes<T> *__restrict lanes,
-                       const T (*__restrict g)[LANES]) {
-  SIMD for (int i = 0; i < LANES; i++)
+template <class T, int M, int S> APART void lane_slopes(const T *__restrict z, T *__restrict bs, const T *__restrict ks,
+                                                        const Lanes<T> *__restrict lanes,
+                                                        const T (*__restrict g)[LANES]) {
+  SIMD
+  for (int i = 0; i < LANES; i++)
     bs[i] = slope_of<T, M, S>(z[i], bs[i], ks[i], {g[0][i], g[1][i], g[2][i], g[3][i]}, Lanes<T>::at(*lanes, i));
 }
-template <class T, int M, int S>
-APART void lane_alpha_sums(const T *__restrict z, const Lanes<T> *__restrict lanes, const T *__restrict centre,
-                           const T *__restrict per_total, const T *__restrict per_total_alpha, const T *__restrict t,
-                           T *__restrict sum) {
-  SIMD for (int i = 0; i < LANES; i++)
+template <class T, int M, int S> APART void lane_alpha_sums(const T *__restrict z, const Lanes<T> *__restrict lanes,
+                                                            const T *__restrict centre, const T *__restrict per_total,
+                                                            const T *__restrict per_total_alpha, const T *__restrict t,
+                                                            T *__restrict sum) {
+  SIMD
+  for (int i = 0; i < LANES; i++)
     sum[i] += alpha_term<T, M, S>(z[i], Lanes<T>::at(*lanes, i), centre[i], per_total[i], per_total_alpha[i], t[i]);
 }
 template <class T> APART void lane_extremes(const T *__restrict z, T *__restrict most, T *__restrict least) {
-  SIMD for (int i = 0; i < LANES; i++) {
+  SIMD
+  for (int i = 0; i < LANES; i++) {
     most[i] = z[i] > most[i] ? z[i] : most[i];
     least[i] = z[i] < least[i] ? z[i] : least[i];
   }
@@ -620,10 +639,11 @@ template <class T> APART void lane_extremes(const T *__restrict z, T *__restrict
 template <class T, int M, int S>
 APART void lane_finish(bool fresh, const T *__restrict B, const T *__restrict X, const T *__restrict O,
                        const T *__restrict C, const T *__restrict most, const T *__restrict least,
-                       const T *__restrict peak, const T *__restrict unit, const double *__restrict alpha, const double *__restrict t,
-                       Rows *__restrict all) {
+                       const T *__restrict peak, const T *__restrict unit, const double *__restrict alpha,
+                       const double *__restrict t, Rows *__restrict all) {
   if (fresh) {
-    SIMD for (int i = 0; i < LANES; i++) {
+    SIMD
+    for (int i = 0; i < LANES; i++) {
       const double more = (double)C[i] - 1;
       const bool lost = (S == PROBS && least[i] < 0) | (X[i] != X[i]) | (B[i] != B[i]) | !(most[i] < (T)INFINITY);
       const double one = lost ? NAN : 0.0;
@@ -631,7 +651,8 @@ APART void lane_finish(bool fresh, const T *__restrict B, const T *__restrict X,
       all->B[i] = B[i] + more + one, all->O[i] = O[i] + more + one;
     }
   }
-  SIMD for (int i = 0; i < LANES; i++) {
+  SIMD
+  for (int i = 0; i < LANES; i++) {
     Row r = {};
     r.B = all->B[i], r.O = all->O[i], r.S = all->S[i], r.low = all->low[i], r.count = all->count[i];
     finish(M, S, alpha[i], fabs(t[i]), (double)unit[i], (double)peak[i], &r);
@@ -641,7 +662,8 @@ APART void lane_finish(bool fresh, const T *__restrict B, const T *__restrict X,
 }
 
 // the orders of all lanes; those of other modes have the order of one of this
-template <class T> APART void lane_orders(const Task &q, int64_t first, int rows, int mode, const int *modes, Workspace<T> &w) {
+template <class T>
+APART void lane_orders(const Task &q, int64_t first, int rows, int mode, const int *modes, Workspace<T> &w) {
   int known = 0;
   while (modes[known] != mode) known++;
   for (int i = 0; i < LANES; i++) {
@@ -649,7 +671,8 @@ template <class T> APART void lane_orders(const Task &q, int64_t first, int rows
     w.alpha[i] = q.alpha[row], w.t[i] = q.t[row];
   }
   Lanes<T> &to = w.lanes;
-  SIMD for (int i = 0; i < LANES; i++) {
+  SIMD
+  for (int i = 0; i < LANES; i++) {
     Constants<T> c = {};
     order_constants(w.alpha[i], w.t[i], &c);
     to.beta[i] = c.beta, to.beta_rest[i] = c.beta_rest, to.gamma[i] = c.gamma, to.gamma_rest[i] = c.gamma_rest;
@@ -667,7 +690,8 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
     const T *z = x.plain() ? (const T *)x.x : x.block(0, n, &whole, w.room);
     for (int j = 0; j < n; j++) w.z[j * LANES + i] = z[j];
   }
-  for (int i = 0; i < LANES; i++) w.most[i] = -(T)INFINITY, w.least[i] = (T)INFINITY, w.B[i] = w.X[i] = w.O[i] = w.C[i] = 0;
+  for (int i = 0; i < LANES; i++)
+    w.most[i] = -(T)INFINITY, w.least[i] = (T)INFINITY, w.B[i] = w.X[i] = w.O[i] = w.C[i] = 0;
   if (q.given)
     for (int i = 0; i < rows; i++) w.most[i] = ((const T *)q.state)[first + i];
   else
@@ -678,7 +702,8 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
     if (!w.scale[i]) continue;
     for (int j = 0; j < n; j++) w.z[j * LANES + i] = scaled(w.z[j * LANES + i], w.scale[i]);
   }
-  SIMD for (int i = 0; i < LANES; i++) {
+  SIMD
+  for (int i = 0; i < LANES; i++) {
     Constants<T> c = {};
     peak_constants<T, S>(w.most[i], &c);
     w.lanes.peak[i] = w.peak[i] = c.peak, w.lanes.inv[i] = c.inv, w.lanes.lifted[i] = c.lifted;
@@ -694,8 +719,7 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
       const int at = j * LANES;
       if (S == PROBS && (M == ONE || M == INFINITE) && wanted<M, S>(q, 1) == VALUES)
         lane_sums<T, M, PROBS, VALUES>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
-      else
-        lane_sums<T, M, S, KEEP>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
+      else lane_sums<T, M, S, KEEP>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
     }
   if (q.given)
     for (int i = 0; i < rows; i++) {
@@ -710,7 +734,8 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
     for (int i = 0; i < LANES; i++)
       w.scaling[i] = q.scale ? ((const T *)q.scale)[(first + (i < rows ? i : 0)) * q.scale_row] : (T)1;
     constexpr bool above = M != HALF && M != BELOW;
-    SIMD for (int i = 0; i < LANES; i++) {
+    SIMD
+    for (int i = 0; i < LANES; i++) {
       const double one = (above ? all.B[i] : all.O[i]) >= 0 ? 1 : NAN;
       w.sum[i] = (T)(one * all.h[i]);
       const double factor = w.scaling[i] == 0 ? 0 : one * all.factor[i], top = w.scaling[i] == 0 ? 0 : one * all.top[i];
@@ -725,11 +750,13 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
       Row r = all.at(i);
       const double factor = settled<T>(q, first + i, M, w.alpha[i], w.t[i], w.most[i], &r);
       all.c[i] = r.c;
-      w.slope[0][i] = factor == 0 ? (T)0 : finite<T>(factor * r.factor), w.slope[3][i] = factor == 0 ? (T)0 : (T)(factor * r.top);
+      w.slope[0][i] = factor == 0 ? (T)0 : finite<T>(factor * r.factor),
+      w.slope[3][i] = factor == 0 ? (T)0 : (T)(factor * r.top);
     }
   }
   if (q.gradient) {
-    SIMD for (int i = 0; i < LANES; i++) w.slope[1][i] = (T)all.beside_m[i], w.slope[2][i] = (T)all.beside_e[i];
+    SIMD
+    for (int i = 0; i < LANES; i++) w.slope[1][i] = (T)all.beside_m[i], w.slope[2][i] = (T)all.beside_e[i];
     for (int j = 0; j < n; j++) {
       const int at = j * LANES;
       lane_slopes<T, M, S>(w.z + at, w.b + at, w.k + at, &w.lanes, w.slope);
@@ -760,9 +787,10 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
   }
 }
 
-template <class T, int S> static void by_mode(const Task &q, int64_t first, int rows, int mode, const int *modes, Workspace<T> &w) {
+template <class T, int S>
+static void by_mode(const Task &q, int64_t first, int rows, int mode, const int *modes, Workspace<T> &w) {
 #define RENYI_MODE(M) \
-  case M: \
+  case M:             \
     return modes ? short_rows<T, M, S>(q, first, rows, modes, w) : long_row<T, M, S>(q, first, w);
   switch (mode) {
     RENYI_MODE(ONE)
@@ -777,7 +805,9 @@ template <class T, int S> static void by_mode(const Task &q, int64_t first, int 
 
 template <class T> static int64_t run(Task q) {
   if (!q.alpha) q.alpha = &q.one_alpha, q.t = &q.one_t, q.order_row = 0;
-  const int64_t kept = q.n <= SHORT ? SHORT * LANES : q.gradient && q.n <= KEPT<T> ? (q.n + BLOCK - 1) / BLOCK * BLOCK : 0;
+  const int64_t kept = q.n <= SHORT                   ? SHORT * LANES
+                       : q.gradient && q.n <= KEPT<T> ? (q.n + BLOCK - 1) / BLOCK * BLOCK
+                                                      : 0;
   const int64_t own = (sizeof(Workspace<T>) + 63) / 64 * 64;
   Workspace<T> *w = (Workspace<T> *)aligned_alloc(64, own + 2 * kept * sizeof(T));
   if (!w) return -1;
@@ -787,7 +817,8 @@ template <class T> static int64_t run(Task q) {
     else by_mode<T, PROBS>(q, first, rows, mode, modes, *w);
   };
   if (q.n > SHORT) {
-    for (int64_t row = q.first; row < q.last; row++) each(row, 1, mode_of<T>(q.alpha[row * q.order_row], q.t[row * q.order_row]), nullptr);
+    for (int64_t row = q.first; row < q.last; row++)
+      each(row, 1, mode_of<T>(q.alpha[row * q.order_row], q.t[row * q.order_row]), nullptr);
   } else {
     for (int64_t first = q.first; first < q.last; first += LANES) {
       const int rows = (int)smaller(q.last - first, (int64_t)LANES);

@@ -45,7 +45,9 @@ struct Task {
 };
 
 constexpr int64_t LANES = 64, SHORT = 64, BLOCK = 4096, STEP = 256, KEPT = 1 << 18;
-#define EACH_LANE SIMD for (int64_t i = 0; i < LANES; i++)
+#define EACH_LANE \
+  SIMD            \
+  for (int64_t i = 0; i < LANES; i++)
 
 // alpha = 1, 2, above 1, and below it or of any row its own; of the cross-entropy 1, and any
 enum Mode { ONE, TWO, ABOVE, ANY, COST, COST_ANY };
@@ -120,30 +122,25 @@ template <class T> INLINE void fill(T *to, double value) { EACH_LANE to[i] = (T)
 // ---------------------------------------------------------------- entries of a tile, in order of what is done to them
 
 // entries of a row from where they are stored to `step` apart; what is masked is nothing
-template <class F, class T, bool PROBS>
-APART void load(const void *from, int64_t at, int64_t stride, const uint8_t *__restrict where, int64_t hop, int64_t n,
-                int64_t step, T *__restrict to) {
+template <class F, class T, bool PROBS> APART void load(const void *from, int64_t at, int64_t stride,
+                                                        const uint8_t *__restrict where, int64_t hop, int64_t n,
+                                                        int64_t step, T *__restrict to) {
   const typename F::X *__restrict x = (const typename F::X *)from + at;
   const T nothing = PROBS ? (T)0 : -(T)INFINITY;
   if (where)
     for (int64_t j = 0; j < n; j++) to[j * step] = where[j * hop] ? (T)F::load(x[j * stride]) : nothing;
-  else if (stride == 1 && step == 1)
-    SIMD for (int64_t j = 0; j < n; j++) to[j] = F::load(x[j]);
-  else
-    for (int64_t j = 0; j < n; j++) to[j * step] = F::load(x[j * stride]);
-}
+  else if (stride == 1 && step == 1) SIMD
+  for (int64_t j = 0; j < n; j++) to[j] = F::load(x[j]);
+  else for (int64_t j = 0; j < n; j++) to[j * step] = F::load(x[j * stride]); }
 
-template <class F, class T>
-APART void store(const T *__restrict from, int64_t step, int64_t n, T factor, T scale, int64_t stride, int64_t at,
-                 void *room) {
+template <class F, class T> APART void store(const T *__restrict from, int64_t step, int64_t n, T factor, T scale,
+                                             int64_t stride, int64_t at, void *room) {
   using X = typename F::X;
   using Y = typename F::T;
   X *__restrict to = (X *)room + at;
-  if (stride == 1 && step == 1)
-    SIMD for (int64_t j = 0; j < n; j++) to[j] = (X)F::store((Y)(from[j] * factor) * (Y)scale);
-  else
-    for (int64_t j = 0; j < n; j++) to[j * stride] = (X)F::store((Y)(from[j * step] * factor) * (Y)scale);
-}
+  if (stride == 1 && step == 1) SIMD
+  for (int64_t j = 0; j < n; j++) to[j] = (X)F::store((Y)(from[j] * factor) * (Y)scale);
+  else for (int64_t j = 0; j < n; j++) to[j * stride] = (X)F::store((Y)(from[j * step] * factor) * (Y)scale); }
 
 // those of a call
 template <class T> struct Door {
@@ -163,8 +160,7 @@ template <class T> struct Weighed {
 
 // one entry of P and of Q, in a lane of these numbers
 // d is log b for the cross-entropy, with no value where that is too low to be a number times P
-template <class T, bool PROBS, bool CROSS>
-INLINE Weighed<T> weighed(T x, T y, T top, T middle, T per_x, T per_y) {
+template <class T, bool PROBS, bool CROSS> INLINE Weighed<T> weighed(T x, T y, T top, T middle, T per_x, T per_y) {
   const T none = Series<T>::nothing;
   if (PROBS) {
     T a = x * per_x, b = y * per_y, base = middle * y, f = (x - base - rest_of(middle, y, base)) * per_x;
@@ -194,10 +190,8 @@ template <class T> struct Measured {
 };
 
 template <class T, int K = 0> INLINE T series(const Lanes<T> *w, int64_t i, T z) {
-  if constexpr (K + 1 == Series<T>::kept)
-    return w->c[K][i];
-  else
-    return fma_(series<T, K + 1>(w, i, z), z, w->c[K][i]);
+  if constexpr (K + 1 == Series<T>::kept) return w->c[K][i];
+  else return fma_(series<T, K + 1>(w, i, z), z, w->c[K][i]);
 }
 
 template <class T, int MODE> INLINE Measured<T> measured(T a, T b, T f, T d, const Lanes<T> *w, int64_t i) {
@@ -258,10 +252,8 @@ template <class T> struct Mixed {
 
 template <class T, int K = 1> INLINE T even_series(T z) {
   constexpr T c = (T)(1 / (K * (2.0 * K - 1)));
-  if constexpr (K == Series<T>::even)
-    return c;
-  else
-    return fma_(even_series<T, K + 1>(z), z, c);
+  if constexpr (K == Series<T>::even) return c;
+  else return fma_(even_series<T, K + 1>(z), z, c);
 }
 
 // log(p/M) and log(q/M) of the mean M, 0 where there is none, and what they add to their means
@@ -313,9 +305,9 @@ APART void weigh(const T *x, const T *y, T *a, T *b, T *f, T *d, int64_t m, Lane
       }
 }
 
-template <class T, int MODE, bool LONG>
-APART void measure(const T *__restrict a, const T *__restrict b, const T *__restrict f, T *__restrict d, int64_t m,
-                   Lanes<T> *__restrict w) {
+template <class T, int MODE, bool LONG> APART void measure(const T *__restrict a, const T *__restrict b,
+                                                           const T *__restrict f, T *__restrict d, int64_t m,
+                                                           Lanes<T> *__restrict w) {
   if (LONG) {
     T S = 0, O = 0;
     _Pragma("omp simd reduction(+ : S, O)") for (int64_t k = 0; k < m * LANES; k++) {
@@ -331,9 +323,9 @@ APART void measure(const T *__restrict a, const T *__restrict b, const T *__rest
 }
 
 // into to_x and to_y, times factors where that is of a long row
-template <class T, bool PROBS, bool CODED, bool LONG>
-APART void differentiate(const T *a, const T *b, const T *f, const T *d, T *to_x, T *to_y, int64_t m,
-                         Lanes<T> *__restrict w) {
+template <class T, bool PROBS, bool CODED, bool LONG> APART void differentiate(const T *a, const T *b, const T *f,
+                                                                               const T *d, T *to_x, T *to_y, int64_t m,
+                                                                               Lanes<T> *__restrict w) {
   if (LONG) {
     T x = w->sum_x[0], y = w->sum_y[0], size = w->size[0], size_y = w->size_y[0];
     const T along_x = w->along_x[0], along_y = w->along_y[0], scale = w->scale[0];
@@ -353,9 +345,8 @@ APART void differentiate(const T *a, const T *b, const T *f, const T *d, T *to_x
       }
 }
 
-template <class T, bool LONG>
-APART void mix(const T *__restrict a, const T *__restrict b, T *__restrict f, T *__restrict d, int64_t m,
-               Lanes<T> *__restrict w) {
+template <class T, bool LONG> APART void mix(const T *__restrict a, const T *__restrict b, T *__restrict f,
+                                             T *__restrict d, int64_t m, Lanes<T> *__restrict w) {
   if (LONG) {
     T S = w->S[0], x = w->sum_x[0], y = w->sum_y[0];
     _Pragma("omp simd reduction(+ : S, x, y)") for (int64_t k = 0; k < m * LANES; k++) {
@@ -378,9 +369,8 @@ APART void subtract(const T *__restrict weights, T *__restrict g, int64_t m, con
 }
 
 // an outcome with more than half of the mass takes minus the sum of the others
-template <class T, bool PROBS>
-APART void balance(const T *__restrict weights, T *__restrict g, int64_t m, const T *__restrict half,
-                   const T *__restrict sum) {
+template <class T, bool PROBS> APART void balance(const T *__restrict weights, T *__restrict g, int64_t m,
+                                                  const T *__restrict half, const T *__restrict sum) {
   for (int64_t j = 0; j < m; j++, weights += LANES, g += LANES)
     EACH_LANE g[i] -= weights[i] > half[i] ? (PROBS ? sum[i] / weights[i] : sum[i]) : (T)0;
 }
@@ -416,9 +406,8 @@ INLINE double below(double B, double rest) { return rest + ((double)(int32_t)(B 
 
 // D from S, and 1 + t S from O where that is more exact; NaN where they are not to be trusted. The cross-entropy is
 // log B - D, that of its sums.
-template <class T>
-INLINE double conclude(double S, double *O, double most, double t, double steep, bool one, bool cross, double B,
-                       double rest) {
+template <class T> INLINE double conclude(double S, double *O, double most, double t, double steep, bool one,
+                                          bool cross, double B, double rest) {
   double x = t * S, whole = x > -0.5 ? 1 + x : *O, D = one ? S : 0.0 + log_sum(whole, x) / t;
   D = cross ? log_sum(B, below(B, rest)) - D : D;
   bool known = (most * steep < Series<T>::limit) & (whole > 1e-6) & (D - D == 0);
@@ -429,9 +418,8 @@ INLINE double conclude(double S, double *O, double most, double t, double steep,
 // h = a (k1 expm1(t r) + k0), or a (k1 exp(t r) + k0) if the distributions are far from each other, and
 // p - q = u1 f + u2 b + u3 a: p and q are what a and b are multiplied by, `growth` is expm1(t ds), r in the row being
 // that next to s and ds, and `gap` expm1(log(p/q))
-template <class T>
-INLINE void slopes(Lanes<T> *w, int64_t i, double S, double O, double t, bool one, double p, double q,
-                   double ds, double growth, double gap) {
+template <class T> INLINE void slopes(Lanes<T> *w, int64_t i, double S, double O, double t, bool one, double p,
+                                      double q, double ds, double growth, double gap) {
   bool close = p < 4 * q, far = t * S <= -0.5;
   w->far[i] = far ? (T)1 : (T)0;
   w->p[i] = (T)p, w->q[i] = (T)q, w->k[i] = (T)(p * (growth + 1) / O);
@@ -450,8 +438,7 @@ template <class T> APART void conclude_lanes(Lanes<T> *__restrict w, double *__r
   EACH_LANE {
     double O = w->O[i];
     bool sound = (w->A[i] > 0) & (w->B[i] > 0);
-    D[i] = conclude<T>(w->S[i], &O, w->most[i] - w->s[i], w->t[i], w->steep[i], one, cross, w->B[i],
-                       w->rest[i]);
+    D[i] = conclude<T>(w->S[i], &O, w->most[i] - w->s[i], w->t[i], w->steep[i], one, cross, w->B[i], w->rest[i]);
     D[i] = sound ? D[i] : (double)NAN;
     w->O[i] = (T)O;
   }
@@ -508,10 +495,10 @@ template <class T, bool PROBS> struct Pairs {
     const T scale = scale_of(row), u = (T)p, v = (T)q;
     if (task.along_x)
       gradients.store(swapped ? along_q : along_p, step, n, swapped ? v : u, scale, task.along_x_entry,
-                 row * task.along_x_row + from * task.along_x_entry, task.along_x);
+                      row * task.along_x_row + from * task.along_x_entry, task.along_x);
     if (task.along_y)
       gradients.store(swapped ? along_p : along_q, step, n, swapped ? u : v, scale, task.along_y_entry,
-                 row * task.along_y_row + from * task.along_y_entry, task.along_y);
+                      row * task.along_y_row + from * task.along_y_entry, task.along_y);
   }
 
   T scale_of(int64_t row) const { return (T)(task.scale ? number(task.scale, row * task.scale_row) : 1); }
@@ -567,10 +554,8 @@ template <class T, bool PROBS> struct Pairs {
   }
 
   template <bool LONG> void gradients_of(int64_t m, const T *a, const T *b, T *f, T *d, T *to_x, T *to_y) {
-    if (coded())
-      differentiate<T, PROBS, true, LONG>(a, b, f, d, to_x, to_y, m, &w);
-    else
-      differentiate<T, PROBS, false, LONG>(a, b, f, d, to_x, to_y, m, &w);
+    if (coded()) differentiate<T, PROBS, true, LONG>(a, b, f, d, to_x, to_y, m, &w);
+    else differentiate<T, PROBS, false, LONG>(a, b, f, d, to_x, to_y, m, &w);
   }
 
   // up to LANES short rows
@@ -645,8 +630,7 @@ template <class T, bool PROBS> struct Pairs {
     if (above > 0) {
       row->B *= exp_(-above), row->top = b.top, row->rest = b.rest + row->B;
       down[0] = -above, down[1] = 0;
-    } else
-      b.B *= exp_(above), row->rest += b.B;
+    } else b.B *= exp_(above), row->rest += b.B;
     double B = row->B + b.B, one = row->B / B, two = b.B / B, growth = two * expm1_(gap), e1, e2;
     double rise = log_sum(one + two * exp_(gap), growth);
     if (task.cross) {
@@ -720,8 +704,7 @@ template <class T, bool PROBS> struct Pairs {
       if (kept) blocks[from / BLOCK] = z;
       merge(&whole, z);
     }
-    double D = conclude<T>(whole.S, &whole.O, whole.most, t, order.steep, one, task.cross, whole.B,
-                           whole.rest);
+    double D = conclude<T>(whole.S, &whole.O, whole.most, t, order.steep, one, task.cross, whole.B, whole.rest);
     if (finish(row, whole.A > 0 ? D : NAN, order.factor)) return 1;
     if (!graded) return 0;
     // an outcome with more than half of P, or of Q, takes minus the sum of the others: once that is known
@@ -752,7 +735,7 @@ template <class T, bool PROBS> struct Pairs {
             int64_t k = 0;
             for (int64_t j = 1; j < count; j++) k = weights[j] > weights[k] ? j : k;
             Differentiated<T> e = coded() ? differentiated<T, PROBS, true>(a[k], b[k], f[k], d[k], &w, 0)
-                                                : differentiated<T, PROBS, false>(a[k], b[k], f[k], d[k], &w, 0);
+                                          : differentiated<T, PROBS, false>(a[k], b[k], f[k], d[k], &w, 0);
             tops[i] = {from + k, {a[k], b[k]}, {e.d, e.f}, {factors[0], factors[1]}};
           }
         w.along_x[0] = (T)factors[0], w.along_y[0] = (T)factors[1], w.scale[0] = scale_of(row);
@@ -806,8 +789,7 @@ template <class T, bool PROBS> struct Pairs {
     for (int64_t from = 0; from < count; from += LANES) {
       const int64_t few = smaller(LANES, count - from);
       for (int64_t i = 0; i < few; i++) some[i] = rows ? rows[from + i] : task.first + from + i;
-      if (task.n <= SHORT)
-        flagged += tile(some, few);
+      if (task.n <= SHORT) flagged += tile(some, few);
       else
         for (int64_t i = 0; i < few; i++) flagged += task.cross == 2 ? mixture(some[i]) : long_row(some[i]);
     }
