@@ -327,9 +327,10 @@ def example(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def benchmarks(session: nox.Session) -> None:
-    """Measure speed and memory against the textbook formula."""
-    session.install(".[numpy]")
-    session.run("python", "benchmarks/numpy_engine.py", *session.posargs)
+    """Measure every function next to its best plain formula; ``-- --library torch`` and other options go on."""
+    libraries = {"numpy", "torch", "jax"} & set(session.posargs)
+    session.install(f".[{','.join(sorted(libraries | {'numpy'}))}]")
+    session.run("python", "benchmarks/every_call.py", *session.posargs)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,10 @@ def test_readme():
         exec(compile(block, "README.md", "exec"), {})
 
 
-@pytest.mark.parametrize("name", ["index.md", "install.md", "numpy.md", "regularizers.md", "schedules.md", "selftest.md"])
+PAGES = ("index.md", "install.md", "numpy.md", "regularizers.md", "schedules.md", "selftest.md")
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_page_of_no_library(name):
     result = doctest.testfile(str(ROOT / "docs" / name), module_relative=False)
     assert result.attempted > 0

@@ -12,20 +12,19 @@ pytestmark = pytest.mark.usefixtures("backend")
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 RESULTS = ROOT / "benchmarks" / "results"
+MEMORY = "2026-11-23-torch-epyc-2-cores.md"
 # the result that the tables of a section are from
 SOURCES = {
     "performance.md": {
-        "NumPy": "2026-11-23-numpy-epyc-2-cores.md",
-        "torch": "2026-11-23-torch-epyc-2-cores.md",
-        "Terms": "2026-11-25-terms-epyc-2-cores.md",
+        "NumPy": "2026-11-30-every-call-numpy.md",
+        "torch": "2026-11-30-every-call-torch.md",
         "Linear head": "2026-11-25-linear-epyc-2-cores.md",
         "JAX": "2026-11-30-jax-epyc-2-cores.md",
         "Dask": "2026-11-25-dask-epyc-2-cores.md",
         "Samples": "2026-11-25-diversity-epyc-2-cores.md",
-        "Quantities": "2026-11-30-families-epyc-2-cores.md",
     },
     "tutorials/vocabularies.md": {
-        "Logits that exist anyway": "2026-11-23-torch-epyc-2-cores.md",
+        "Logits that exist anyway": "2026-11-30-every-call-torch.md",
         "Logits that never exist": "2026-11-25-linear-epyc-2-cores.md",
     },
     "tutorials/distributed.md": {"Dask: chunks": "2026-11-25-dask-epyc-2-cores.md"},
@@ -52,32 +51,112 @@ def test_rows_are_measured(page):
     parts = sections(page)
     assert {title for title, part in parts.items() if tables(part)} == set(SOURCES[page])
     for title, source in SOURCES[page].items():
-        measured = tables((RESULTS / source).read_text(encoding="utf-8"))
+        results = tables((RESULTS / source).read_text(encoding="utf-8"))
         for header, *rows in tables(parts[title]):
             assert rows
             # a table that has this header, and all of these rows
-            assert any(known == header and set(rows) <= set(body) for known, *body in measured), (title, header)
+            assert any(known == header and set(rows) <= set(body) for known, *body in results), (title, header)
 
 
-def test_threads_of_torch():
-    """The first table is of one thread, the second of two, as the text says."""
-    one, two = tables(sections("performance.md")["torch"])
-    text = (RESULTS / SOURCES["performance.md"]["torch"]).read_text(encoding="utf-8")
-    first, _, second = text.partition("2 threads")
-    assert all(row in first for row in one[1:])
-    assert all(row in second for row in two[1:])
-
-
-def test_ranges():
-    rows = [
-        cells(row) for row in tables((RESULTS / SOURCES["performance.md"]["NumPy"]).read_text(encoding="utf-8"))[0][1:]
+def ratios(library, names, *, graded, large=True):
+    """The least and the largest ratio of some functions, without those of other formulas, in the words of the page."""
+    rows = [cells(line) for line in measured(library).splitlines() if line.startswith("| ")]
+    found = [
+        float(row[6])
+        for row in rows[2:]
+        if row[0] in names
+        and ("∂" in row[2]) == graded
+        and "," not in row[1]
+        and (row[3] not in {"64x6", "8x4"}) == large
     ]
-    value, gradient = ({(row[0], row[1], row[2]): float(row[column]) for row in rows} for column in (5, 8))
-    text = " ".join(sections("performance.md")["NumPy"].split())
-    assert f"the value is {min(value.values())} to {max(value.values())} times as fast" in text
-    assert f"with the gradient {min(gradient.values())} to {max(gradient.values())} times" in text
-    assert max(value, key=value.get)[:2] == ("float32", "100,000 × 10")
-    assert min(gradient, key=gradient.get)[:2] == ("float64", "100,000 × 10")
+    return f"{min(found):g} to {max(found):g} times"
+
+
+def measured(library):
+    return (RESULTS / f"2026-11-30-every-call-{library}.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("section", "library", "entropies", "pairs", "probabilities"),
+    [
+        (
+            "NumPy",
+            "numpy",
+            "entropies of logits are {} as fast as the formula, with the gradient {}",
+            "divergences and cross-entropies of logits {}, with gradients {}",
+            "cross-entropies of probabilities run {} as fast, with the gradient {}",
+        ),
+        (
+            "torch",
+            "torch",
+            "entropies of logits are {} as fast as the formula, and forward with backward {}",
+            "divergences and cross-entropies of logits {}, with gradients {}",
+            "cross-entropies of probabilities run {} as fast, with gradients {}",
+        ),
+    ],
+)
+def test_ranges(section, library, entropies, pairs, probabilities):
+    """What the text says of large calls holds of all rows, and so does what it says of the whole result."""
+    text = " ".join(sections("performance.md")[section].split())
+    for phrase, names in (
+        (entropies, {"entropy_from_logits"}),
+        (pairs, {"divergence_from_logits", "cross_entropy_from_logits"}),
+        (probabilities, {"entropy", "divergence", "cross_entropy"}),
+    ):
+        assert phrase.format(*(ratios(library, names, graded=graded) for graded in (False, True))) in text
+    median, below = re.search(r"median ([\d.]+), below 1 in (\d+ of \d+)", measured(library)).groups()
+    assert f"median is {median}, and it is below 1 in {below} rows" in text
+
+
+@pytest.mark.parametrize(
+    ("page", "library"),
+    [("numpy.md", "numpy"), ("torch.md", "torch"), ("index.md", "numpy"), ("../README.md", "numpy")],
+)
+def test_ranges_on_other_pages(page, library):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for graded in (False, True):
+        assert ratios(library, {"entropy_from_logits"}, graded=graded).removesuffix(" times") in text
+    if "README" in page:
+        for names in ({"entropy_from_logits"}, {"divergence_from_logits", "cross_entropy_from_logits"}):
+            for of in ("numpy", "torch"):
+                for graded in (False, True):
+                    assert ratios(of, names, graded=graded).removesuffix(" times") in text
+
+
+def test_slower_than_the_formula():
+    """What the text says has no engine, and of small calls."""
+    without = {"entropy_from_log_prob"}
+    low, high = map(float, re.findall(r"[\d.]+", ratios("numpy", without, graded=True)))
+    assert low < 0.02
+    assert 0.18 < high < 0.22
+    large = [cells(line) for line in measured("numpy").splitlines() if line.startswith("| jensen_divergence | 2 |")]
+    assert all(20 < float(row[4]) / float(row[5]) < 250 for row in large if row[3] not in {"64x6", "8x4"})
+    low, high = map(float, re.findall(r"[\d.]+", ratios("numpy", {"entropy_from_logits"}, graded=True, large=False)))
+    assert low < high < 1
+
+
+def test_memory_of_torch():
+    """What torch's own formulas keep for backward, and the peak, are as the pages say."""
+    rows = [
+        cells(line)
+        for line in (RESULTS / MEMORY).read_text(encoding="utf-8").splitlines()
+        if line.startswith("| 1.0 |")
+    ]
+    kept = {row[1]: (float(row[4]), float(row[5])) for row in rows}
+    pages = ("torch.md", "performance.md", "tutorials/vocabularies.md")
+    texts = {page: " ".join((DOCS / page).read_text(encoding="utf-8").split()) for page in pages}
+    assert kept["renyi_core"] == (0, 1.01)
+    assert f"| renyi_core | 0 | {kept['renyi_core'][1]} |" in texts["torch.md"]
+    for name, shown in (("log_softmax", "`log_softmax` formula"), ("Categorical.entropy", "`Categorical.entropy`")):
+        assert f"| {shown} | {kept[name][0]:g} | {round(kept[name][1], 1)} |" in texts["torch.md"]
+    assert (kept["log_softmax"][0], kept["Categorical.entropy"][0]) == (2, 3)
+    for page in pages[1:]:
+        assert "1.01 times the logits" in texts[page]
+        assert "formula keeps twice their size" in texts[page]
+        assert "`Categorical.entropy` keeps three times" in texts[page]
+
+
+def test_samples():
     _, *samples = tables(sections("performance.md")["Samples"])[0]
     times = {tuple(cells(row)[2:4]): float(cells(row)[4]) for row in samples}
     for library in ("NumPy", "torch"):

@@ -130,6 +130,8 @@ def kernels():
     found = {"changing_number", "namespace"}
     # the blocks of NumPy that the adapters of torch and Dask run in a part of the distributions
     found |= {"entropy_partial_state", "entropy_gradient_of_state"}
+    # the short ways of plain calls
+    found |= {"entropies_at_once", "pairs_at_once", "choices_at_once"}
     for path in (ROOT / "renyi_core" / "_kernels").glob("*.py"):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         found |= {node.name for node in body if isinstance(node, ast.FunctionDef)}
@@ -265,17 +267,3 @@ def test_every_extra_is_on_the_page_of_installing():
     ):
         package = {"CuPy": "cupy-cuda12x", "Dask": "dask[array]"}.get(name, name.lower())
         assert any(f"{package}>={version}" in requirements for requirements in extras.values()), name
-
-
-def test_speeds_on_the_page_of_numpy_are_the_measured_ones():
-    results = (ROOT / "benchmarks" / "results" / "2026-11-23-numpy-epyc-2-cores.md").read_text(encoding="utf-8")
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in results.splitlines() if "| float" in line]
-    large, small = ([row for row in rows if len(row) == columns] for columns in (11, 6))
-    plain, with_gradient = ([float(row[k]) for row in large] for k in (5, 8))
-    times = [float(row[k]) for row in small for k in (3, 5)]
-    ratios = [float(row[3]) / float(row[2]) for row in small]
-    page = " ".join((DOCS / "numpy.md").read_text(encoding="utf-8").split())
-    assert f"that is {min(plain)} to {max(plain)} times as fast" in page
-    assert f"with the gradient {min(with_gradient)} to {max(with_gradient)} times" in page
-    assert f"a call takes {min(times):.0f} to {max(times):.0f} µs, which is two to three times" in page
-    assert 2 < min(ratios) < max(ratios) < 3.1
