@@ -36,7 +36,7 @@ HEAD = struct.Struct("@2q")
 TASK = struct.Struct("@4qP2qP2q2d2PqPq3P2qP2q")
 """What the engine's Task has after its first and last row."""
 FORMATS = {"f": 0, "d": 1, "h": 2, "e": 3}
-MEASURES = {id(measure): i for i, measure in enumerate((ENTROPY, HILL, TSALLIS))}
+MEASURES = {ENTROPY: 0, HILL: 1, TSALLIS: 2}
 COPIED, ROWS = 1 << 16, 1 << 14
 """Entries and rows that are taken at a time where copies are made of them, or of their orders."""
 
@@ -77,7 +77,7 @@ def _run(
         n,
         FORMATS[x.dtype.char],
         int(source == "probs"),
-        MEASURES[id(measure)],
+        MEASURES[measure],
         x.ctypes.data,
         x.strides[0] // size,
         x.strides[1] // size,
@@ -112,7 +112,7 @@ def packed(
         return None
     if not (1e-30 < alpha < 1e30 or alpha in {0, math.inf}):
         return None
-    what = n, kind, int(source == "probs"), MEASURES[id(measure)]
+    what = n, kind, int(source == "probs"), MEASURES[measure]
     return TASK.pack(
         *what, x, n, 1, 0, 0, 0, alpha, alpha - 1.0, 0, 0, 0, scale, scale_row, values, 0, gradient, n, 1, 0, 0, 0
     )
