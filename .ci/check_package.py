@@ -1,7 +1,8 @@
 """Check what a release uploads: ``python -m build --outdir DIST && python .ci/check_package.py DIST``.
 
-The wheel in DIST is built from the sdist, with RENYI_NATIVE=0: the pure one. It must hold the packages as the checkout has them and nothing else; the
-sdist must hold all that the checkout tracks; and a wheel built from the checkout itself must be the same.
+The wheel in DIST is built from the sdist, with RENYI_NATIVE=0: the pure one. It must hold the packages as the checkout
+has them and nothing else; the sdist must hold all that the checkout tracks; and a wheel built from the checkout itself
+must be the same.
 """
 
 import subprocess
