@@ -35,8 +35,8 @@ class _OfPair(NamedTuple):
 
     def value(self) -> Array:
         """Return what the public function returns: of plain calls by the library's short way, if it has one."""
-        given = self.given
-        plain = given["axis"] == -1 and given["where"] is None and given["keepdims"] is False
+        axis, given = self.given["axis"], self.given
+        plain = type(axis) is int and axis == -1 and given["where"] is None and given["keepdims"] is False
         plain = plain and self.base is None and not self.options
         way = short_way("pairs_at_once", self.arrays[0]) if plain else None
         found = None if way is None else way(self.family, *self.arrays, self.alpha, self.source)

@@ -46,8 +46,8 @@ class _OfRows(NamedTuple):
 
     def value(self) -> Array:
         """Return what the public function returns: of plain calls by the library's short way, if it has one."""
-        options = self.options
-        plain = options["axis"] == -1 and options["where"] is None and options["keepdims"] is False
+        axis, options = self.options["axis"], self.options
+        plain = type(axis) is int and axis == -1 and options["where"] is None and options["keepdims"] is False
         way = short_way("entropies_at_once", self.x) if plain and self.base is None else None
         found = None if way is None else way(self.x, self.alpha, self.source, self.measure)
         return self._quantity().value() if found is None else found

@@ -165,6 +165,14 @@ def test_within_the_block_it_is_off():
     np.testing.assert_allclose(renyi.entropy_from_logits(x, 2.0), pure, rtol=1e-14)
 
 
+@pytest.mark.parametrize("axis", [-1.0, np.asarray([-1])], ids=["float", "array"])
+def test_plain_calls_are_checked_like_others(axis):
+    p = np.ones((2, 3))
+    for call in (lambda: renyi.entropy(p, 2.0, axis=axis), lambda: renyi.divergence(p, p, 2.0, axis=axis)):
+        with pytest.raises(TypeError, match="axis"):
+            call()
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_layouts_that_are_not_rows(dtype):
     """Along other axes, of views with gaps, backwards, of an unaligned or a foreign byte order."""
