@@ -46,9 +46,7 @@ class _OfRows(NamedTuple):
 
     def value(self) -> Array:
         """Return what the public function returns: of plain calls by the library's short way, if it has one."""
-        axis, options = self.options["axis"], self.options
-        plain = type(axis) is int and axis == -1 and options["where"] is None and options["keepdims"] is False
-        way = short_way("entropies_at_once", self.x) if plain and self.base is None else None
+        way = short_way("entropies_at_once", self.x) if is_plain(base=self.base, **self.options) else None
         found = None if way is None else way(self.x, self.alpha, self.source, self.measure)
         return self._quantity().value() if found is None else found
 
@@ -59,6 +57,11 @@ class _OfRows(NamedTuple):
     def product(self, vector: Any) -> Array:
         """Return the Hessian with respect to the logits times a vector."""
         return self._quantity().product(vector)
+
+
+def is_plain(*, axis: Any, where: Any, base: Any, keepdims: Any) -> bool:
+    """Return whether a call leaves all options as they are."""
+    return type(axis) is int and axis == -1 and where is None and base is None and keepdims is False
 
 
 def of_rows(x: Any, alpha: Any, source: Source, measure: Measure, *, base: Any = None, **options: Any) -> Any:

@@ -187,3 +187,53 @@ def test_layouts_that_are_not_rows(dtype):
             for view in (packed, x.astype(x.dtype.newbyteorder())):
                 found = renyi.entropy_from_logits(view, alpha, axis=axis)
                 np.testing.assert_allclose(found, want, rtol=8 * np.finfo(dtype).eps)
+
+
+@compiled
+@pytest.mark.parametrize("scale", [0.01, 0.3, 2.0, 8.0, 30.0])
+@pytest.mark.parametrize("n", [65, 1000])
+@pytest.mark.parametrize("source", sorted(DOORS))
+def test_plain_and_exact_forms_agree_with_double(source, n, scale):
+    """Rows of all kinds, from nearly uniform to nearly certain: which form serves depends on the row."""
+    x = np.random.default_rng(3).normal(size=(24, n)) * scale
+    if source == "probs":
+        x = np.exp(x - x.max(-1, keepdims=True))
+        x[:16] /= x[:16].sum(-1, keepdims=True)
+    x = x.astype(np.float32)
+    x[::5, 1::3] = 0 if source == "probs" else -np.inf
+    eps = np.finfo(np.float32).eps
+    for alpha in (0.02, 0.3, 0.5, 0.74, 0.9, 1 - 1e-6, 1.0, 1.1, 1.26, 1.7, 2.0, 5.0, 20.0, math.inf):
+        value, gradient = renyi.value_and_grad(DOORS[source])(x, alpha)
+        only = DOORS[source](x, alpha)
+        with native.off():
+            true, slope = renyi.value_and_grad(DOORS[source])(x.astype(np.float64), alpha)
+        assert np.all(abs(value - true) <= 16 * eps * abs(true))
+        assert np.all(abs(only - true) <= 16 * eps * abs(true))
+        sound = np.isfinite(slope).all(-1) & (abs(slope) < 1e30).all(-1)  # beyond, a probability is no normal number
+        norms = [np.linalg.norm(part[sound].astype(np.float64), axis=-1) for part in (gradient - slope, slope)]
+        assert np.all(norms[0] <= 16 * eps * norms[1])
+        lost = x.copy()
+        lost[3, 40] = np.nan
+        assert np.isnan(DOORS[source](lost, alpha)[3])
+        assert np.isnan(renyi.grad(DOORS[source])(lost, alpha)[3, 40])
+        assert sound.any() or (scale > 8 and alpha < 1)
+
+
+@compiled
+@pytest.mark.parametrize("n", [6, 300])
+@pytest.mark.parametrize("source", sorted(DOORS))
+def test_a_spectrum_is_its_orders(source, n):
+    """Several orders in one pass: each is right, and has the bits that its row and its orders have alone."""
+    whole = {"logits": renyi.entropy_spectrum_from_logits, "probs": renyi.entropy_spectrum}[source]
+    x = rows(source, (70, n), np.float32) / (n if source == "probs" else 1)
+    x[3, :2] = 0 if source == "probs" else -np.inf
+    orders = [*ORDERS, 0.1, 3.0, 40.0]
+    found = whole(x, orders)
+    assert found.shape == (70, len(orders))
+    for k, alpha in enumerate(orders):
+        np.testing.assert_allclose(found[:, k], DOORS[source](x, alpha), rtol=16 * np.finfo(np.float32).eps)
+    np.testing.assert_array_equal(np.concatenate([whole(x[i : i + 1], orders) for i in range(70)]), found)
+    np.testing.assert_array_equal(whole(x, orders[::-1]), found[:, ::-1])
+    x[0, 0] = np.nan
+    assert np.isnan(whole(x, orders)[0]).all()
+    assert not np.isnan(whole(x, orders)[1:]).any()

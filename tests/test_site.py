@@ -131,7 +131,7 @@ def kernels():
     # the blocks of NumPy that the adapters of torch and Dask run in a part of the distributions
     found |= {"entropy_partial_state", "entropy_gradient_of_state"}
     # the short ways of plain calls
-    found |= {"entropies_at_once", "pairs_at_once", "choices_at_once"}
+    found |= {"entropies_at_once", "spectrum_at_once", "pairs_at_once", "choices_at_once"}
     for path in (ROOT / "renyi_core" / "_kernels").glob("*.py"):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         found |= {node.name for node in body if isinstance(node, ast.FunctionDef)}

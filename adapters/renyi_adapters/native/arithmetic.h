@@ -65,6 +65,14 @@ template <> struct Format<float> {
   static constexpr float nothing = -110.0f, least = -87.0f, most = 88.0f, far = 1e30f, tiny = 1.17549435e-38f;
   static constexpr U root_half = 0x3f3504f3;
   INLINE float number(U k) { return (float)(int32_t)k; }
+  // x - whole log 2; the nearest float is 0.05 units off
+  INLINE float remainder(float whole, float x) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return fma_(whole, -0.693147182464599609375f, x);
+#else
+    return fma_(whole, -ln2_low, fma_(whole, -ln2_high, x));
+#endif
+  }
   // (exp(r) - 1 - r)/r**2
   INLINE float excess(float r) {
     float q = fma_(1.9875691500e-4f, r, 1.3981999507e-3f);
@@ -99,6 +107,7 @@ template <> struct Format<double> {
   static constexpr U root_half = 0x3fe6a09e667f3bcd;
   // below 2**52; processors of before 2017 have no conversion of 64 bits for vectors
   INLINE double number(U k) { return bits<double>(k | 0x4330000000000000) - 4503599627370496.0; }
+  INLINE double remainder(double whole, double x) { return fma_(whole, -ln2_low, fma_(whole, -ln2_high, x)); }
   INLINE double excess(double r) {
     double q = fma_(2.51004241570050668e-08, r, 2.76201387197339936e-07);
     q = fma_(q, r, 2.75572683786841924e-06);
@@ -143,6 +152,23 @@ template <class T> INLINE T exp_low(T x, T low) {
   x = x < F::nothing ? F::nothing : x;
   T p = reduced(x, low, &k), power = bits<T>(k + ((typename F::U)(F::bias + F::lift) << F::mantissa));
   return fma_(p, power, power) * F::lowered;
+}
+
+// exp(x) for `least` <= x <= `most`, to a rounding or two
+template <class T> INLINE T exp_plain(T x) {
+  using F = Format<T>;
+  T y = fma_(x, F::log2e, F::magic), r = F::remainder(y - F::magic, x);
+  T p = fma_(fma_(F::excess(r), r, (T)1), r, (T)1);
+  return bits<T>(bits<typename F::U>(p) + (bits<typename F::U>(y) << F::mantissa));
+}
+
+// expm1(x) for the same x
+template <class T> INLINE T expm1_plain(T x) {
+  using F = Format<T>;
+  using U = typename F::U;
+  T y = fma_(x, F::log2e, F::magic), r = F::remainder(y - F::magic, x);
+  T power = bits<T>((bits<U>(y) << F::mantissa) + ((U)F::bias << F::mantissa));
+  return fma_(fma_(r * r, F::excess(r), r), power, power - 1);
 }
 
 // expm1(x + low), and exp, which is flat outside the normal numbers

@@ -23,7 +23,7 @@ enum Mode { ONE, INFINITE, TWO, HALF, ABOVE, BELOW };
 
 constexpr int LANES = 64, SHORT = 64;
 // entries of a row whose weights are kept for its derivatives
-template <class T> constexpr int KEPT = sizeof(T) == 4 ? 1 << 17 : 1 << 16;
+template <class T> constexpr int KEPT = sizeof(T) == 4 ? 1 << 18 : 1 << 17;
 // entries that are summed in their own dtype: so that each part of a vector takes few of them
 #if defined(__AVX512F__)
 constexpr int BLOCK = 1024;
@@ -50,6 +50,7 @@ struct Task {
   int64_t gradient_row, gradient_entry;
   void *state;
   int64_t state_field, given;  // the distance of the state's fields; whether the state is given
+  int64_t orders;              // how many values a row has: of several orders those lie at `alpha` and `t`
 };
 
 template <class T> struct Constants {
@@ -192,30 +193,6 @@ template <class T, int M, int S> INLINE void terms(T z, const Constants<T> &c, T
     *m = power_gap(d, rest, c, &y), *kept = kept_of(*m, y, c);
     if (M == ABOVE) *b = e, *o = e * y;
     else *b = z == 0 ? (T)0 : power_below(d, rest, c), *o = e, *kept = -*m / y;
-  }
-}
-
-// b, m where α = 1 or NEAR, and b (1 + m) of a probability, for values only, which need no digits of small d
-template <class T, int M, bool NEAR> INLINE void value_terms(T z, const Constants<T> &c, T *b, T *m, T *o) {
-  T e = z * c.inv, q = z * c.lifted, rest, d;
-  *b = e, *m = 0, *o = e * e;
-  if (M == HALF) *b = root(q) * power_of_two<T>(-LIFT<T> / 2), *o = e;
-  if (M == ONE || M == ABOVE || M == BELOW) {
-    d = log_of(q, (T)0, false, (T)LIFT<T>, &rest);
-    if (M == ONE) {
-      *m = z == c.peak ? (T)0 : d;
-    } else if (NEAR) {
-      T y, gap = power_gap(d, (T)0, c, &y);
-      *m = z == c.peak ? (T)0 : gap;
-      if (M == ABOVE) *o = e * y;
-      else *b = e / y, *o = e;
-    } else {
-      T lowest = (T)1.2 * Format<T>::nothing, x = c.beta * d;
-      x = exp_low(x < lowest ? lowest : x, x < lowest ? (T)0 : fma_(c.beta_rest, d, rest_of(c.beta, d, x)));
-      x = z == 0 ? (T)0 : x;
-      if (M == ABOVE) *o = x;
-      else *b = x, *o = e;
-    }
   }
 }
 
@@ -372,13 +349,18 @@ APART void store(int64_t, const double *from, int64_t step, int64_t n, void *to)
   store_as<Float64>(from, step, n, to);
 }
 
+template <class T> INLINE int64_t whole_of(int64_t n) {
+  constexpr int lanes = Format<T>::lanes;
+  return (n + lanes - 1) / lanes * lanes;
+}
+
 // Entries of a row as they are stored, read in whole vectors: what is left out, or beyond the end, has no weight.
 template <class T> struct Reader {
   const char *x;
   int64_t format, size, step;
   const uint8_t *mask;
   int64_t mask_step;
-  T nothing;
+  T nothing, beyond;  // of what is left out, and of what is beyond the end
   int scale = 0;
 
   Reader(const Task &q, int64_t row)
@@ -386,7 +368,8 @@ template <class T> struct Reader {
         size(q.format < 2 ? sizeof(T) : 2),
         step(q.x_entry),
         mask_step(q.mask_entry),
-        nothing(q.source == LOGITS ? -(T)INFINITY : (T)0) {
+        nothing(q.source == LOGITS ? -(T)INFINITY : (T)0),
+        beyond(nothing) {
     x = (const char *)q.x + row * q.x_row * size;
     mask = q.mask ? q.mask + row * q.mask_row : nullptr;
   }
@@ -394,18 +377,24 @@ template <class T> struct Reader {
   bool plain() const { return format < 2 && step == 1 && !mask && !scale; }
 
   const T *block(int64_t at, int64_t n, int64_t *whole, T *room) const {
-    constexpr int lanes = Format<T>::lanes;
-    *whole = (n + lanes - 1) / lanes * lanes;
+    *whole = whole_of<T>(n);
     if (plain() && *whole == n) return (const T *)x + at;
     load(format, x + at * step * size, step, n, room);
     if (mask)
       for (int64_t i = 0; i < n; i++) room[i] = mask[(at + i) * mask_step] ? room[i] : nothing;
     if (scale)
       for (int64_t i = 0; i < n; i++) room[i] = scaled(room[i], scale);
-    for (int64_t i = n; i < *whole; i++) room[i] = nothing;
+    for (int64_t i = n; i < *whole; i++) room[i] = beyond;
     return room;
   }
 };
+
+// How many entries are taken at once where `left` are left: whole vectors, then the rest.
+template <class T> INLINE int64_t piece(int64_t left) {
+  constexpr int64_t lanes = Format<T>::lanes;
+  const int64_t n = smaller(left, (int64_t)BLOCK);
+  return n > lanes ? n / lanes * lanes : n;
+}
 
 template <class T> APART void extremes(const T *__restrict z, int64_t n, T *most, T *least) {
   T high = *most, low = *least;
@@ -421,8 +410,8 @@ template <class T> APART void largest(const T *__restrict z, int64_t n, T *most)
   *most = high;
 }
 
-// What is wanted of sums: for values only, for derivatives as well, and what these need of each entry.
-enum Want { VALUES, NEAR_VALUES, SUMS, KEEP };
+// What is wanted: sums only, or what derivatives need of each entry as well.
+enum Want { SUMS, KEEP };
 
 template <class T, int M, int S, int W> APART void sums(const T *__restrict z, int64_t n,
                                                         const Constants<T> *__restrict given, T *__restrict bs,
@@ -431,8 +420,7 @@ template <class T, int M, int S, int W> APART void sums(const T *__restrict z, i
   T B = 0, X = 0, O = 0, C = 0;
   _Pragma("omp simd reduction(+ : B, X, O, C)") for (int64_t i = 0; i < n; i++) {
     T b, m, o, k;
-    if (W == VALUES || W == NEAR_VALUES) value_terms<T, M, W == NEAR_VALUES>(z[i], c, &b, &m, &o);
-    else terms<T, M, S>(z[i], c, &b, &m, &o, &k);
+    terms<T, M, S>(z[i], c, &b, &m, &o, &k);
     if (W == KEEP) bs[i] = b, ks[i] = k;
     T top = z[i] == c.peak ? (T)1 : (T)0;
     B += top != 0 ? (T)0 : b, X += b * m, O += top != 0 ? (T)0 : o, C += top;
@@ -479,7 +467,7 @@ struct Rows {
 
 // What a call keeps between its steps, for one thread.
 template <class T> struct Workspace {
-  T room[BLOCK], out[BLOCK], z[SHORT * LANES];
+  T room[BLOCK], out[BLOCK], tail[Format<T>::lanes], z[SHORT * LANES];
   Lanes<T> lanes;
   Rows rows;
   T B[LANES], X[LANES], O[LANES], C[LANES], slope[4][LANES], most[LANES], least[LANES], sum[LANES], peak[LANES],
@@ -487,6 +475,9 @@ template <class T> struct Workspace {
   double alpha[LANES], t[LANES];
   int scale[LANES];
   T *b, *k;
+  int64_t known = -1;  // the row of several orders whose peak, Σ exp(d) and Σ exp(d) d are known, or of several no one
+  T shift;
+  double total, moment;
 };
 
 // from the sums that a row has, or was given, to what it is asked for; returns the factor of its gradient
@@ -502,7 +493,7 @@ template <class T> APART double settled(const Task &q, int64_t row, int mode, do
   double value, by_h, by_alpha;
   measured((int)q.measure, *r, mode, alpha, t, &value, &by_h, &by_alpha);
   const bool sound = r0 >= 0;
-  if (q.value) ((T *)q.value)[row] = sound ? (T)value : (T)NAN;
+  if (q.value) ((T *)q.value)[row * q.orders] = sound ? (T)value : (T)NAN;
   double scale = q.scale ? (double)((const T *)q.scale)[row * q.scale_row] : 1.0;
   if (!sound) r->c = r->top = NAN;
   return scale == 0 ? 0 : sound ? scale * by_h : NAN;
@@ -525,16 +516,250 @@ template <class T> INLINE void given_sums(const Task &q, int64_t row, int mode, 
   r->low = r->count = 0;
 }
 
-// what is wanted of the sums of rows: of probabilities two sums give the value, unless α is near 1
-template <int M, int S> INLINE int wanted(const Task &q, double gamma) {
-  if (S == LOGITS || q.gradient || q.slope || q.state) return q.gradient && !q.given ? KEEP : SUMS;
-  return gamma >= 0.25 || M == ONE || M == INFINITE ? VALUES : NEAR_VALUES;
+// Whether a row's gradient is written where it is computed.
+template <class T> INLINE bool direct(const Task &q, int64_t n) {
+  return q.format < 2 && q.gradient_entry == 1 && !q.mask && n % Format<T>::lanes == 0;
+}
+
+// A row's gradient, block by block: compute(entries, at, how many with those beyond the end, to).
+template <class T, class Compute> INLINE void write_gradient(const Task &q, int64_t row, const Reader<T> &x, bool none,
+                                                             Workspace<T> &w, const Compute &compute) {
+  char *place = (char *)q.gradient + row * q.gradient_row * x.size;
+  int64_t whole;
+  for (int64_t i = 0, n; i < q.n; i += n) {
+    const T *z = x.block(i, n = piece<T>(q.n - i), &whole, w.room);
+    T *out = direct<T>(q, n) ? (T *)place + i : w.out;
+    if (none)
+      for (int64_t j = 0; j < n; j++) out[j] = 0;
+    else compute(z, i, whole, out);
+    if (out != w.out) continue;
+    if (q.mask)
+      for (int64_t j = 0; j < n; j++) out[j] = x.mask[(i + j) * x.mask_step] ? out[j] : (T)0;
+    store(q.format, out, q.gradient_entry, n, place + i * q.gradient_entry * x.size);
+  }
+}
+
+// The plain form: Σ e and Σ e**α as they stand, where e is exp(z - max z), or a probability times a power of two that
+// brings 1/n near 1. Near α = 1 it is B and S as above, for all entries. Its error is a few roundings of the sums'
+// logarithms: it serves where H is well above them, and for the gradient where that is no small difference of two.
+
+// The two sums; and of what the gradient is the difference of: the squares and the product.
+template <class T> struct Plain {
+  Total one, two, one_one, two_two, one_two;
+  T least = (T)INFINITY, most = -(T)INFINITY;
+};
+
+template <class T> struct Order {
+  T shift;                       // what is taken from logits; what probabilities are multiplied by
+  T lifted;                      // that of probabilities before their logarithm, lest they be no normal numbers
+  T beta, beta_rest, t, t_rest;  // the power of logits (near α = 1 of the larger weight), and α - 1 (of logits |α - 1|)
+};
+
+// within what exp_plain takes; the second of what is compared is kept where one is no number
+template <class T> INLINE T within(T x) { return larger(Format<T>::least, smaller(Format<T>::most, x)); }
+
+template <class T, int M, int S, bool NEAR, bool GRADIENT>
+APART void plain_sums(const T *__restrict z, int64_t n, const Order<T> *__restrict given, T *__restrict first,
+                      T *__restrict second, Plain<T> *to) {
+  using F = Format<T>;
+  constexpr bool general = M == ABOVE || M == BELOW;
+  const Order<T> c = *given;
+  T one = 0, two = 0, one_one = 0, two_two = 0, one_two = 0, least = to->least, most = to->most;
+  _Pragma("omp simd reduction(+: one, two, one_one, two_two, one_two) reduction(min: least) reduction(max: most)") for (
+      int64_t i = 0; i < n; i++) {
+    T u, v = 0, kept;
+    if (S == LOGITS) {
+      const T d = larger(general || M == HALF ? -F::far : F::least, z[i] - c.shift);
+      if (M == HALF) kept = v = exp_plain(larger(F::least, (T)0.5 * d)), u = v * v;
+      else if (NEAR && M == BELOW) kept = u = exp_plain(larger(F::least, fma_(c.beta, d, c.beta_rest * d)));
+      else kept = u = exp_plain(larger(F::least, d));
+      if (M == ONE) v = u * d;
+      if (M == TWO) v = u * u;
+      if (general && NEAR) v = u * expm1_plain(larger(F::least, fma_(c.t, d, c.t_rest * d)));
+      if (general && !NEAR) v = exp_plain(larger(F::least, fma_(c.beta, d, c.beta_rest * d)));
+      if (GRADIENT && general) second[i] = v;
+      if (GRADIENT && M != ONE) one_one += u * u, two_two += v * v, one_two += u * v;
+    } else {
+      u = kept = z[i] * c.shift;
+      if (M == HALF) v = root(u), kept = 1 / v;
+      if (M == TWO) v = u * u;
+      if (M == ONE || general) {
+        T rest;
+        kept = log_of(z[i] * c.lifted, (T)0, false, (T)LIFT<T>, &rest);
+        if (general) {
+          const T x = within(fma_(c.t, kept, c.t_rest * kept));
+          kept = NEAR ? expm1_plain(x) : exp_plain(x);
+        }
+        v = u * kept;
+      }
+      least = z[i] < least ? z[i] : least;
+      if (M == INFINITE || (GRADIENT && M == ABOVE)) most = z[i] > most ? z[i] : most;
+      if (GRADIENT) two_two += kept * kept, one_two += kept;
+    }
+    one += u, two += v;
+    if (GRADIENT) first[i] = kept;
+  }
+  to->one.add(one), to->two.add(two);
+  if (GRADIENT) to->one_one.add(one_one), to->two_two.add(two_two), to->one_two.add(one_two);
+  to->least = least, to->most = most;
+}
+
+template <class T, int M, int S, bool NEAR>
+APART void plain_slopes(const T *z, int64_t n, T shift, const T *first, const T *second, T factor, T beside, T *out) {
+  const T low = -factor * beside;
+  SIMD
+  for (int64_t i = 0; i < n; i++) {
+    T g = factor * (first[i] - beside);
+    if (S == LOGITS) {
+      if (M == ONE) g = first[i] * (factor * (larger(z[i] - shift, Format<T>::least) - beside));
+      else if (M == TWO || M == HALF) g = first[i] * fma_(first[i], factor, low);
+      else if (M == BELOW && !NEAR) g = fma_(first[i], factor, second[i] * low);
+      else g = fma_(second[i], factor, first[i] * low);
+      g = z[i] == -(T)INFINITY ? (T)0 : g;
+    }
+    out[i] = g;
+  }
+}
+
+// whether it served
+template <class T, int M, int S, bool NEAR> APART bool plain_row(const Task &q, int64_t row, Workspace<T> &w) {
+  constexpr bool powers = M != ONE && M != INFINITE, above = M == TWO || M == ABOVE;
+  constexpr bool general = M == ABOVE || M == BELOW;
+  const double alpha = q.alpha[row * q.order_row], t = q.t[row * q.order_row], gamma = fabs(t);
+  const bool wants = q.gradient, in_place = wants && direct<T>(q, Format<T>::lanes);
+  if (wants && (M == INFINITE || (q.n > KEPT<T> && (!in_place || (S == LOGITS && M > HALF))))) return false;
+  Reader<T> x(q, row);
+  T *first = in_place ? (T *)q.gradient + row * q.gradient_row : w.b, peak = -(T)INFINITY;
+  int64_t whole;
+  Order<T> c;
+  c.beta = (T)alpha, c.beta_rest = (T)(alpha - (double)c.beta);
+  c.t = (T)(S == LOGITS ? gamma : t), c.t_rest = (T)((S == LOGITS ? gamma : t) - (double)c.t);
+  if (S == LOGITS) {
+    for (int64_t i = 0, n; i < q.n; i += n) {
+      const T *z = x.block(i, n = piece<T>(q.n - i), &whole, w.room);
+      largest(z, whole, &peak);
+    }
+    c.shift = peak;
+  } else {
+    int k;
+    frexp((double)q.n, &k);
+    c.shift = power_of_two<T>(k), c.lifted = power_of_two<T>(k + LIFT<T>), x.beyond = 1 / c.shift;
+  }
+  const auto kept = [&](int64_t i, int64_t n) { return in_place && !direct<T>(q, n) ? w.tail : first + i; };
+  Plain<T> s;
+  for (int64_t i = 0, n; i < q.n; i += n) {
+    const T *z = x.block(i, n = piece<T>(q.n - i), &whole, w.room);
+    if (wants) plain_sums<T, M, S, NEAR, true>(z, whole, &c, kept(i, n), w.k + i, &s);
+    else plain_sums<T, M, S, NEAR, false>(z, whole, &c, nullptr, nullptr, &s);
+  }
+  // entries beyond the end of a row of probabilities are 1, whose logarithm is 0
+  const double n = (double)q.n, beyond = S == PROBS ? (double)whole_of<T>(q.n) - n : 0, scale = 1 / (double)c.shift;
+  const double more = M == ONE || NEAR ? 0 : beyond;
+  double one = s.one.value() - beyond, two = s.two.value() - more;
+  if (S == PROBS && !(s.least >= (wants && (NEAR || !above) ? Format<T>::tiny : (T)0))) return false;
+  if (S == PROBS && !(one * scale > 0.125 && one * scale < 8)) return false;
+  // entries of most weight in the gradient, whose power is lost by large logarithms
+  if (S == PROBS && wants && general && gamma * fabs(log((above ? s.most : s.least) * (double)c.shift)) > 12)
+    return false;
+  Row r = {};
+  r.S = -INFINITY;
+  if (M == ONE) {
+    r.B = one - 1, r.S = two;
+  } else if (NEAR) {
+    r.S = S == PROBS && !above ? -two : two, r.B = (S == PROBS && !above ? one + two : one) - 1, r.O = r.B + r.S;
+    if (!(r.S > -0.5 * (1 + r.B))) return false;
+  } else {
+    r.B = M == INFINITE && S == PROBS ? one * scale / s.most - 1 : above || !powers ? one - 1 : two - 1;
+    r.O = above ? two - 1 : one - 1;
+  }
+  finish(M, S, alpha, gamma, 1, scale, &r);
+  if (!(r.h * (powers && !NEAR ? smaller(gamma, 1.0) : 1.0) >= (S == PROBS ? larger(0.7, 0.4 * fabs(r.c)) : 0.7) &&
+        r.h < INFINITY))
+    return false;
+  const double beside = M == ONE || NEAR ? r.beside_m : S == LOGITS || above ? r.beside_e : 1 + r.beside_m;
+  if (wants && !(S == LOGITS && M == ONE)) {
+    const bool swapped = S == LOGITS && !above && !NEAR;
+    const double squares[] = {S == PROBS ? n : s.one_one.value(), s.two_two.value() - more};
+    const double high = squares[!swapped], low = beside * beside * squares[swapped];
+    if (!(high + low - 2 * beside * (s.one_two.value() - more) >= 0.3 * larger(high, low))) return false;
+  }
+  const double factor = settled<T>(q, row, M, alpha, t, peak, &r);
+  if (wants)
+    write_gradient(q, row, x, factor == 0, w, [&](const T *z, int64_t i, int64_t whole, T *out) {
+      const T *kept_first = kept(i, smaller(q.n - i, whole));
+      plain_slopes<T, M, S, NEAR>(z, whole, c.shift, kept_first, w.k + i, finite<T>(factor * r.factor), (T)beside, out);
+    });
+  return true;
+}
+
+template <class T>
+APART void power_sums(const T *__restrict z, int64_t n, const Order<T> *__restrict given, Plain<T> *to) {
+  const Order<T> c = *given;
+  T sum = 0;
+  _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; i++) {
+    const T d = larger(-Format<T>::far, z[i] - c.shift);
+    sum += exp_plain(larger(Format<T>::least, fma_(c.beta, d, c.beta_rest * d)));
+  }
+  to->two.add(sum);
+}
+
+// One of several orders of a row: what all have in common is computed once; of probabilities their logarithms as well.
+template <class T, int M, int S> APART bool plain_order(const Task &q, int64_t row, Workspace<T> &w) {
+  constexpr bool powers = M != ONE && M != INFINITE, above = M == TWO || M == ABOVE;
+  const double alpha = q.alpha[0], t = q.t[0], gamma = fabs(t);
+  const Reader<T> x(q, row);
+  int64_t whole;
+  Order<T> c = {};
+  const auto each = [&](const auto &take) {
+    for (int64_t i = 0, n; i < q.n; i += n) {
+      const T *z = S == PROBS ? w.b + i : x.block(i, piece<T>(q.n - i), &whole, w.room);
+      n = piece<T>(q.n - i), take(z, whole_of<T>(n));
+    }
+  };
+  Plain<T> s;
+  if (w.known != row) {
+    T least = 0, peak = -(T)INFINITY;
+    if (S == PROBS) {
+      Plain<T> logs;
+      c.shift = 1, c.lifted = power_of_two<T>(LIFT<T>);
+      for (int64_t i = 0, n; i < q.n; i += n) {
+        const T *z = x.block(i, n = piece<T>(q.n - i), &whole, w.room);
+        plain_sums<T, ONE, PROBS, false, true>(z, whole, &c, w.b + i, nullptr, &logs);
+      }
+      least = logs.least;
+    }
+    each([&](const T *z, int64_t n) { largest(z, n, &peak); });
+    w.known = row, w.shift = c.shift = peak;
+    each([&](const T *z, int64_t n) { plain_sums<T, ONE, LOGITS, false, false>(z, n, &c, nullptr, nullptr, &s); });
+    w.total = least >= 0 ? s.one.value() : NAN, w.moment = s.two.value();
+  }
+  if (w.total != w.total) return false;
+  c.shift = w.shift, c.beta = (T)alpha, c.beta_rest = (T)(alpha - (double)c.beta);
+  s = {};
+  if (powers) each([&](const T *z, int64_t n) { power_sums(z, n, &c, &s); });
+  const double sum = s.two.value();
+  Row r = {};
+  r.B = (powers && !above ? sum : w.total) - 1, r.O = (above ? sum : w.total) - 1,
+  r.S = M == ONE ? w.moment : -INFINITY;
+  finish(M, LOGITS, alpha, gamma, 1, 1, &r);
+  if (!(r.h * (powers ? smaller(gamma, 1.0) : 1.0) >= 0.7 && r.h < INFINITY)) return false;
+  settled<T>(q, row, M, alpha, t, w.shift, &r);
+  return true;
+}
+
+template <class T, int M, int S> INLINE bool plain(const Task &q, int64_t row, Workspace<T> &w) {
+  constexpr bool general = M == ABOVE || M == BELOW;
+  const double alpha = q.alpha[row * q.order_row], gamma = fabs(q.t[row * q.order_row]);
+  if (q.state || q.slope || q.given || alpha < (S == LOGITS ? 0.01 : 0.25) || (general && gamma < 1e-12)) return false;
+  if (q.orders > 1 && q.n <= KEPT<T> && !(general && gamma < 0.25)) return plain_order<T, M, S>(q, row, w);
+  return general && gamma < 0.25 ? plain_row<T, M, S, general>(q, row, w) : plain_row<T, M, S, false>(q, row, w);
 }
 
 template <class T, int M, int S> APART void long_row(const Task &q, int64_t row, Workspace<T> &w) {
+  if (plain<T, M, S>(q, row, w)) return;
   const double alpha = q.alpha[row * q.order_row], t = q.t[row * q.order_row], gamma = fabs(t);
   Reader<T> x(q, row);
-  const int want = wanted<M, S>(q, gamma) == KEEP && q.n > KEPT<T> ? SUMS : wanted<M, S>(q, gamma);
+  const int want = q.gradient && !q.given && q.n <= KEPT<T> ? KEEP : SUMS;
   Constants<T> c;
   Row r = {};
   Totals all;
@@ -544,8 +769,8 @@ template <class T, int M, int S> APART void long_row(const Task &q, int64_t row,
   if (q.given) {
     peak = ((const T *)q.state)[row];
   } else {
-    for (int64_t i = 0; i < q.n; i += BLOCK) {
-      const T *z = x.block(i, smaller(q.n - i, (int64_t)BLOCK), &whole, w.room);
+    for (int64_t i = 0, n; i < q.n; i += n) {
+      const T *z = x.block(i, n = piece<T>(q.n - i), &whole, w.room);
       if (S == LOGITS) largest(z, whole, &peak);
       else extremes(z, whole, &peak, &least);
     }
@@ -555,14 +780,12 @@ template <class T, int M, int S> APART void long_row(const Task &q, int64_t row,
   if (q.given) {
     given_sums<T>(q, row, M, alpha, gamma, &r);
   } else {
-    for (int64_t i = 0; i < q.n; i += BLOCK) {
-      const T *z = x.block(i, smaller(q.n - i, (int64_t)BLOCK), &whole, w.room);
-      if (S == PROBS && want == VALUES) sums<T, M, PROBS, VALUES>(z, whole, &c, nullptr, nullptr, &all);
-      else if (S == PROBS && want == NEAR_VALUES) sums<T, M, PROBS, NEAR_VALUES>(z, whole, &c, nullptr, nullptr, &all);
-      else if (want == KEEP) sums<T, M, S, KEEP>(z, whole, &c, w.b + i, w.k + i, &all);
+    for (int64_t i = 0, n; i < q.n; i += n) {
+      const T *z = x.block(i, n = piece<T>(q.n - i), &whole, w.room);
+      if (want == KEEP) sums<T, M, S, KEEP>(z, whole, &c, w.b + i, w.k + i, &all);
       else sums<T, M, S, SUMS>(z, whole, &c, nullptr, nullptr, &all);
     }
-    r.low = all.B.value(), r.S = want == VALUES && M != ONE ? -INFINITY : all.S.value(), r.count = all.count.value();
+    r.low = all.B.value(), r.S = all.S.value(), r.count = all.count.value();
     r.B = r.low + (r.count - 1), r.O = all.O.value() + (r.count - 1);
     if ((S == PROBS && least < 0) || r.S != r.S || r.low != r.low || !(peak < (T)INFINITY)) r.B = r.O = NAN;
   }
@@ -571,29 +794,18 @@ template <class T, int M, int S> APART void long_row(const Task &q, int64_t row,
   if (q.slope) {
     double sum = 0;
     if (M != INFINITE)
-      for (int64_t i = 0; i < q.n; i += BLOCK) {
-        const T *z = x.block(i, smaller(q.n - i, (int64_t)BLOCK), &whole, w.room);
+      for (int64_t i = 0, n; i < q.n; i += n) {
+        const T *z = x.block(i, n = piece<T>(q.n - i), &whole, w.room);
         sum += alpha_sum<T, M, S>(z, whole, &c, (T)r.c, (T)(1 / r.total), (T)(1 / r.total_alpha), (T)t);
       }
     add_slope<T>(q, row, r, M, alpha, t, sum);
   }
   if (!q.gradient) return;
-  char *place = (char *)q.gradient + row * q.gradient_row * x.size;
   const Slope<T> g = {finite<T>(factor * r.factor), (T)r.beside_m, (T)r.beside_e, (T)(factor * r.top)};
-  for (int64_t i = 0; i < q.n; i += BLOCK) {
-    const int64_t n = smaller(q.n - i, (int64_t)BLOCK);
-    const T *z = x.block(i, n, &whole, w.room);
-    const bool direct = q.format < 2 && q.gradient_entry == 1 && whole == n && !q.mask;
-    T *out = direct ? (T *)place + i : w.out;
-    if (factor == 0)
-      for (int64_t j = 0; j < n; j++) out[j] = 0;
-    else if (want == KEEP) slopes<T, M, S, KEEP>(z, whole, &c, w.b + i, w.k + i, g, out);
+  write_gradient(q, row, x, factor == 0, w, [&](const T *z, int64_t i, int64_t whole, T *out) {
+    if (want == KEEP) slopes<T, M, S, KEEP>(z, whole, &c, w.b + i, w.k + i, g, out);
     else slopes<T, M, S, SUMS>(z, whole, &c, nullptr, nullptr, g, out);
-    if (direct) continue;
-    if (q.mask)
-      for (int64_t j = 0; j < n; j++) out[j] = x.mask[(i + j) * x.mask_step] ? out[j] : (T)0;
-    store(q.format, out, q.gradient_entry, n, place + i * q.gradient_entry * x.size);
-  }
+  });
 }
 
 template <class T, int M, int S, int W> APART void lane_sums(const T *__restrict z, T *__restrict bs, T *__restrict ks,
@@ -603,12 +815,8 @@ template <class T, int M, int S, int W> APART void lane_sums(const T *__restrict
   for (int i = 0; i < LANES; i++) {
     const Constants<T> c = Lanes<T>::at(*lanes, i);
     T b, m, o, k;
-    if (W == VALUES || W == NEAR_VALUES) {
-      value_terms<T, M, W == NEAR_VALUES>(z[i], c, &b, &m, &o);
-    } else {
-      terms<T, M, S>(z[i], c, &b, &m, &o, &k);
-      bs[i] = b, ks[i] = k;
-    }
+    terms<T, M, S>(z[i], c, &b, &m, &o, &k);
+    if (W == KEEP) bs[i] = b, ks[i] = k;
     T top = z[i] == c.peak ? (T)1 : (T)0;
     B[i] += top != 0 ? (T)0 : b, X[i] += b * m, O[i] += top != 0 ? (T)0 : o, C[i] += top;
   }
@@ -696,7 +904,7 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
     for (int i = 0; i < rows; i++) w.most[i] = ((const T *)q.state)[first + i];
   else
     for (int j = 0; j < n; j++) lane_extremes(w.z + j * LANES, w.most, w.least);
-  if (first == q.first || q.order_row) lane_orders(q, first, rows, M, modes, w);
+  if (first == q.first || q.order_row || q.orders > 1) lane_orders(q, first, rows, M, modes, w);
   for (int i = 0; i < rows; i++) {
     w.scale[i] = S == PROBS ? scale_of(w.most[i]) : 0;
     if (!w.scale[i]) continue;
@@ -717,8 +925,7 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
   if (!q.given || q.gradient)
     for (int j = 0; j < n; j++) {
       const int at = j * LANES;
-      if (S == PROBS && (M == ONE || M == INFINITE) && wanted<M, S>(q, 1) == VALUES)
-        lane_sums<T, M, PROBS, VALUES>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
+      if (!q.gradient) lane_sums<T, M, S, SUMS>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
       else lane_sums<T, M, S, KEEP>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
     }
   if (q.given)
@@ -743,7 +950,7 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
     }
     if (q.value)
       for (int i = 0; i < rows; i++)
-        if (modes[i] == M) ((T *)q.value)[first + i] = w.sum[i];
+        if (modes[i] == M) ((T *)q.value)[(first + i) * q.orders] = w.sum[i];
   } else {
     for (int i = 0; i < rows; i++) {
       if (modes[i] != M) continue;
@@ -803,32 +1010,32 @@ static void by_mode(const Task &q, int64_t first, int rows, int mode, const int 
 #undef RENYI_MODE
 }
 
-template <class T> static int64_t run(Task q) {
-  if (!q.alpha) q.alpha = &q.one_alpha, q.t = &q.one_t, q.order_row = 0;
-  const int64_t kept = q.n <= SHORT                   ? SHORT * LANES
-                       : q.gradient && q.n <= KEPT<T> ? (q.n + BLOCK - 1) / BLOCK * BLOCK
-                                                      : 0;
+template <class T> static int64_t run(const Task &task) {
+  Task q = task;
+  if (!q.alpha) q.alpha = &task.one_alpha, q.t = &task.one_t, q.order_row = 0;
+  const int64_t kept = q.n <= SHORT                                     ? SHORT * LANES
+                       : (q.gradient || q.orders > 1) && q.n <= KEPT<T> ? (q.n + BLOCK - 1) / BLOCK * BLOCK
+                                                                        : 0;
   const int64_t own = (sizeof(Workspace<T>) + 63) / 64 * 64;
   Workspace<T> *w = (Workspace<T> *)aligned_alloc(64, own + 2 * kept * sizeof(T));
   if (!w) return -1;
-  w->b = (T *)((char *)w + own), w->k = w->b + kept;
+  w->known = -1, w->b = (T *)((char *)w + own), w->k = w->b + kept;
   auto each = [&](int64_t first, int rows, int mode, const int *modes) {
     if (q.source == LOGITS) by_mode<T, LOGITS>(q, first, rows, mode, modes, *w);
     else by_mode<T, PROBS>(q, first, rows, mode, modes, *w);
   };
-  if (q.n > SHORT) {
-    for (int64_t row = q.first; row < q.last; row++)
-      each(row, 1, mode_of<T>(q.alpha[row * q.order_row], q.t[row * q.order_row]), nullptr);
-  } else {
-    for (int64_t first = q.first; first < q.last; first += LANES) {
-      const int rows = (int)smaller(q.last - first, (int64_t)LANES);
+  const int64_t together = q.n > SHORT ? 1 : LANES;
+  for (int64_t first = q.first; first < q.last; first += together) {
+    const int rows = (int)smaller(q.last - first, together);
+    for (int64_t k = 0; k < q.orders; k++) {
       int modes[LANES], seen = 0;
+      if (q.orders > 1) q.alpha = task.alpha + k, q.t = task.t + k, q.value = (T *)task.value + k;
       for (int i = 0; i < rows; i++) {
         const int64_t row = (first + i) * q.order_row;
         modes[i] = mode_of<T>(q.alpha[row], q.t[row]), seen |= 1 << modes[i];
       }
       for (int mode = ONE; mode <= BELOW; mode++)
-        if (seen >> mode & 1) each(first, rows, mode, modes);
+        if (seen >> mode & 1) each(first, rows, mode, q.n > SHORT ? nullptr : modes);
     }
   }
   free(w);

@@ -10,7 +10,7 @@ from ._choice import (
     regularized_max,
     regularized_max_and_gradient,
 )
-from ._compiled import entropies_at_once
+from ._compiled import entropies_at_once, spectrum_at_once
 from ._entropy import (
     entropy,
     entropy_and_alpha_gradient,
@@ -67,5 +67,6 @@ __all__ = [
     "regularized_max",
     "regularized_max_and_gradient",
     "rows",
+    "spectrum_at_once",
     "where_known",
 ]

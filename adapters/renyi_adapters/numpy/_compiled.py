@@ -28,12 +28,13 @@ __all__ = [
     "packed",
     "partial_state",
     "slope",
+    "spectrum_at_once",
     "sum_dtype",
     "value",
 ]
 
 HEAD = struct.Struct("@2q")
-TASK = struct.Struct("@4qP2qP2q2d2PqPq3P2qP2q")
+TASK = struct.Struct("@4qP2qP2q2d2PqPq3P2qP3q")
 """What the engine's Task has after its first and last row."""
 FORMATS = {"f": 0, "d": 1, "h": 2, "e": 3}
 MEASURES = {ENTROPY: 0, HILL: 1, TSALLIS: 2}
@@ -89,6 +90,7 @@ def _run(
         *((0, 0, 0) if gradient is None else (gradient.ctypes.data, *(stride // size for stride in gradient.strides))),
         *((0, 0) if state is None else (state.ctypes.data, state.shape[1])),
         int(given),
+        1,
     )
     engine = native.library()
     native.run(engine.renyi_entropies, task, HEAD, rows, n, threads or native.threads())
@@ -108,14 +110,31 @@ def packed(
     gradient: int = 0,
 ) -> bytes | None:
     """Return the task of contiguous rows at these addresses, None for an order that is none, or is no plain number."""
-    if type(alpha) is not float and type(alpha) is not int:
-        return None
-    if not (1e-30 < alpha < 1e30 or alpha in {0, math.inf}):
+    if not is_order(alpha):
         return None
     what = n, kind, int(source == "probs"), MEASURES[measure]
     return TASK.pack(
-        *what, x, n, 1, 0, 0, 0, alpha, alpha - 1.0, 0, 0, 0, scale, scale_row, values, 0, gradient, n, 1, 0, 0, 0
+        *what, x, n, 1, 0, 0, 0, alpha, alpha - 1.0, 0, 0, 0, scale, scale_row, values, 0, gradient, n, 1, 0, 0, 0, 1
     )
+
+
+def packed_orders(x: int, n: int, kind: int, orders: Array, source: Source, values: int) -> bytes:
+    """Return the task of the entropies of several orders: an array whose first row is α, the second α - 1."""
+    at, step = orders.ctypes.data, orders.strides[0]
+    what = n, kind, int(source == "probs"), MEASURES[ENTROPY]
+    return TASK.pack(
+        *what, x, n, 1, 0, 0, 0, 0, 0, at, at + step, 0, 0, 0, values, 0, 0, n, 1, 0, 0, 0, orders.shape[1]
+    )
+
+
+def is_order(alpha: Any) -> bool:
+    """Return whether it is a plain number that is an order."""
+    return type(alpha) in {float, int} and (1e-30 < alpha < 1e30 or alpha in {0, math.inf})
+
+
+def several(alphas: list[Any]) -> Array | None:
+    """Return α and α - 1 of several orders as the engine takes them, None where one is no plain number."""
+    return np.asarray([alphas, [alpha - 1.0 for alpha in alphas]], np.float64) if all(map(is_order, alphas)) else None
 
 
 def addressof(x: Array) -> int:
@@ -126,11 +145,9 @@ def addressof(x: Array) -> int:
 def entropies_at_once(x: Array, alpha: Any, source: Source, measure: Measure) -> Array | None:
     """Return the measure of contiguous rows, None for what is to be looked at more closely."""
     engine = native.library()
-    if engine is None or type(x) is not np.ndarray:
+    if engine is None or not _is_simple(x):
         return None
     dtype = x.dtype
-    if dtype not in _PLAIN or not x.ndim or not x.size or not x.flags.c_contiguous or not x.flags.aligned:
-        return None
     values = np.empty(x.shape[:-1], dtype)
     n = x.shape[-1]
     task = packed(x.ctypes.data, n, FORMATS[dtype.char], alpha, source, measure, addressof(values))
@@ -138,6 +155,31 @@ def entropies_at_once(x: Array, alpha: Any, source: Source, measure: Measure) ->
         return None
     native.run(engine.renyi_entropies, task, HEAD, values.size, n, native.threads())
     return values
+
+
+def spectrum_at_once(x: Array, alphas: list[Any], source: Source) -> Array | None:
+    """Return the entropies of several orders along a new last axis, None for what is to be looked at more closely."""
+    engine = native.library()
+    if engine is None or not _is_simple(x):
+        return None
+    orders = several(alphas)
+    if orders is None:
+        return None
+    values, n = np.empty((*x.shape[:-1], len(alphas)), x.dtype), x.shape[-1]
+    task = packed_orders(x.ctypes.data, n, FORMATS[x.dtype.char], orders, source, addressof(values))
+    native.run(engine.renyi_entropies, task, HEAD, x.size // n, n * len(alphas), native.threads())
+    return values
+
+
+def _is_simple(x: Any) -> bool:
+    return (
+        type(x) is np.ndarray
+        and x.dtype in _PLAIN
+        and x.ndim > 0
+        and x.size > 0
+        and x.flags.c_contiguous
+        and x.flags.aligned
+    )
 
 
 _PLAIN = {np.dtype(np.float32), np.dtype(np.float64)}

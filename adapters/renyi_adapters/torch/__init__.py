@@ -11,6 +11,7 @@ from ._entropy import (
     entropy_and_alpha_gradient,
     entropy_and_gradient,
     entropy_hvp,
+    spectrum_at_once,
     where_known,
 )
 from ._neighbors import kth_neighbor, neighbor_sum
@@ -33,6 +34,7 @@ __all__ = [
     "pairs_at_once",
     "rows",
     "sort_gaps",
+    "spectrum_at_once",
     "take_cells",
     "where_known",
 ]

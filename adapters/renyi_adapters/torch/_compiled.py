@@ -32,9 +32,11 @@ __all__ = [
     "gradient",
     "gradient_of_state",
     "has_memory",
+    "is_order",
     "is_simple",
     "is_there",
     "is_transformed",
+    "orders_at_once",
     "rows_at_once",
     "state",
     "value",
@@ -136,6 +138,23 @@ def rows_at_once(
         return None
     native.run(native.library().renyi_entropies, task, engine.HEAD, values.numel(), n, torch.get_num_threads())
     return values, gradient
+
+
+def is_order(alpha: Any) -> bool:
+    """Return whether it is a plain number that is an order."""
+    return bool(engine.is_order(alpha))
+
+
+def orders_at_once(x: Tensor, alphas: list[Any], source: Source) -> Tensor | None:
+    """Return the entropies of several orders along a new last axis, None where an order is no plain number."""
+    orders, n = engine.several(alphas), x.shape[-1]
+    if orders is None:
+        return None
+    values = torch.empty((*x.shape[:-1], len(alphas)), dtype=x.dtype if x.dtype.itemsize > 2 else torch.float32)
+    task = engine.packed_orders(x.data_ptr(), n, KINDS[x.dtype], orders, source, values.data_ptr())
+    run = native.library().renyi_entropies
+    native.run(run, task, engine.HEAD, x.numel() // n, n * len(alphas), torch.get_num_threads())
+    return values
 
 
 def value(x: Tensor, order: Order, where: Tensor | None, axis: Axis, source: Source, measure: Measure) -> Any:

@@ -7,7 +7,6 @@ which Inductor fuses.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +38,7 @@ __all__ = [
     "entropy_and_gradient",
     "entropy_hvp",
     "gradient_in_place_of_the_input",
+    "spectrum_at_once",
     "where_known",
 ]
 
@@ -317,13 +317,21 @@ class _AtOnce(torch.autograd.Function):
         return along, None, None, None
 
 
+def _is_simple(x: Tensor) -> bool:
+    return (
+        not torch.compiler.is_compiling()
+        and compiled.is_there()
+        and type(x) in compiled.TYPES
+        and compiled.is_simple(x)
+        and x.ndim > 0
+        and x.numel() > 0
+        and not _mode.in_place
+    )
+
+
 def entropies_at_once(x: Tensor, alpha: Any, source: Source, measure: Measure) -> Tensor | None:
     """Return the measure of the rows of a simple tensor, None for what is to be looked at more closely."""
-    if torch.compiler.is_compiling() or not compiled.is_there():
-        return None
-    if type(x) not in compiled.TYPES or not compiled.is_simple(x) or not x.ndim or not x.numel() or _mode.in_place:
-        return None
-    if type(alpha) not in {float, int} or not (1e-30 < alpha < 1e30 or alpha in {0, math.inf}):
+    if not _is_simple(x) or not compiled.is_order(alpha):
         return None
     if x.requires_grad and torch.is_grad_enabled():
         values = _AtOnce.apply(x, alpha, source, measure)
@@ -333,3 +341,11 @@ def entropies_at_once(x: Tensor, alpha: Any, source: Source, measure: Measure) -
             return None
         values = both[0]
     return values if values.dtype is x.dtype else values.to(x.dtype)
+
+
+def spectrum_at_once(x: Tensor, alphas: list[Any], source: Source) -> Tensor | None:
+    """Return the entropies of several orders of a simple tensor, None for what is to be looked at more closely."""
+    if not _is_simple(x) or (x.requires_grad and torch.is_grad_enabled()):
+        return None
+    values = compiled.orders_at_once(x, alphas, source)
+    return values if values is None or values.dtype is x.dtype else values.to(x.dtype)
