@@ -182,12 +182,12 @@ template <class T> INLINE T expm1_both(T x, T low, T *e) {
   return fma_(p, power, power - 1);
 }
 
-// both for x <= 0, exp right below the normal numbers too
-template <class T> INLINE T exp_low_both(T x, T *m) {
+// both for x + low, x <= 0, exp right below the normal numbers too
+template <class T> INLINE T exp_low_both(T x, T low, T *m) {
   using F = Format<T>;
   typename F::U k;
   x = x < F::nothing ? F::nothing : x;
-  T p = reduced(x, (T)0, &k), power = bits<T>(k + ((typename F::U)(F::bias + F::lift) << F::mantissa));
+  T p = reduced(x, low, &k), power = bits<T>(k + ((typename F::U)(F::bias + F::lift) << F::mantissa));
   T plain = power * F::lowered;
   *m = fma_(p, plain, plain - 1);
   return fma_(p, power, power) * F::lowered;

@@ -159,17 +159,17 @@ template <class T, int M, int S> INLINE void terms(T z, const Constants<T> &c, T
   T d, e = 0, rest;
   if (S == LOGITS) {
     d = z - c.peak;
+    const T least = M == ABOVE || M == BELOW ? -Format<T>::far : c.floor_b, back = d - z;
+    rest = d < least ? (T)0 : (z - (d - back)) - (c.peak + back), d = d < least ? least : d;
     if (M == ONE || M == INFINITE) {
-      d = d < c.floor_b ? c.floor_b : d;
-      *b = exp_low(d, (T)0), *m = d, *o = 0;
+      *b = exp_low(d, rest), *m = d, *o = 0;
     } else if (M == TWO || M == HALF) {
-      d = d < c.floor_b ? c.floor_b : d;
-      *b = exp_low_both(M == TWO ? d : d * (T)0.5, m), *o = *b * *b, e = *b;
+      const T part = M == TWO ? (T)1 : (T)0.5;
+      *b = exp_low_both(d * part, rest * part, m), *o = *b * *b, e = *b;
     } else {
-      d = d < -Format<T>::far ? -Format<T>::far : d;
-      *b = M == ABOVE ? exp_low(d, (T)0) : power_below(d, (T)0, c);
+      *b = M == ABOVE ? exp_low(d, rest) : power_below(d, rest, c);
       if (M == BELOW) *b = z == -(T)INFINITY ? (T)0 : *b;
-      *m = power_gap(d, (T)0, c, &e), *o = *b * e;
+      *m = power_gap(d, rest, c, &e), *o = *b * e;
     }
     *kept = M == ONE ? *m : kept_of(*m, e, c);
     return;
@@ -470,7 +470,7 @@ template <class T> struct Workspace {
   T room[BLOCK], out[BLOCK], tail[Format<T>::lanes], z[SHORT * LANES];
   Lanes<T> lanes;
   Rows rows;
-  T B[LANES], X[LANES], O[LANES], C[LANES], slope[4][LANES], most[LANES], least[LANES], sum[LANES], peak[LANES],
+  T part[4][LANES], whole[4][LANES], slope[4][LANES], most[LANES], least[LANES], sum[LANES], peak[LANES],
       scaling[LANES];
   double alpha[LANES], t[LANES];
   int scale[LANES];
@@ -809,8 +809,8 @@ template <class T, int M, int S> APART void long_row(const Task &q, int64_t row,
 }
 
 template <class T, int M, int S, int W> APART void lane_sums(const T *__restrict z, T *__restrict bs, T *__restrict ks,
-                                                             const Lanes<T> *__restrict lanes, T *__restrict B,
-                                                             T *__restrict X, T *__restrict O, T *__restrict C) {
+                                                             const Lanes<T> *__restrict lanes,
+                                                             T (*__restrict sum)[LANES]) {
   SIMD
   for (int i = 0; i < LANES; i++) {
     const Constants<T> c = Lanes<T>::at(*lanes, i);
@@ -818,7 +818,7 @@ template <class T, int M, int S, int W> APART void lane_sums(const T *__restrict
     terms<T, M, S>(z[i], c, &b, &m, &o, &k);
     if (W == KEEP) bs[i] = b, ks[i] = k;
     T top = z[i] == c.peak ? (T)1 : (T)0;
-    B[i] += top != 0 ? (T)0 : b, X[i] += b * m, O[i] += top != 0 ? (T)0 : o, C[i] += top;
+    sum[0][i] += top != 0 ? (T)0 : b, sum[1][i] += b * m, sum[2][i] += top != 0 ? (T)0 : o, sum[3][i] += top;
   }
 }
 template <class T, int M, int S> APART void lane_slopes(const T *__restrict z, T *__restrict bs, const T *__restrict ks,
@@ -845,18 +845,18 @@ template <class T> APART void lane_extremes(const T *__restrict z, T *__restrict
 }
 
 template <class T, int M, int S>
-APART void lane_finish(bool fresh, const T *__restrict B, const T *__restrict X, const T *__restrict O,
-                       const T *__restrict C, const T *__restrict most, const T *__restrict least,
-                       const T *__restrict peak, const T *__restrict unit, const double *__restrict alpha,
-                       const double *__restrict t, Rows *__restrict all) {
+APART void lane_finish(bool fresh, const T (*__restrict sum)[LANES], const T *__restrict most,
+                       const T *__restrict least, const T *__restrict peak, const T *__restrict unit,
+                       const double *__restrict alpha, const double *__restrict t, Rows *__restrict all) {
   if (fresh) {
     SIMD
     for (int i = 0; i < LANES; i++) {
-      const double more = (double)C[i] - 1;
-      const bool lost = (S == PROBS && least[i] < 0) | (X[i] != X[i]) | (B[i] != B[i]) | !(most[i] < (T)INFINITY);
+      const double more = (double)sum[3][i] - 1;
+      const bool lost =
+          (S == PROBS && least[i] < 0) | (sum[1][i] != sum[1][i]) | (sum[0][i] != sum[0][i]) | !(most[i] < (T)INFINITY);
       const double one = lost ? NAN : 0.0;
-      all->low[i] = B[i], all->count[i] = C[i], all->S[i] = X[i];
-      all->B[i] = B[i] + more + one, all->O[i] = O[i] + more + one;
+      all->low[i] = sum[0][i], all->count[i] = sum[3][i], all->S[i] = sum[1][i];
+      all->B[i] = sum[0][i] + more + one, all->O[i] = sum[2][i] + more + one;
     }
   }
   SIMD
@@ -898,8 +898,8 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
     const T *z = x.plain() ? (const T *)x.x : x.block(0, n, &whole, w.room);
     for (int j = 0; j < n; j++) w.z[j * LANES + i] = z[j];
   }
-  for (int i = 0; i < LANES; i++)
-    w.most[i] = -(T)INFINITY, w.least[i] = (T)INFINITY, w.B[i] = w.X[i] = w.O[i] = w.C[i] = 0;
+  for (int i = 0; i < LANES; i++) w.most[i] = -(T)INFINITY, w.least[i] = (T)INFINITY;
+  memset(w.part, 0, sizeof w.part), memset(w.whole, 0, sizeof w.whole);
   if (q.given)
     for (int i = 0; i < rows; i++) w.most[i] = ((const T *)q.state)[first + i];
   else
@@ -925,8 +925,11 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
   if (!q.given || q.gradient)
     for (int j = 0; j < n; j++) {
       const int at = j * LANES;
-      if (!q.gradient) lane_sums<T, M, S, SUMS>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
-      else lane_sums<T, M, S, KEEP>(w.z + at, w.b + at, w.k + at, &w.lanes, w.B, w.X, w.O, w.C);
+      if (!q.gradient) lane_sums<T, M, S, SUMS>(w.z + at, w.b + at, w.k + at, &w.lanes, w.part);
+      else lane_sums<T, M, S, KEEP>(w.z + at, w.b + at, w.k + at, &w.lanes, w.part);
+      if (j % 8 < 7 && j < n - 1) continue;
+      for (int k = 0; k < 4; k++)
+        for (int i = 0; i < LANES; i++) w.whole[k][i] += w.part[k][i], w.part[k][i] = 0;
     }
   if (q.given)
     for (int i = 0; i < rows; i++) {
@@ -935,7 +938,7 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
       w.rows.put(i, r);
     }
   Rows &all = w.rows;
-  lane_finish<T, M, S>(!q.given, w.B, w.X, w.O, w.C, w.most, w.least, w.peak, w.lanes.unit_m, w.alpha, w.t, &all);
+  lane_finish<T, M, S>(!q.given, w.whole, w.most, w.least, w.peak, w.lanes.unit_m, w.alpha, w.t, &all);
   const bool simple = q.measure == ENTROPY && !q.state && !q.slope;
   if (simple) {
     for (int i = 0; i < LANES; i++)
