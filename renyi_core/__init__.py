@@ -8,6 +8,7 @@ from ._checking import checking
 from ._config import show_config
 from ._dispatch import agnostic_only, register_adapter
 from ._other_names import no_such_name
+from .bounds import entropy_bounds_from_top
 from .checks import check_probabilities
 from .choice import regularized_argmax, regularized_max
 from .cross_entropy import cross_entropy, cross_entropy_from_logits
@@ -55,6 +56,7 @@ __all__ = [
     "divergence",
     "divergence_from_logits",
     "entropy",
+    "entropy_bounds_from_top",
     "entropy_from_counts",
     "entropy_from_log_prob",
     "entropy_from_logits",

@@ -11,10 +11,20 @@ from numbers import Real
 from typing import Any, NamedTuple, TypeVar
 
 from ._arrays import coefficient, counted, namespace, readable
+from ._kernels.bounds import TOLERANCE, unknown
 from ._kernels.csiszar import LARGEST, LEAST
 from ._rules import _rules
 from ._shapes import axes_of, broadcast_shapes, put_back
-from ._values import check_entries, check_logits, check_matrices, check_outcomes, check_probs, default_tolerance, wide
+from ._values import (
+    check_entries,
+    check_known,
+    check_logits,
+    check_matrices,
+    check_outcomes,
+    check_probs,
+    default_tolerance,
+    wide,
+)
 
 Array = Any
 Given = dict[str, Any]
@@ -148,7 +158,7 @@ _ENTRIES = {
     **dict.fromkeys(("scale", "width", "temperature", "bandwidth"), _POSITIVE),
     **dict.fromkeys(("samples", "mean", "mean_p", "mean_q", "log_std", "hidden"), _NUMBER),
     **dict.fromkeys(("cotangent", "vector"), _NUMBER),
-    **dict.fromkeys(("log_prob", "bias"), _DENSITY),
+    **dict.fromkeys(("log_prob", "log_probs", "bias"), _DENSITY),
     "sample_weight": _LABELS,
 }
 _PAIRS = ({"p", "q"}, {"p_logits", "q_logits"}, {"logits", "probs", "reference"}, {"log_std", "mean"})
@@ -228,9 +238,9 @@ class _Arguments(NamedTuple):
             hint = None if kind == "scores" else f"; they go to {self._other_source('logits')}"
             check_logits(values, name=name, axes=axes, tolerance=tolerance, xp=xp, rows=rows, hint=hint)
         elif kind in _ENTRIES or kind in _MATRICES:
-            self._check_entries(name, values, xp)
+            self._check_entries(name, values, tolerance, xp)
 
-    def _check_entries(self, name: str, values: Array, xp: Any) -> None:
+    def _check_entries(self, name: str, values: Array, tolerance: float, xp: Any) -> None:
         must = _ENTRIES.get(name, _POSITIVE)
         if "hidden" in self.given and name == "weight":
             must = _NUMBER
@@ -243,9 +253,12 @@ class _Arguments(NamedTuple):
             must = _Must("between 0 and 1", lambda x: (x > 0) & (x < 1))
         axes: tuple[int, ...] = ()
         rows: Any = True
-        if name in {"counts", "weights", "samples", "log_std", "mean", "log_prob"}:
-            values, axes, rows = self._rows(name, values, 0.0, xp)
+        if name in {"counts", "weights", "samples", "log_std", "mean", "log_prob", "log_probs"}:
+            values, axes, rows = self._rows(name, values, -math.inf if name == "log_probs" else 0.0, xp)
         check_entries(~must.test(values) & rows, values, must.words, name=name, xp=xp, hint=must.hint)
+        if name == "log_probs":
+            parts = unknown(values, n=self.given["n"], where=self.arrays.get("where"), axis=axes, xp=xp)
+            check_known(parts.rest, parts.room, parts.number, max(TOLERANCE, tolerance), axes=axes, xp=xp)
         if name in {"counts", "weights"}:
             check_outcomes(values, 0, name=name, axes=axes, xp=xp)
         if self.name == "entropy_from_counts":

@@ -9,6 +9,7 @@ Array = Any
 
 __all__ = [
     "check_entries",
+    "check_known",
     "check_logits",
     "check_matrices",
     "check_outcomes",
@@ -63,6 +64,21 @@ def check_outcomes(values: Array, least: float, *, name: str, axes: tuple[int, .
     empty = (peak <= least) & rows
     must = f"`{name}` must have an outcome in each row, an entry above {least} that is not masked"
     _refuse(xp.squeeze(empty, axis=axes), xp.squeeze(peak, axis=axes), must, "rows", DO, "", xp)
+
+
+def check_known(rest: Array, room: Array, number: Array, tolerance: float, *, axes: tuple[int, ...], xp: Any) -> None:
+    """Raise ValueError unless log-probabilities leave their other outcomes what these have room for."""
+    for bad, values, must in (
+        (number < 0, number, "be at most `n` in each row"),
+        (rest < -tolerance, 1 - rest, f"sum to at most 1 within {tolerance:.2g}, as probabilities"),
+        (
+            rest > room + tolerance,
+            rest,
+            "leave no more than the other outcomes have room for below the least known one",
+        ),
+    ):
+        rows, shown = (xp.squeeze(part, axis=axes) for part in (bad, values))
+        _refuse(rows, shown, f"`log_probs` must {must}", "rows", DO, "", xp)
 
 
 def check_logits(

@@ -203,6 +203,10 @@ QUANTITIES = {
     ),
     "particle_reward": ([Claim(ALL, "test_particles::test_reward", "values")], []),
     "entropy_from_counts": ([Claim(ALL, "test_estimators::test_small_cases", "values")], []),
+    "entropy_bounds_from_top": (
+        [Claim(ALL, "test_bounds::test_grid")],
+        [Claim("torch jax", f"test_bounds::{AUTODIFF}")],
+    ),
     "entropy_from_log_prob": (
         [Claim(ALL, "test_estimators::test_log_prob_gradients")],
         [Claim("torch jax", "test_estimators::test_log_prob_gradients")],

@@ -26,6 +26,7 @@ ARGUMENTS = {
     "cross_entropy_from_logits": ("logits", "other_logits"),
     "divergence": ("probs", "other_probs"),
     "divergence_from_logits": ("logits", "other_logits"),
+    "entropy_bounds_from_top": ("log_probs",),
     "entropy_from_counts": ("counts",),
     "entropy_from_log_prob": ("logits",),
     "exponential_entropy": ("scale",),
@@ -52,6 +53,7 @@ WITHOUT_ORDER = {"check_probabilities", "maximal_leakage"}
 SPECTRA = {"entropy_spectrum", "entropy_spectrum_from_logits", "summary"}
 OPTIONS = {
     "check_probabilities": [{"tolerance": 1e308}],
+    "entropy_bounds_from_top": [{"n": 10**6}],
     "mutual_information": [{"kind": kind} for kind in ("sibson", "arimoto", "csiszar")],
     "particle_reward": [{"k": 2}],
 }
@@ -92,6 +94,8 @@ def inputs(content, dtype="float64", shape=(6, 7), seed=0):
     found = {"logits": logits, "other_logits": other_logits, "probs": probs, "other_probs": other_probs}
     found |= {"scale": scale, "scores": scores, "points": scores, "mean": scores[0]}
     found |= {"covariance": matrix @ matrix.T + np.eye(len(matrix)), "other_covariance": np.eye(len(matrix)) * scale[0]}
+    # half of the probability, of the likeliest outcomes
+    found["log_probs"] = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True) - np.log(2)
     found["counts"] = probs if content in {"tiny", "huge"} else np.floor(10 * np.abs(rng.normal(size=shape)))
     return {name: values.astype(dtype) for name, values in found.items()}
 

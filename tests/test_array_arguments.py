@@ -21,6 +21,7 @@ BACKENDS = ("numpy", "strict", "torch", "jax", "dask")
 OPTIONS = {
     "GaussianEntropyBonus": {"squashed": True},
     "DiversityTerm": {"kernel": "gaussian"},
+    "entropy_bounds_from_top": {"n": 10**6},
     "kernel_entropy": {"kernel": "gaussian"},
 }
 

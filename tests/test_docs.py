@@ -36,7 +36,7 @@ def test_readme():
         exec(compile(block, "README.md", "exec"), {})
 
 
-PAGES = ("index.md", "install.md", "numpy.md", "regularizers.md", "schedules.md", "selftest.md")
+PAGES = ("index.md", "install.md", "numpy.md", "regularizers.md", "schedules.md", "selftest.md", "uncertainty.md")
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -21,7 +21,7 @@ REDUCING = [
     for name in every_call.NAMES
     if "alpha" in inspect.signature(getattr(renyi, name)).parameters
     and (name in JOINT or "axis" in inspect.signature(getattr(renyi, name)).parameters)
-    and name != "entropy_from_counts"
+    and name not in {"entropy_bounds_from_top", "entropy_from_counts"}
 ]
 TOGETHER = ["gaussian_entropy", "gaussian_divergence", "gram_entropy", "kernel_entropy", "particle_entropy"]
 
