@@ -28,6 +28,7 @@ from .gaussian import gaussian_divergence, gaussian_entropy
 from .gradients import grad, hvp, value_and_grad
 from .information import conditional_entropy, maximal_leakage, mutual_information
 from .jensen import jensen_divergence
+from .masks import high_entropy_mask, nucleus_mask
 from .monitoring import Summary, summary
 from .particles import particle_entropy, particle_reward
 from .power_divergence import (
@@ -69,6 +70,7 @@ __all__ = [
     "gram_entropy",
     "gram_joint_entropy",
     "gram_mutual_information",
+    "high_entropy_mask",
     "hill_number",
     "hill_number_from_logits",
     "hvp",
@@ -78,6 +80,7 @@ __all__ = [
     "maximal_leakage",
     "monitoring",
     "mutual_information",
+    "nucleus_mask",
     "particle_entropy",
     "particle_reward",
     "register_adapter",

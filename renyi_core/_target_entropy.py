@@ -124,11 +124,14 @@ class TargetEntropy:
     Parameters
     ----------
     target : float, optional
-        The entropy wanted, in nats; that of a density may be negative. Either this or ``fraction``.
+        The entropy wanted, in nats; that of a density may be negative. Either this, ``fraction`` or ``anchor``.
     fraction : float, optional
         The target as a share of log n, the largest entropy of n outcomes; from 0 to 1, and with ``n``.
     n : int, optional
         The number of outcomes, >= 2. With it, a ``target`` above log n is refused.
+    anchor : float, optional
+        The target as a share, above 0, of the entropy at first: of that of the first :meth:`update`, which must be
+        above 0. It says how much a model that was trained before may become surer, whatever its entropy is.
     initial : float, default 0.01
         The weight to begin with, within the bounds.
     rate : float, default 0.01
@@ -141,13 +144,13 @@ class TargetEntropy:
     weight : float
         β, the coefficient to use.
     target : float
-        The entropy wanted, in nats.
+        The entropy wanted, in nats; with ``anchor``, NaN before the first update.
 
     Raises
     ------
     TypeError
-        If a parameter is not a real number, ``n`` not an integer, ``bounds`` not a pair, or it is not either
-        ``target`` or ``fraction`` that is given.
+        If a parameter is not a real number, ``n`` not an integer, ``bounds`` not a pair, or it is not one of
+        ``target``, ``fraction`` and ``anchor`` that is given.
     ValueError
         If a parameter is out of its range, not finite, or the target is above log n.
 
@@ -165,7 +168,8 @@ class TargetEntropy:
     References
     ----------
     T. Haarnoja et al., "Soft Actor-Critic Algorithms and Applications", 2018, arXiv:1812.05905, section 5,
-    equation (18). What differs from it is in :func:`dual_ascent`.
+    equation (18). What differs from it is in :func:`dual_ascent`. Anchored at the entropy at first: "Rethinking Entropy
+    Regularization in Large Reasoning Models", 2025, arXiv:2509.25133, there as a penalty.
 
     Examples
     --------
@@ -178,9 +182,13 @@ class TargetEntropy:
     0.089148
     0.081894
     0.087405
+
+    >>> controller = TargetEntropy(anchor=0.8, initial=0.1, rate=0.1)
+    >>> controller.target, controller.update(1.5) < 0.1, round(controller.target, 6)
+    (nan, True, 1.2)
     """
 
-    __slots__ = ("_bounds", "_log_weight", "_rate", "_target")
+    __slots__ = ("_anchor", "_bounds", "_log_weight", "_rate", "_target")
 
     def __init__(
         self,
@@ -188,11 +196,14 @@ class TargetEntropy:
         *,
         fraction: float | None = None,
         n: int | None = None,
+        anchor: float | None = None,
         initial: float = 0.01,
         rate: float = 0.01,
         bounds: tuple[float, float] = BOUNDS,
     ) -> None:
-        self._target = _wanted(target, fraction, n)
+        _check_one_of(target, fraction, anchor, n)
+        self._anchor = None if anchor is None else positive(finite(anchor, "anchor"), "anchor")
+        self._target = _wanted(target, fraction, n) if anchor is None else None
         self._rate = positive(finite(rate, "rate"), "rate")
         self._bounds = _limits(bounds)
         low, high = self._bounds
@@ -203,12 +214,13 @@ class TargetEntropy:
 
     def __repr__(self) -> str:
         """Show the target and the weight."""
-        return f"{type(self).__name__}(target={self.target:.6g}, weight={self.weight:.6g})"
+        wanted = f"anchor={self._anchor:.6g}" if self._target is None else f"target={self._target:.6g}"
+        return f"{type(self).__name__}({wanted}, weight={self.weight:.6g})"
 
     @property
     def target(self) -> float:
-        """The entropy wanted, in nats."""
-        return self._target
+        """The entropy wanted, in nats; NaN where it is a share of one that is still to come."""
+        return math.nan if self._target is None else self._target
 
     @property
     def weight(self) -> float:
@@ -229,16 +241,21 @@ class TargetEntropy:
         TypeError
             If it is neither a real number nor an array of one.
         ValueError
-            If it is not finite, or several numbers. The weight then is what it was.
+            If it is not finite, several numbers, or not above 0 where it is the first one and the target is to be an
+            ``anchor`` times it. The weight then is what it was.
         """
         measured = finite(_read(entropy), "entropy")
+        if self._target is None:
+            assert self._anchor is not None  # noqa: S101  one of the two is given
+            self._target = self._anchor * positive(measured, "entropy")
         log_weight = dual_ascent(self._log_weight, measured, target=self._target, rate=self._rate, bounds=self._bounds)
         self._log_weight = log_weight
         return self.weight
 
-    def state_dict(self) -> dict[str, float]:
+    def state_dict(self) -> dict[str, float | None]:
         """Return what an update changes, as numbers that JSON and pickle keep to the last digit."""
-        return {"log_weight": self._log_weight}
+        state: dict[str, float | None] = {"log_weight": self._log_weight}
+        return state if self._anchor is None else {**state, "target": self._target}
 
     def load_state_dict(self, state: Any) -> None:
         """Go on from a state that :meth:`state_dict` returned; the weight is brought within this object's bounds.
@@ -246,31 +263,43 @@ class TargetEntropy:
         Parameters
         ----------
         state : mapping
-            {"log_weight": log β}.
+            {"log_weight": log β}; with ``anchor`` also "target", None before the first update.
 
         Raises
         ------
         TypeError
             If the state is not a mapping, or holds something that is not a number.
         ValueError
-            If it does not hold "log_weight" alone, or that is not finite.
+            If it does not hold these alone, or a number is not finite.
         """
         if not isinstance(state, Mapping):
             msg = f"`state` must be a mapping, got {type(state).__name__}"
             raise TypeError(msg)
-        if set(state) != {"log_weight"}:
-            msg = f'`state` must hold "log_weight" alone, got {sorted(map(str, state))}'
+        if set(state) != set(self.state_dict()):
+            names = " and ".join(f'"{name}"' for name in self.state_dict())
+            msg = f"`state` must hold {names} alone, got {sorted(map(str, state))}"
             raise ValueError(msg)
         log_weight = finite(state["log_weight"], "log_weight")
+        if self._anchor is not None:
+            self._target = None if state["target"] is None else finite(state["target"], "target")
         low, high = (math.log(bound) for bound in self._bounds)
         self._log_weight = min(max(log_weight, low), high)
 
 
+def _check_one_of(target: Any, fraction: Any, anchor: Any, n: Any) -> None:
+    """Raise TypeError unless one of the three is given, and ``n`` with the first two alone."""
+    given = {"target": target, "fraction": fraction, "anchor": anchor}
+    if sum(value is not None for value in given.values()) != 1:
+        words = ", ".join(f"`{name}` {value!r}" for name, value in given.items())
+        msg = f"one of `target`, `fraction` and `anchor` must be given, got {words}"
+        raise TypeError(msg)
+    if anchor is not None and n is not None:
+        msg = f"`n` is for `target` and `fraction`, not for `anchor`; got {n!r}"
+        raise TypeError(msg)
+
+
 def _wanted(target: Any, fraction: Any, n: Any) -> float:
     """Return the target in nats."""
-    if (target is None) == (fraction is None):
-        msg = f"either `target` or `fraction` must be given, got {target!r} and {fraction!r}"
-        raise TypeError(msg)
     most = math.inf
     if n is not None:
         n = integer(n, "n")

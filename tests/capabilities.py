@@ -203,6 +203,8 @@ QUANTITIES = {
     ),
     "particle_reward": ([Claim(ALL, "test_particles::test_reward", "values")], []),
     "entropy_from_counts": ([Claim(ALL, "test_estimators::test_small_cases", "values")], []),
+    "nucleus_mask": ([Claim(ALL, "test_masks::test_nucleus", "values")], []),
+    "high_entropy_mask": ([Claim(ALL, "test_masks::test_high_entropy", "values")], []),
     "entropy_bounds_from_top": (
         [Claim(ALL, "test_bounds::test_grid")],
         [Claim("torch jax", f"test_bounds::{AUTODIFF}")],

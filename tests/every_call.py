@@ -35,8 +35,10 @@ ARGUMENTS = {
     "gram_entropy": ("covariance",),
     "gram_joint_entropy": ("covariance", "other_covariance"),
     "gram_mutual_information": ("covariance", "other_covariance"),
+    "high_entropy_mask": ("scores",),
     "kernel_entropy": ("points",),
     "laplace_entropy": ("scale",),
+    "nucleus_mask": ("logits",),
     "particle_entropy": ("points",),
     "particle_reward": ("points",),
     "regularized_argmax": ("scores",),
@@ -49,12 +51,14 @@ ARGUMENTS = {
     "vendi_score": ("covariance",),
 }
 """Of the others: logits where the name ends so, else probabilities."""
-WITHOUT_ORDER = {"check_probabilities", "maximal_leakage"}
+WITHOUT_ORDER = {"check_probabilities", "high_entropy_mask", "maximal_leakage", "nucleus_mask"}
 SPECTRA = {"entropy_spectrum", "entropy_spectrum_from_logits", "summary"}
 OPTIONS = {
     "check_probabilities": [{"tolerance": 1e308}],
     "entropy_bounds_from_top": [{"n": 10**6}],
+    "high_entropy_mask": [{"share": 0.2}],
     "mutual_information": [{"kind": kind} for kind in ("sibson", "arimoto", "csiszar")],
+    "nucleus_mask": [{"mass": 0.8}],
     "particle_reward": [{"k": 2}],
 }
 TERMS = {

@@ -22,7 +22,9 @@ OPTIONS = {
     "GaussianEntropyBonus": {"squashed": True},
     "DiversityTerm": {"kernel": "gaussian"},
     "entropy_bounds_from_top": {"n": 10**6},
+    "high_entropy_mask": {"share": 0.5},
     "kernel_entropy": {"kernel": "gaussian"},
+    "nucleus_mask": {"mass": 0.5},
 }
 
 
@@ -106,6 +108,7 @@ def _of_training(arrays):
     yield from _places("state_entropy_reward", regularizers.state_entropy_reward, [arrays["probs"]])
     yield from _places("dual_ascent", schedules.dual_ascent, [arrays["scores"]] * 2, target=1.0)
     yield "Linear step", "step", schedules.Linear(0.0, 1.0, 10)
+    yield "TargetEntropy anchor", "anchor", lambda bad: schedules.TargetEntropy(anchor=bad)
     for name in ("target", "initial", "rate"):
         yield (
             f"TargetEntropy {name}",

@@ -28,6 +28,7 @@ ELSEWHERE = {
     "test_gaussian": {"gaussian_divergence", "gaussian_entropy"},
     "test_information": {"conditional_entropy", "maximal_leakage", "mutual_information"},
     "test_jensen": {"jensen_divergence"},
+    "test_masks": {"high_entropy_mask", "nucleus_mask"},
     "test_monitoring": {"Summary", "monitoring"},
     "test_pair_measures": {
         *("alpha_divergence", "alpha_divergence_from_logits", "cross_entropy"),

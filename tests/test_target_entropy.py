@@ -68,6 +68,30 @@ def test_a_saved_controller_resumes_exactly():
         assert other.state_dict() == controller.state_dict()
 
 
+def test_an_anchor_is_the_entropy_at_first():
+    """A share of that of the first update, and so a given target; kept by what saves the controller."""
+    first = bandit(2.0, TargetEntropy(1.0, initial=0.02), np.zeros(6) + REWARDS, 1)[0]
+    controller = TargetEntropy(anchor=0.8, initial=0.02, rate=0.05)
+    assert math.isnan(controller.target)
+    assert repr(controller) == "TargetEntropy(anchor=0.8, weight=0.02)"
+    with pytest.raises(ValueError, match="`entropy` must be > 0"):
+        controller.update(0.0)
+    assert controller.state_dict() == {"log_weight": math.log(0.02), "target": None}
+    entropies = bandit(2.0, controller, np.zeros(6) + REWARDS, 1500)
+    assert controller.target == 0.8 * first
+    assert np.all(np.abs(entropies[1000:] / controller.target - 1) < 0.02)
+    given = bandit(2.0, TargetEntropy(0.8 * first, initial=0.02, rate=0.05), np.zeros(6) + REWARDS, 1500)
+    np.testing.assert_array_equal(entropies, given)
+    other = TargetEntropy(anchor=0.8, rate=0.05)
+    other.load_state_dict(json.loads(json.dumps(controller.state_dict())))
+    for copy in (other, pickle.loads(pickle.dumps(controller))):
+        assert copy.target == controller.target
+        assert copy.update(3.0) == TargetEntropy(controller.target, initial=controller.weight, rate=0.05).update(3.0)
+    other.load_state_dict(TargetEntropy(anchor=0.8).state_dict())
+    other.update(2.0)
+    assert other.target == 0.8 * 2.0
+
+
 def test_the_step_and_its_bounds():
     controller = TargetEntropy(1.5, initial=0.1, rate=0.2, bounds=(0.05, 0.15))
     assert controller.weight == pytest.approx(0.1, rel=1e-15)
@@ -155,6 +179,7 @@ def test_dual_ascent_of_arrays(backend):
 def test_bad_controllers(backend):
     for options in ({}, {"target": 1.0, "fraction": 0.5, "n": 4}, {"fraction": 0.5}, {"target": "1"}, {"target": True},
                     {"fraction": 0.5, "n": 4.0}, {"fraction": 0.5, "n": True}, {"fraction": "1", "n": 4},
+                    {"anchor": 0.9, "target": 1.0}, {"anchor": 0.9, "n": 4}, {"anchor": "1"},
                     {"target": 1.0, "rate": None}, {"target": 1.0, "initial": "1"}, {"target": 1.0, "bounds": 1.0},
                     {"target": 1.0, "bounds": "12"}, {"target": 1.0, "bounds": (1.0, None)}):  # fmt: skip
         with pytest.raises(TypeError, match="`"):
@@ -168,6 +193,8 @@ def test_bad_controllers(backend):
         ("fraction", {"fraction": -0.1, "n": 4}),
         ("fraction", {"fraction": math.nan, "n": 4}),
         ("n", {"fraction": 0.5, "n": 1}),
+        ("anchor", {"anchor": 0.0}),
+        ("anchor", {"anchor": math.inf}),
         ("rate", {"target": 1.0, "rate": 0.0}),
         ("rate", {"target": 1.0, "rate": math.nan}),
         ("bounds", {"target": 1.0, "bounds": (0.0, 1.0)}),
@@ -186,6 +213,12 @@ def test_bad_controllers(backend):
     for bad in ({}, {"log_weight": 1.0, "step": 1}, {"weight": 1.0}, {"log_weight": math.nan}):
         with pytest.raises(ValueError, match=r"`(state|log_weight)`"):
             controller.load_state_dict(bad)
+    controller = TargetEntropy(anchor=0.5)
+    for error, bad in ((ValueError, {"log_weight": 1.0}), (ValueError, {"log_weight": 1.0, "target": math.nan}),
+                       (TypeError, {"log_weight": 1.0, "target": "1"})):  # fmt: skip
+        with pytest.raises(error, match=r"`(state|target)`"):
+            controller.load_state_dict(bad)
+    assert controller.state_dict() == TargetEntropy(anchor=0.5).state_dict()
     good = {"target": 1.0}
     x = backend.asarray(np.asarray(1.0))
     for log_weight, entropy, options in (
