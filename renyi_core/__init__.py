@@ -13,6 +13,7 @@ from .checks import check_probabilities
 from .choice import regularized_argmax, regularized_max
 from .cross_entropy import cross_entropy, cross_entropy_from_logits
 from .densities import exponential_entropy, laplace_entropy, uniform_entropy
+from .dirichlet import beta_entropy, dirichlet_entropy, gamma_entropy
 from .divergence import divergence, divergence_from_logits
 from .diversity import gram_entropy, gram_joint_entropy, gram_mutual_information, vendi_score
 from .entropy import (
@@ -49,11 +50,13 @@ __all__ = [
     "agnostic_only",
     "alpha_divergence",
     "alpha_divergence_from_logits",
+    "beta_entropy",
     "check_probabilities",
     "checking",
     "conditional_entropy",
     "cross_entropy",
     "cross_entropy_from_logits",
+    "dirichlet_entropy",
     "divergence",
     "divergence_from_logits",
     "entropy",
@@ -64,6 +67,7 @@ __all__ = [
     "entropy_spectrum",
     "entropy_spectrum_from_logits",
     "exponential_entropy",
+    "gamma_entropy",
     "gaussian_divergence",
     "gaussian_entropy",
     "grad",

@@ -156,6 +156,7 @@ _ENTRIES = {
     **dict.fromkeys(("alpha", "alphas", "marginal_alpha", "conditional_alpha"), _ORDER),
     **dict.fromkeys(("counts", "weights", "weight"), _WEIGHT),
     **dict.fromkeys(("scale", "width", "temperature", "bandwidth"), _POSITIVE),
+    **dict.fromkeys(("a", "b", "concentration", "rate"), _POSITIVE),
     **dict.fromkeys(("samples", "mean", "mean_p", "mean_q", "log_std", "hidden"), _NUMBER),
     **dict.fromkeys(("cotangent", "vector"), _NUMBER),
     **dict.fromkeys(("log_prob", "log_probs", "bias"), _DENSITY),

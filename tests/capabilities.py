@@ -91,6 +91,7 @@ ABSENT = {
 }
 DOORS = "probs logits"
 DENSITIES = "laplace_entropy exponential_entropy uniform_entropy"
+SHARES = "beta_entropy gamma_entropy dirichlet_entropy"
 TERMS = "floor smoothing forward gaussian sampled information"
 AUTODIFF = "test_automatic_differentiation"
 QUANTITIES = {
@@ -173,6 +174,10 @@ QUANTITIES = {
     "laplace_entropy exponential_entropy uniform_entropy": (
         [Claim(ALL, cases("test_densities::test_against_the_integral", DENSITIES))],
         [Claim("torch jax", cases("test_densities::test_gradient_is_one_over_the_scale", DENSITIES))],
+    ),
+    "beta_entropy gamma_entropy dirichlet_entropy": (
+        [Claim(ALL, cases("test_dirichlet::test_grid", SHARES))],
+        [Claim("torch jax", cases(f"test_dirichlet::{AUTODIFF}", SHARES))],
     ),
     "gram_entropy": (
         [Claim(ALL, "test_diversity::test_values_and_derivatives")],

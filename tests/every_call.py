@@ -22,14 +22,17 @@ NO_CALLS = {
 ARGUMENTS = {
     "alpha_divergence": ("probs", "other_probs"),
     "alpha_divergence_from_logits": ("logits", "other_logits"),
+    "beta_entropy": ("shapes", "shapes"),
     "cross_entropy": ("probs", "other_probs"),
     "cross_entropy_from_logits": ("logits", "other_logits"),
+    "dirichlet_entropy": ("shapes",),
     "divergence": ("probs", "other_probs"),
     "divergence_from_logits": ("logits", "other_logits"),
     "entropy_bounds_from_top": ("log_probs",),
     "entropy_from_counts": ("counts",),
     "entropy_from_log_prob": ("logits",),
     "exponential_entropy": ("scale",),
+    "gamma_entropy": ("shapes", "scale"),
     "gaussian_divergence": ("mean", "covariance", "mean", "other_covariance"),
     "gaussian_entropy": ("covariance",),
     "gram_entropy": ("covariance",),
@@ -96,6 +99,8 @@ def inputs(content, dtype="float64", shape=(6, 7), seed=0):
         scale[::2] = huge
     matrix = rng.normal(size=(shape[-1], shape[-1]))
     found = {"logits": logits, "other_logits": other_logits, "probs": probs, "other_probs": other_probs}
+    # below 1 the entropies of large orders are infinite
+    found["shapes"] = 1 + scale if content == "plain" else scale
     found |= {"scale": scale, "scores": scores, "points": scores, "mean": scores[0]}
     found |= {"covariance": matrix @ matrix.T + np.eye(len(matrix)), "other_covariance": np.eye(len(matrix)) * scale[0]}
     # half of the probability, of the likeliest outcomes

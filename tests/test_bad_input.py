@@ -19,6 +19,7 @@ ELSEWHERE = {
     "test_bounds": {"entropy_bounds_from_top"},
     "test_checking": {"checking"},
     "test_densities": {"exponential_entropy", "laplace_entropy", "uniform_entropy"},
+    "test_dirichlet": {"beta_entropy", "dirichlet_entropy", "gamma_entropy"},
     "test_dispatch": {"agnostic_only", "register_adapter"},
     "test_native": {"show_config"},
     "test_divergence": {"divergence", "divergence_from_logits"},

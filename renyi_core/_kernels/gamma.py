@@ -18,7 +18,7 @@ from .state import Order
 
 Array = Any
 
-__all__ = ["gamma_ratio", "gamma_ratio_slope"]
+__all__ = ["SHIFT", "STIRLING", "divided", "gamma_ratio", "gamma_ratio_slope"]
 
 SHIFT = 8
 """So far are k − t and k moved up before Stirling's series, whose tenth term is then under 1e-17."""
@@ -60,18 +60,24 @@ def gamma_ratio_slope(order: Order, k: int, *, xp: Any) -> Any:
     return total
 
 
-def _series(t: Any, y: int) -> tuple[Any, Any]:
-    """Return the divided difference of Stirling's series, a·b·P(a), and its derivative, a²·b·(P + a·P').
+def divided(coefficients: Any, a: Any, b: Any, *, first: int = 0) -> tuple[Any, Any]:
+    """Return P = Σ cₙ (aᵏ − bᵏ)/(a − b), k = 2n − 1 + first, and its derivative times a, plus P.
 
-    P is the sum of cₙ aⁱ b^(2n−2−i); q is the coefficient of aⁱ.
+    P is the sum of cₙ aⁱ b^(k−1−i); q is the coefficient of aⁱ.
     """
-    a, b = 1 / (y - t), 1 / y
     q, value, slope = 0.0, 0.0, 0.0
-    for i in reversed(range(2 * len(STIRLING) - 1)):
-        q = q * b + (STIRLING[i // 2] if i % 2 == 0 else 0.0)
+    for i in reversed(range(2 * len(coefficients) - 1 + first)):
+        q = q * b + (coefficients[i // 2] if i % 2 == first else 0.0)
         slope = slope * a + value
         value = value * a + q
-    return a * b * value, a * a * b * (value + a * slope)
+    return value, value + a * slope
+
+
+def _series(t: Any, y: int) -> tuple[Any, Any]:
+    """Return the divided difference of Stirling's series, a·b·P(a), and its derivative, a²·b·(P + a·P')."""
+    a, b = 1 / (y - t), 1 / y
+    value, slope = divided(STIRLING, a, b)
+    return a * b * value, a * a * b * slope
 
 
 def _arguments(t: Array, k: int, xp: Any) -> tuple[Array, Array]:
