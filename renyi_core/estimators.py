@@ -152,6 +152,7 @@ def entropy_from_log_prob(
     alpha: Alpha,
     *,
     axis: int | tuple[int, ...] | None = -1,
+    where: ArrayOf[Any] | None = None,
     base: float | None = None,
     keepdims: bool = False,
 ) -> ArrayT:
@@ -165,6 +166,9 @@ def entropy_from_log_prob(
     ----------
     log_prob : array
         log f(x) at N independent samples x from f, along ``axis``, of a real floating-point dtype.
+    where : array of bool, optional
+        Broadcasts to ``log_prob``; samples where it is False are left out, whatever stands there: N is the number of
+        the others, and a row without one gives NaN.
     alpha, axis, base, keepdims
         As in :func:`entropy`.
 
@@ -208,7 +212,7 @@ def entropy_from_log_prob(
     >>> print(round(float(estimate), 2), round(float(renyi.gaussian_entropy(np.ones((1, 1)), 2)), 2))
     1.27 1.27
     """
-    arguments = prepare(log_prob, alpha, name="log_prob", axis=axis, where=None, base=base, keepdims=keepdims)
+    arguments = prepare(log_prob, alpha, name="log_prob", axis=axis, where=where, base=base, keepdims=keepdims)
     rectangular(log_prob, "log_prob", arguments.axis)
     found: Any = Quantity(arguments, kernels.FROM_LOG_PROB, (log_prob,), {}, alpha)
     return found

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 
+import hypothesis.extra.numpy as hnp
 import mpmath
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_autodiff import derivative
 
 import renyi_core as renyi
@@ -158,3 +161,70 @@ def test_bad_input(backend):
         renyi.entropy_from_log_prob(x, 2)
     with pytest.raises(ValueError, match="`alpha`"):
         renyi.entropy_from_log_prob(backend.asarray(np.ones(3)), math.nan)
+
+
+def masked_rows():
+    rows = np.random.default_rng(7).normal(size=(3, 6)) * np.asarray([[1.0], [50.0], [1.0]])
+    keep = np.asarray([[1, 0, 1, 1, 0, 1], [0, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0]], bool)
+    return np.where(keep, rows, [math.nan, math.inf, -math.inf, 1e300, -1e300, 0.0]), keep
+
+
+def test_samples_left_out_count_nothing(backend):
+    """As if they were not there, whatever they hold; a row without one is NaN, and has no gradient."""
+    rows, keep = masked_rows()
+    x, where, f = backend.asarray(rows), backend.asarray(keep), renyi.entropy_from_log_prob
+    for alpha in (2.0,) if backend.compiles else (0.0, 0.5, 1.0, 1 + 1e-12, 2.0, math.inf):
+        for order in (alpha, backend.asarray(np.full(3, alpha)))[backend.compiles :]:
+            value, gradient = renyi.value_and_grad(f)(x, order, where=where)
+            slope = backend.numpy(renyi.grad(f, "alpha")(x, order, where=where))
+            value, gradient = backend.numpy(value), backend.numpy(gradient)
+            np.testing.assert_array_equal(value, backend.numpy(f(x, order, where=where)))
+            assert np.isnan([value[2], slope[2]]).all()
+            assert (gradient[~keep] == 0).all()
+            for k in (0, 1):
+                want, (part, along) = renyi.value_and_grad(f, (0, "alpha"))(rows[k][keep[k]], alpha)
+                np.testing.assert_allclose(value[k], want, rtol=1e-14)
+                np.testing.assert_allclose(gradient[k][keep[k]], part, rtol=1e-13)
+                np.testing.assert_allclose(slope[k], along, rtol=1e-12, atol=1e-300)
+            if backend.library == "torch":
+                got = derivative(backend, lambda x, a: f(x, a, where=where), x, order, 0)
+                np.testing.assert_allclose(got[:2], gradient[:2], rtol=1e-12, atol=1e-300)
+    if backend.compiles:
+        return
+    across = backend.asarray(keep[:1])
+    np.testing.assert_array_equal(
+        backend.numpy(f(x[:1, :], 2.0, where=across)), backend.numpy(f(x[:1, :], 2.0, where=where[:1, :]))
+    )
+    columns = backend.numpy(f(backend.asarray(rows[:2, 2:3]), 2.0, axis=0, where=backend.asarray(keep[:2, 2:3])))
+    np.testing.assert_allclose(columns, -math.log(np.exp(rows[:2, 2]).mean()), rtol=1e-14)
+    with pytest.raises(TypeError, match="`where`"):
+        f(x, 2.0, where=backend.asarray(keep.astype(float)))
+
+
+def test_term_of_samples_left_out(backend):
+    """The mean of the rows that have a sample."""
+    rows, keep = masked_rows()
+    x, where = backend.asarray(rows), backend.asarray(keep)
+    for alpha in (2.0,) if backend.slow else (0.0, 0.5, 1.0, 2.0, math.inf):
+        term = renyi.regularizers.SampledEntropyBonus(alpha=alpha, weight=0.5)
+        value, gradient = renyi.value_and_grad(term)(x, where=where)
+        each = [renyi.entropy_from_log_prob(rows[k][keep[k]], alpha) for k in (0, 1)]
+        np.testing.assert_allclose(backend.numpy(value), -0.5 * np.mean(each), rtol=1e-14)
+        own = backend.numpy(renyi.grad(renyi.entropy_from_log_prob)(x, alpha, where=where))
+        np.testing.assert_allclose(backend.numpy(gradient), np.where(keep, -0.25 * own, 0.0), rtol=1e-14)
+
+
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), low=st.floats(0, 30), high=st.floats(0, 30))
+def test_estimates_never_increase_with_the_order(backend, data, low, high):
+    """And lie between minus the largest and minus the smallest of the samples that count."""
+    if backend.library != "numpy":
+        pytest.skip("the same code, and slower")
+    rows = data.draw(hnp.arrays(float, 6, elements=st.floats(-50, 50)))
+    keep = data.draw(hnp.arrays(bool, 6))
+    keep[data.draw(st.integers(0, 5))] = True
+    low, high = sorted((low, high))
+    upper, lower = (float(renyi.entropy_from_log_prob(rows, alpha, where=keep)) for alpha in (low, high))
+    assert -rows[keep].min() + 1e-12 >= upper
+    assert upper + 1e-12 >= lower
+    assert lower + 1e-12 >= -rows[keep].max()

@@ -65,7 +65,7 @@ def _means(values: Array, axis: Axis, where: Array | None, xp: Any) -> tuple[Arr
     """Return the mean of the values that count, and how many they are (None: all)."""
     if where is None:
         return xp.mean(values, axis=axis, keepdims=True), None
-    count = xp.sum(xp.astype(where, values.dtype), axis=axis, keepdims=True)
+    count = xp.sum(xp.where(where, xp.ones_like(values), 0.0), axis=axis, keepdims=True)
     total = xp.sum(xp.where(where, values, 0.0), axis=axis, keepdims=True)
     return total / xp.where(count > 0, count, 1.0), count
 
@@ -79,25 +79,32 @@ def curvature(v: Array, order: Order, *, xp: Any) -> Array:
     return xp.where(near, inner, (far * xp.exp(far) - xp.expm1(far)) / t / t)
 
 
-def entropy_from_log_prob(log_prob: Array, order: Order, *, axis: Axis, xp: Any) -> Array:
+def entropy_from_log_prob(log_prob: Array, order: Order, *, where: Array | None, axis: Axis, xp: Any) -> Array:
     """Return log mean exp(t ℓ)/(−t); the reduced axes keep length 1."""
-    (values,), sound = ask(distributions, xp)(log_prob, source="logits", where=None, axis=axis, xp=xp)
+    (values,), sound = ask(distributions, xp)(log_prob, source="logits", where=where, axis=axis, xp=xp)
     least = -xp.max(values, axis=axis, keepdims=True)
     least = xp.where(xp.abs(least) < math.inf, least, math.nan)
     if order.static and order.alpha == math.inf:
         return or_nan(least, sound, xp)
-    parts = log_mean(values, order, axis=axis, xp=xp)
+    parts = log_mean(values, order, axis=axis, xp=xp, where=where)
     value = -parts.mean - parts.excess
+    if where is not None:
+        value = xp.where(xp.isnan(least), math.nan, value)
     return or_nan(value if order.static else xp.where(order.infinite, least, value), sound, xp)
 
 
 def entropy_from_log_prob_and_gradient(
-    log_prob: Array, order: Order, *, axis: Axis, xp: Any, scale: Any = None
+    log_prob: Array, order: Order, *, where: Array | None, axis: Axis, xp: Any, scale: Any = None
 ) -> tuple[Array, ...]:
     """Return the entropy and its gradient, −exp(t ℓ)/Σ exp(t ℓ), times ``scale``; ties share that of α = ∞."""
-    value = entropy_from_log_prob(log_prob, order, axis=axis, xp=xp)
+    value = entropy_from_log_prob(log_prob, order, where=where, axis=axis, xp=xp)
     values = accumulate(log_prob, xp=xp)
+    if where is not None:
+        values = xp.where(where, values, -math.inf)
     peak = xp.max(values, axis=axis, keepdims=True)
+    if where is not None:
+        peak = xp.where(peak == -math.inf, 0.0, peak)
+        values = xp.where(where, values, peak)
     if order.static and order.alpha == math.inf:
         weights = xp.where(values == peak, 1.0 + 0 * values, 0.0)
     else:
@@ -105,23 +112,30 @@ def entropy_from_log_prob_and_gradient(
         weights = xp.exp(u - xp.max(u, axis=axis, keepdims=True))
         if not order.static:
             weights = xp.where(order.infinite, xp.where(values == peak, 1.0 + 0 * u, 0.0), weights)
-    gradient = -weights / xp.sum(weights, axis=axis, keepdims=True)
-    return value, *finished((gradient,), (log_prob,), scale, xp)
+    if where is not None:
+        weights = xp.where(where, weights, 0.0)
+    total = xp.sum(weights, axis=axis, keepdims=True)
+    gradient = -weights / (total if where is None else xp.where(total == 0, 1.0, total))
+    return value, *finished((gradient,), (log_prob,), scale, xp, where=where)
 
 
 def entropy_from_log_prob_and_alpha_gradient(
-    log_prob: Array, order: Order, *, axis: Axis, xp: Any
+    log_prob: Array, order: Order, *, where: Array | None, axis: Axis, xp: Any
 ) -> tuple[Array, Array]:
     """Return the entropy and its derivative with respect to α, which is not positive.
 
     With v = ℓ + H, so that the mean of exp(t v) is 1, it is minus the mean of (t v exp(t v) − expm1(t v))/t².
     """
-    value = entropy_from_log_prob(log_prob, order, axis=axis, xp=xp)
+    value = entropy_from_log_prob(log_prob, order, where=where, axis=axis, xp=xp)
     if order.static and order.alpha == math.inf:
         return value, 0.0 * value
-    parts = log_mean(accumulate(log_prob, xp=xp), order, axis=axis, xp=xp)
+    values = accumulate(log_prob, xp=xp)
+    if where is not None:
+        values = xp.where(where, values, 0.0)
+    parts = log_mean(values, order, axis=axis, xp=xp, where=where)
     # exp(t v) is at most the number of samples
-    slope = -xp.mean(curvature(parts.r - parts.excess, order, xp=xp), axis=axis, keepdims=True)
+    slope, _ = _means(-curvature(parts.r - parts.excess, order, xp=xp), axis, where, xp)
+    slope = xp.where(xp.isnan(value), math.nan, slope)
     return value, slope if order.static else xp.where(order.infinite, 0.0 * value, slope)
 
 
@@ -129,7 +143,6 @@ FROM_LOG_PROB = Family(
     entropy_from_log_prob,
     entropy_from_log_prob_and_gradient,
     entropy_from_log_prob_and_alpha_gradient,
-    masked=False,
 )
 
 

@@ -215,6 +215,7 @@ class SampledEntropyBonus(RowTerm):
         /,
         *,
         axis: int | tuple[int, ...] | None = -1,
+        where: ArrayOf[Any] | None = None,
         sample_weight: ArrayOf[Any] | None = None,
         alpha: Alpha | None = None,
         weight: Any = None,
@@ -227,6 +228,8 @@ class SampledEntropyBonus(RowTerm):
             log f(x) of samples x from f, along ``axis``, of a real floating-point dtype.
         axis : int, tuple of int or None, default -1
             The axis or axes of the samples of one distribution.
+        where : array of bool, optional
+            Broadcasts to ``log_prob``; samples where it is False are left out. A row without a sample has weight 0.
         sample_weight, alpha, weight
             As for :class:`EntropyBonus`; the sample weights are those of the rows.
 
@@ -236,7 +239,7 @@ class SampledEntropyBonus(RowTerm):
             A scalar, or the values of the rows for ``reduction="none"``; float32 for float16 and bfloat16, else of the
             dtype of ``log_prob``.
         """
-        options = {"axis": axis, "sample_weight": sample_weight, "alpha": alpha, "weight": weight}
+        options = {"axis": axis, "where": where, "sample_weight": sample_weight, "alpha": alpha, "weight": weight}
         return self._evaluate(self._checked(log_prob, **options))
 
     def _checked(
@@ -245,12 +248,13 @@ class SampledEntropyBonus(RowTerm):
         /,
         *,
         axis: Any = -1,
+        where: Any = None,
         sample_weight: Any = None,
         alpha: Any = None,
         weight: Any = None,
     ) -> TermCall:
         alpha = self.alpha if alpha is None else alpha
-        arguments = prepare(log_prob, alpha, name="log_prob", axis=axis, where=None, base=None, keepdims=False)
+        arguments = prepare(log_prob, alpha, name="log_prob", axis=axis, where=where, base=None, keepdims=False)
         rectangular(log_prob, "log_prob", arguments.axis)
         return self._batch(arguments, (log_prob,), weight=weight, alpha=alpha, sample_weight=sample_weight)
 
