@@ -28,11 +28,12 @@ BACKENDS = {
 }
 INTEGRATIONS = {
     "sb3": [
-        ["sb3", "examples"],
-        ["sb3-contrib"],
+        ["sb3-contrib", "examples"],
+        [],
         [
             "tests/test_stable_baselines3.py",
             "tests/test_stable_baselines3_entropies.py",
+            "tests/test_sb3_contrib.py",
             "tests/test_example_rl_control.py",
         ],
     ],
@@ -58,13 +59,13 @@ LIBRARY_FLOORS = {
     "jax": ["jax==0.5.3", "jaxlib==0.5.3"],
     # of newer versions of pyparsing, Matplotlib 3.9 itself is warned
     "plot": ["matplotlib==3.9.0", "pyparsing==3.1.4"],
-    "sb3": ["stable-baselines3==2.5.0", "torch>=2.6"],
+    "sb3": ["sb3-contrib==2.5.0", "stable-baselines3==2.5.0", "torch>=2.6"],
 }
 LIBRARY_FLOOR_TESTS = {
     "dask": ["dask", "test_known_values", "test_dask", "test_divergence"],
     "jax": ["jax", "test_known_values", "test_jax", "test_divergence"],
     "plot": ["numpy", "test_known_values", "test_monitoring"],
-    "sb3": ["torch", "test_stable_baselines3", "test_stable_baselines3_entropies"],
+    "sb3": ["torch", "test_stable_baselines3", "test_stable_baselines3_entropies", "test_sb3_contrib"],
 }
 BARE = """
 import sys, time

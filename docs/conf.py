@@ -29,7 +29,10 @@ exclude_patterns = ["interactive"]
 templates_path = ["_templates"]
 nitpicky = True
 # of libraries that are not looked up, since that would need a network
-ELSEWHERE = "array_api_compat collections dask jax matplotlib np numpy stable_baselines3 torch transformers trl typing"
+ELSEWHERE = (
+    "array_api_compat collections dask jax matplotlib np numpy torch typing "
+    "sb3_contrib stable_baselines3 transformers trl"
+)
 nitpick_ignore_regex = [
     (r"py:.*", rf"({ELSEWHERE.replace(' ', '|')})\b.*"),
     # annotations that are private names: Array is any library's

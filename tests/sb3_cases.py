@@ -10,6 +10,8 @@ pytest.importorskip("stable_baselines3")
 gymnasium = pytest.importorskip("gymnasium")
 from gymnasium import spaces  # noqa: E402
 
+import renyi_core as renyi  # noqa: E402
+
 SPACES = {
     "discrete": spaces.Discrete(4),
     "multidiscrete": spaces.MultiDiscrete([2, 3]),
@@ -47,3 +49,75 @@ class Bandit(gymnasium.Env):
 
 def bandit(name, preference=1.0):
     return Bandit(SPACES[name], preference)
+
+
+class Chain(Bandit):
+    """Episodes that go on, so that the value of the next state counts."""
+
+    def step(self, action):
+        observation, reward, _, truncated, info = super().step(action)
+        return observation, reward, bool(self.np_random.random() < 0.2), truncated, info
+
+
+def parameters(model):
+    return [parameter.detach().clone() for parameter in model.policy.parameters()]
+
+
+def equal(one, other):
+    return all(torch.equal(a, b) for a, b in zip(parameters(one), parameters(other), strict=True))
+
+
+def states(count=16):
+    return torch.rand((count, 2), generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def resumed(model, env, steps):
+    """Learn on, from a seed that is given anew, since SB3 keeps the state of neither environment nor generators."""
+    model.set_env(env)
+    model.set_random_seed(11)
+    return model.learn(steps, reset_num_timesteps=False)
+
+
+def squashed_entropy(model, alpha):
+    with torch.no_grad():
+        mean, log_std, _ = model.actor.get_action_dist_params(states())
+        return float(renyi.tanh_gaussian_entropy(mean, log_std.exp(), alpha, axis=-1).mean())
+
+
+def sampled(model, states, alpha):
+    """Return an action for each state, and the entropy of what it is drawn from."""
+    mean, log_std, _ = model.actor.get_action_dist_params(states)
+    sample = torch.tanh(torch.distributions.Normal(mean, log_std.exp()).rsample())
+    return sample, renyi.tanh_gaussian_entropy(mean, log_std.exp(), alpha, axis=-1)[:, None]
+
+
+def least(critic, states, actions):
+    return torch.cat(critic(states, actions), dim=1).min(dim=1, keepdim=True).values
+
+
+def move_weight(model, entropy):
+    """Dual ascent of log β by Adam."""
+    model.log_ent_coef.grad = (entropy - model.target_entropy).mean().detach().reshape(1)
+    model.ent_coef_optimizer.step()
+
+
+def descend(part, loss):
+    part.optimizer.zero_grad()
+    loss.backward()
+    part.optimizer.step()
+
+
+def follow(model):
+    for old, new in zip(model.critic_target.parameters(), model.critic.parameters(), strict=True):
+        old.data.lerp_(new.data, model.tau)
+
+
+def taught(ours, by_hand, step, alpha):
+    """Take three steps of the model's own training, and the same by hand."""
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    ours.train(3, 16)
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    for _ in range(3):
+        step(by_hand, by_hand.replay_buffer.sample(16), alpha)

@@ -107,7 +107,7 @@ def test_importing_the_library_imports_no_array_library():
 
 
 def test_importing_what_is_for_training_imports_no_framework():
-    known = (*LIBRARIES, "stable_baselines3", "transformers", "trl", "renyi_core", "renyi_adapters")
+    known = (*LIBRARIES, "stable_baselines3", "sb3_contrib", "transformers", "trl", "renyi_core", "renyi_adapters")
     code = f"import sys, renyi_training; print([m for m in {known} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

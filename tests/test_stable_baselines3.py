@@ -14,7 +14,25 @@ from renyi_core import schedules
 torch = pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 gymnasium = pytest.importorskip("gymnasium")
-from sb3_cases import ON_POLICY, PPO_OPTIONS, SAC_OPTIONS, SPACES, Bandit, bandit  # noqa: E402
+from sb3_cases import (  # noqa: E402
+    ON_POLICY,
+    PPO_OPTIONS,
+    SAC_OPTIONS,
+    SPACES,
+    Chain,
+    bandit,
+    descend,
+    equal,
+    follow,
+    least,
+    move_weight,
+    parameters,
+    resumed,
+    sampled,
+    squashed_entropy,
+    states,
+    taught,
+)
 from stable_baselines3 import A2C, PPO, SAC  # noqa: E402
 from stable_baselines3.common.policies import ActorCriticPolicy  # noqa: E402
 
@@ -22,18 +40,6 @@ from renyi_training.stable_baselines3 import RenyiA2C, RenyiPPO, RenyiSAC, distr
 
 BACKENDS = ("torch",)
 pytestmark = pytest.mark.usefixtures("backend")
-
-
-def parameters(model):
-    return [parameter.detach().clone() for parameter in model.policy.parameters()]
-
-
-def equal(one, other):
-    return all(torch.equal(a, b) for a, b in zip(parameters(one), parameters(other), strict=True))
-
-
-def states(count=16):
-    return torch.rand((count, 2), generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
 def mean_entropy(model, alpha):
@@ -92,43 +98,17 @@ def test_the_term_is_the_one_written_by_hand(ours, theirs, options):
 
 
 def sac_step_by_hand(model, batch, alpha):
-    """One step of the paper's losses with V(s) = E[Q] + β·H_α, in place; dual ascent of log β by Adam."""
-    obs, actions, rewards = batch.observations, batch.actions, batch.rewards
-
-    def policy(states):
-        mean, log_std, _ = model.actor.get_action_dist_params(states)
-        sample = torch.tanh(torch.distributions.Normal(mean, log_std.exp()).rsample())
-        return sample, renyi.tanh_gaussian_entropy(mean, log_std.exp(), alpha, axis=-1)[:, None]
-
-    def least(critic, states, chosen):
-        return torch.cat(critic(states, chosen), dim=1).min(dim=1, keepdim=True).values
-
-    chosen, entropy = policy(obs)
-    beta = model.log_ent_coef.detach().exp()
-    model.log_ent_coef.grad = (entropy - model.target_entropy).mean().detach().reshape(1)
-    model.ent_coef_optimizer.step()
+    """One step of the paper's losses with V(s) = E[Q] + β·H_α, in place."""
+    obs, beta = batch.observations, model.log_ent_coef.detach().exp()
+    chosen, entropy = sampled(model, obs, alpha)
+    move_weight(model, entropy)
     with torch.no_grad():
-        following, following_entropy = policy(batch.next_observations)
+        following, following_entropy = sampled(model, batch.next_observations, alpha)
         value = least(model.critic_target, batch.next_observations, following) + beta * following_entropy
-        target = rewards + (1 - batch.dones) * model.gamma * value
-    loss = sum(((q - target) ** 2).mean() / 2 for q in model.critic(obs, actions))
-    model.critic.optimizer.zero_grad()
-    loss.backward()
-    model.critic.optimizer.step()
-    loss = -(least(model.critic, obs, chosen) + beta * entropy).mean()
-    model.actor.optimizer.zero_grad()
-    loss.backward()
-    model.actor.optimizer.step()
-    for old, new in zip(model.critic_target.parameters(), model.critic.parameters(), strict=True):
-        old.data.lerp_(new.data, model.tau)
-
-
-class Chain(Bandit):
-    """Episodes that go on, so that the value of the next state counts."""
-
-    def step(self, action):
-        observation, reward, _, truncated, info = super().step(action)
-        return observation, reward, bool(self.np_random.random() < 0.2), truncated, info
+        target = batch.rewards + (1 - batch.dones) * model.gamma * value
+    descend(model.critic, sum(((q - target) ** 2).mean() / 2 for q in model.critic(obs, batch.actions)))
+    descend(model.actor, -(least(model.critic, obs, chosen) + beta * entropy).mean())
+    follow(model)
 
 
 def test_what_sac_is_given_at_order_one_is_the_mean_of_what_it_samples():
@@ -148,13 +128,7 @@ def test_sac_is_the_one_written_by_hand(alpha):
     options = {**SAC_OPTIONS, "learning_starts": 40, "batch_size": 16, "ent_coef": "auto_0.7"}
     ours, by_hand = (RenyiSAC("MlpPolicy", Chain(SPACES["box"]), alpha=alpha, **options).learn(40) for _ in range(2))
     start = parameters(ours)
-    torch.manual_seed(5)
-    np.random.seed(5)  # noqa: NPY002
-    ours.train(3, 16)
-    torch.manual_seed(5)
-    np.random.seed(5)  # noqa: NPY002
-    for _ in range(3):
-        sac_step_by_hand(by_hand, by_hand.replay_buffer.sample(16), alpha)
+    taught(ours, by_hand, sac_step_by_hand, alpha)
     torch.testing.assert_close(ours.log_ent_coef, by_hand.log_ent_coef, rtol=0, atol=1e-6)
     for one, other, before in zip(parameters(ours), parameters(by_hand), start, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=2e-5)
@@ -170,12 +144,6 @@ def test_the_bonus_raises_the_entropy_of_ppo_and_a_penalty_lowers_it(alpha):
         for w in (-0.2, 0.0, 0.5)
     )
     assert low < none - 0.05 < none + 0.05 < high
-
-
-def squashed_entropy(model, alpha):
-    with torch.no_grad():
-        mean, log_std, _ = model.actor.get_action_dist_params(states())
-        return float(renyi.tanh_gaussian_entropy(mean, log_std.exp(), alpha, axis=-1).mean())
 
 
 @pytest.mark.parametrize("alpha", [0.5, 2.0])
@@ -267,13 +235,6 @@ def test_a_policy_of_the_users_own():
     model = RenyiPPO(Own, bandit("discrete"), alpha=2, ent_coef=0.5, **PPO_OPTIONS).learn(32)
     assert type(model.policy) is Own
     assert equal(model, RenyiPPO("MlpPolicy", bandit("discrete"), alpha=2, ent_coef=0.5, **PPO_OPTIONS).learn(32))
-
-
-def resumed(model, env, steps):
-    """Learn on, from a seed that is given anew, since SB3 keeps the state of neither environment nor generators."""
-    model.set_env(env)
-    model.set_random_seed(11)
-    return model.learn(steps, reset_num_timesteps=False)
 
 
 @pytest.mark.parametrize(

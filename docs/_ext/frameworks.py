@@ -7,7 +7,7 @@ import importlib.machinery
 import sys
 import types
 
-NAMES = {"torch", "stable_baselines3", "gymnasium", "transformers", "accelerate", "trl"}
+NAMES = {"torch", "stable_baselines3", "sb3_contrib", "gymnasium", "transformers", "accelerate", "trl"}
 
 
 class Anything(type):

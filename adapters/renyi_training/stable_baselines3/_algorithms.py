@@ -1,169 +1,25 @@
-"""Stable-Baselines3: PPO, A2C and SAC with the Rényi entropy of order α in place of Shannon's.
-
-Each is SB3's own algorithm, whose ``train`` runs unchanged: the policy's action distribution alone is another, which
-returns the entropy of order α where SB3 asks it for an entropy, or SAC for a log-probability.
-"""
+"""PPO, A2C and SAC, and what they share with the algorithms of sb3-contrib."""
 
 from __future__ import annotations
 
-import functools
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from stable_baselines3 import A2C, PPO, SAC
+from stable_baselines3.common import distributions as sb3
 
-try:
-    from stable_baselines3 import A2C, PPO, SAC
-    from stable_baselines3.common import distributions as sb3
-except ImportError as error:
-    msg = "renyi_training.stable_baselines3 needs Stable-Baselines3: pip install 'renyi-core[sb3]'"
-    raise ImportError(msg) from error
-
-import renyi_core as renyi
 from renyi_core._numbers import finite, number
 from renyi_core.schedules import TargetEntropy, _Schedule
 
-Tensor = Any
+from ._entropies import MinusEntropy, PlusEntropy, replaced, squashes
 
-__all__ = ["RenyiA2C", "RenyiPPO", "RenyiSAC", "distribution_entropy"]
-
-
-def distribution_entropy(distribution: Any, alpha: float) -> Tensor:
-    r"""Return the Rényi entropy of order α of each action distribution in a batch.
-
-    The dimensions of an action are independent, so that their entropies add up.
-
-    Parameters
-    ----------
-    distribution : stable_baselines3.common.distributions.Distribution
-        With its parameters set, as ``policy.get_distribution(obs)`` returns it: categorical, multi-categorical,
-        Bernoulli, diagonal Gaussian, squashed diagonal Gaussian, or of state-dependent noise (gSDE), squashed or not;
-        or a maskable one of sb3-contrib. Actions that its masks forbid have probability 0; a state without any, such
-        as padding, has the entropy 0.
-    alpha : float
-        The order, ≥ 0, ``math.inf`` included.
-
-    Returns
-    -------
-    tensor of shape (batch,)
-        The entropies in nats, differentiable. Those of densities are of the actions as the policy knows them: squashed
-        ones lie in (−1, 1), and scaling them to the bounds of a Box adds Σ log((high − low)/2), a constant.
-
-    Raises
-    ------
-    TypeError
-        If the distribution is not one of these.
-    ValueError
-        If ``alpha`` is negative or NaN.
-
-    Notes
-    -----
-    By :func:`renyi_core.entropy_from_logits`, :func:`renyi_core.gaussian_entropy` and
-    :func:`renyi_core.tanh_gaussian_entropy`, whose docstrings state accuracy and sources. SB3 has no entropy of
-    squashed Gaussians; here it is that of the density itself, without the 1e-6 that SB3 adds within its logarithm.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from stable_baselines3.common.distributions import CategoricalDistribution
-    >>> from renyi_training.stable_baselines3 import distribution_entropy
-    >>> distribution = CategoricalDistribution(3).proba_distribution(torch.tensor([[2.0, 1.0, 0.0]]))
-    >>> [round(distribution_entropy(distribution, alpha).item(), 4) for alpha in (0, 1, 2, float("inf"))]
-    [1.0986, 0.8324, 0.6723, 0.4076]
-    """
-    if _is_maskable(distribution):
-        inner = getattr(distribution, "distributions", None) or distribution.distribution
-    else:
-        _check_kind(distribution)
-        inner = distribution.distribution
-    if isinstance(inner, (list, tuple)):
-        return torch.stack([_categorical_entropy(part, alpha) for part in inner], dim=1).sum(dim=1)
-    if isinstance(inner, torch.distributions.Categorical):
-        return _categorical_entropy(inner, alpha)
-    if isinstance(distribution, sb3.BernoulliDistribution):
-        logits = torch.stack([inner.logits, torch.zeros_like(inner.logits)], dim=-1)
-        return renyi.entropy_from_logits(logits, alpha).sum(dim=1)
-    if _squashes(distribution):
-        return renyi.tanh_gaussian_entropy(inner.loc, inner.scale, alpha, axis=-1)
-    return renyi.gaussian_entropy(inner.scale.square(), alpha, kind="diagonal")
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm as Base
+else:
+    Base = object
 
 
-def _is_maskable(distribution: Any) -> bool:
-    """Return whether this is a distribution of sb3-contrib, which need not be installed."""
-    return isinstance(distribution, sb3.Distribution) and hasattr(distribution, "apply_masking")
-
-
-def _categorical_entropy(inner: Any, alpha: float) -> Tensor:
-    """Return the entropies of torch's Categorical, or of sb3-contrib's, which gives what is masked a logit of −1e8."""
-    allowed = getattr(inner, "masks", None)
-    if allowed is None:
-        return renyi.entropy_from_logits(inner.logits, alpha)
-    none = ~allowed.any(-1, keepdim=True)
-    entropies = renyi.entropy_from_logits(inner.logits, alpha, where=allowed | none)
-    return torch.where(none[..., 0], 0.0, entropies)
-
-
-def _check_kind(distribution: Any) -> None:
-    kinds = (
-        sb3.CategoricalDistribution,
-        sb3.MultiCategoricalDistribution,
-        sb3.BernoulliDistribution,
-        sb3.DiagGaussianDistribution,
-        sb3.StateDependentNoiseDistribution,
-    )
-    if not isinstance(distribution, kinds):
-        msg = f"no Rényi entropy is known for the action distribution {type(distribution).__name__}"
-        raise TypeError(msg)
-
-
-def _squashes(distribution: Any) -> bool:
-    if isinstance(distribution, sb3.StateDependentNoiseDistribution):
-        return distribution.bijector is not None
-    return isinstance(distribution, sb3.SquashedDiagGaussianDistribution)
-
-
-class _Entropy:
-    """What PPO and A2C ask a distribution for."""
-
-    alpha = 1.0
-
-    def entropy(self) -> Tensor:
-        """Return the entropy of order α; for α = 1 SB3's own tensor, where it has one, to the last bit.
-
-        But that of MultiBinary: torch's Bernoulli clamps probabilities next to 0 and 1 to its eps, and has no gradient.
-        """
-        own = self.alpha == 1 and not isinstance(self, sb3.BernoulliDistribution)
-        shannon = super().entropy() if own else None  # type: ignore[misc]
-        return distribution_entropy(self, self.alpha) if shannon is None else shannon
-
-
-class _MinusEntropy:
-    """What SAC asks a distribution for."""
-
-    alpha = 1.0
-
-    def log_prob_from_params(self, *parameters: Any, **options: Any) -> tuple[Tensor, Tensor]:
-        """Return actions, and −H_α of their distribution in place of their log-probabilities."""
-        actions = self.actions_from_params(*parameters, **options)  # type: ignore[attr-defined]
-        return actions, -distribution_entropy(self, self.alpha)
-
-
-@functools.cache
-def _derived(mixin: Any, kind: Any) -> Any:
-    return type(f"Renyi{kind.__name__}", (mixin, kind), {})
-
-
-def _replaced(distribution: Any, mixin: Any) -> Any:
-    """Return the distribution with the methods of the mixin."""
-    _check_kind(distribution)
-    original: Any = type(distribution)
-    kind = _derived(mixin, original)
-    replaced = kind.__new__(kind)
-    replaced.__dict__.update(distribution.__dict__)
-    return replaced
-
-
-class _Order:
+class _Order(Base):
     """What the algorithms share: α, a number or a schedule, in a distribution that knows it."""
 
     alpha: Any
@@ -174,15 +30,15 @@ class _Order:
         super().__init__(*args, **options)
 
     def _setup_model(self) -> None:
-        super()._setup_model()  # type: ignore[misc]
+        super()._setup_model()
         owner = self._owner()
-        owner.action_dist = _replaced(getattr(owner, "action_dist", None), self._mixin)
+        owner.action_dist = replaced(getattr(owner, "action_dist", None), self._mixin)
         for order in _ends(self.alpha):
             self._check_order(order)
 
     def _owner(self) -> Any:
         """Return the module that holds the action distribution."""
-        return self.policy  # type: ignore[attr-defined]
+        return self.policy
 
     def _check_order(self, order: Any) -> float:
         checked = number(order, "alpha")
@@ -191,7 +47,7 @@ class _Order:
             raise ValueError(msg)
         kind = self._owner().action_dist
         gaussian = isinstance(kind, (sb3.DiagGaussianDistribution, sb3.StateDependentNoiseDistribution))
-        if checked == 0 and gaussian and not _squashes(kind):
+        if checked == 0 and gaussian and not squashes(kind):
             msg = "`alpha` must be > 0 for Gaussian actions, whose entropy of order 0 is infinite"
             raise ValueError(msg)
         return checked
@@ -199,7 +55,7 @@ class _Order:
     def _set_order(self) -> None:
         order = self._check_order(_current(self.alpha, self))
         self._owner().action_dist.alpha = order
-        self.logger.record("train/alpha", order)  # type: ignore[attr-defined]
+        self.logger.record("train/alpha", order)
 
 
 def _current(setting: Any, model: Any) -> Any:
@@ -216,11 +72,11 @@ def _ends(setting: Any) -> tuple[Any, ...]:
     return (setting(1.0), setting(0.0)) if callable(setting) else (setting,)
 
 
-class _OnPolicy(_Order):
-    """PPO and A2C: the entropy is in the loss, times a coefficient that may be a schedule or a controller."""
+class OnPolicy(_Order):
+    """PPO and its kin: the entropy is in the loss, times a coefficient that may be a schedule or a controller."""
 
     ent_coef: Any
-    _mixin = _Entropy
+    _mixin = PlusEntropy
 
     def _setup_model(self) -> None:
         super()._setup_model()
@@ -234,19 +90,39 @@ class _OnPolicy(_Order):
         setting = self.ent_coef
         controlled = isinstance(setting, TargetEntropy)
         weight = setting.weight if controlled else finite(_current(setting, self), "ent_coef")
-        logger = self.logger  # type: ignore[attr-defined]
-        logger.record("train/ent_coef", weight)
+        self.logger.record("train/ent_coef", weight)
         # SB3 reads a number here; what was given comes back, to be saved
         self.ent_coef = weight
         try:
-            super().train()  # type: ignore[misc]
+            super().train()
         finally:
             self.ent_coef = setting
         if controlled:
-            setting.update(-logger.name_to_value["train/entropy_loss"])
+            setting.update(-self.logger.name_to_value["train/entropy_loss"])
 
 
-class RenyiPPO(_OnPolicy, PPO):
+class OffPolicy(_Order):
+    """SAC and its kin: the entropy is in the value of a state."""
+
+    _mixin = MinusEntropy
+
+    def _owner(self) -> Any:
+        return self.actor
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        most = math.prod(self.action_space.shape) * math.log(2)
+        if self.ent_coef_optimizer is not None and not self.target_entropy < most:
+            msg = f"`target_entropy` must be less than {most:.6g}, the largest entropy; got {self.target_entropy!r}"
+            raise ValueError(msg)
+
+    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
+        """Take gradient steps, as SB3 does, with the α of now."""
+        self._set_order()
+        super().train(gradient_steps, batch_size)
+
+
+class RenyiPPO(OnPolicy, PPO):
     r"""Proximal Policy Optimization with the bonus ``ent_coef`` · H_α on the entropy of the policy.
 
     .. math:: L = L^{\text{clip}} + c_v L^{\text{value}} - \beta \operatorname{mean}_s H_\alpha(\pi(\cdot | s))
@@ -299,7 +175,7 @@ class RenyiPPO(_OnPolicy, PPO):
     """
 
 
-class RenyiA2C(_OnPolicy, A2C):
+class RenyiA2C(OnPolicy, A2C):
     """Advantage actor-critic with the bonus ``ent_coef`` · H_α on the entropy of the policy.
 
     All that :class:`RenyiPPO` says holds here, of ``stable_baselines3.A2C``.
@@ -311,7 +187,7 @@ class RenyiA2C(_OnPolicy, A2C):
     """
 
 
-class RenyiSAC(_Order, SAC):
+class RenyiSAC(OffPolicy, SAC):
     r"""Soft Actor-Critic with the Rényi entropy of order α of the policy.
 
     .. math:: V(s) = \mathbb{E}_{a \sim \pi(\cdot | s)}[Q(s, a)] + \beta H_\alpha(\pi(\cdot | s))
@@ -363,20 +239,3 @@ class RenyiSAC(_Order, SAC):
     >>> from renyi_training.stable_baselines3 import RenyiSAC
     >>> model = RenyiSAC("MlpPolicy", "Pendulum-v1", alpha=2.0, learning_starts=20, seed=0, device="cpu").learn(30)
     """
-
-    _mixin = _MinusEntropy
-
-    def _owner(self) -> Any:
-        return self.actor
-
-    def _setup_model(self) -> None:
-        super()._setup_model()
-        most = math.prod(self.action_space.shape) * math.log(2)
-        if self.ent_coef_optimizer is not None and not self.target_entropy < most:
-            msg = f"`target_entropy` must be less than {most:.6g}, the largest entropy; got {self.target_entropy!r}"
-            raise ValueError(msg)
-
-    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
-        """Take gradient steps, as SB3 does, with the α of now."""
-        self._set_order()
-        super().train(gradient_steps, batch_size)
