@@ -259,7 +259,7 @@ def test_what_shows_it_has_cases():
 def test_every_extra_is_on_the_page_of_installing():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     page = (DOCS / "install.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| `([\w]+)` \|", page, re.MULTILINE) == sorted(
+    assert re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE) == sorted(
         extras, key=lambda name: page.find(f"| `{name}` |")
     )
     for name, version in re.findall(
