@@ -226,6 +226,27 @@ def test_the_controller_resumes_exactly_and_survives_nan():
     assert not torch.equal(beta.log_weight, saved["log_weight"])
 
 
+@pytest.mark.parametrize("alpha", [0, 0.5, 1, 2, math.inf])
+def test_the_controller_takes_no_heed_of_padding(alpha):
+    logits, valid = make((4, 6, 5)), torch.arange(6) < torch.tensor([6, 1, 4, 2])[:, None]
+    entropies = renyi.entropy_from_logits(logits, alpha)
+    whole, part, padded = (TargetEntropyWeight(1.0, rate=0.5) for _ in range(3))
+    whole.update(entropies)
+    part.update(entropies[valid])
+    padded.update(torch.where(valid, entropies, math.nan), where=valid)
+    torch.testing.assert_close(padded.log_weight, part.log_weight, rtol=1e-14, atol=0)
+    # at order 0 all entropies are equal
+    assert torch.isclose(padded.log_weight, whole.log_weight, rtol=1e-12, atol=0) == (alpha == 0)
+    columns = TargetEntropyWeight(1.0, rate=0.5)
+    columns.update(entropies, torch.arange(6) < 2)
+    part.load_state_dict(TargetEntropyWeight(1.0).state_dict())
+    part.update(entropies[:, :2])
+    torch.testing.assert_close(columns.log_weight, part.log_weight, rtol=1e-14, atol=0)
+    before = padded.log_weight.clone()
+    padded.update(entropies, torch.zeros_like(valid))
+    assert torch.equal(padded.log_weight, before)
+
+
 def test_bad_input():
     for alpha, weight in ((True, 1.0), ("2", 1.0), (torch.tensor(2.0), 1.0), (2.0, "1"), (2.0, None), (2j, 1.0)):
         with pytest.raises(TypeError, match=r"`(alpha|weight)`"):
@@ -258,6 +279,10 @@ def test_bad_input():
     for bad in (1.0, [1.0], torch.ones(2, dtype=torch.int64)):
         with pytest.raises(TypeError, match="`entropy`"):
             TargetEntropyWeight(1.0).update(bad)
+    with pytest.raises(TypeError, match="`where` must have a boolean dtype"):
+        TargetEntropyWeight(1.0).update(torch.ones(2), torch.ones(2))
+    with pytest.raises(ValueError, match="`where`"):
+        TargetEntropyWeight(1.0).update(torch.ones(2), torch.ones(3, dtype=torch.bool))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from array_api_compat import torch as torch_namespace
 
 from renyi_core import regularizers as terms
 from renyi_core._advice import explained
-from renyi_core._arrays import floating, real, same_namespace
+from renyi_core._arrays import check_mask, floating, real, same_namespace
 from renyi_core._numbers import check_choice, finite, number
 from renyi_core._quiet import quiet
 from renyi_core.schedules import TargetEntropy, dual_ascent
@@ -288,16 +288,27 @@ class TargetEntropyWeight(_Scalars):
         """Return β, a tensor of shape () without a gradient."""
         return self.log_weight[0].exp().clamp(*self._bounds)
 
-    def update(self, entropy: Tensor) -> None:
+    def update(self, entropy: Tensor, where: Tensor | None = None) -> None:
         """Move the weight by the entropies of a batch, a tensor of any shape of which the mean is taken.
 
         Over several processes it is the mean of all their entropies, and the weight is the same on each. If it is not
-        finite, the weight stays.
+        finite, or of no entropy at all, the weight stays.
+
+        Parameters
+        ----------
+        entropy : tensor of shape (...)
+            In nats.
+        where : boolean tensor, optional
+            A mask of the entropies that count, such as those of tokens that are not padding, which broadcasts to them.
+            What it leaves out may hold anything.
         """
         same_namespace(entropy, torch_namespace, "entropy", "log_weight")
         floating(entropy, "entropy")
+        check_mask(where, torch_namespace, "entropy", tuple(entropy.shape))
         values = entropy.detach().to(self.log_weight.device, self.log_weight.dtype)
-        total = torch.stack([values.sum(), values.new_full((), values.numel())])
+        counted = torch.ones_like(values, dtype=torch.bool) if where is None else where.to(values.device)
+        counted = counted.expand(values.shape)
+        total = torch.stack([torch.where(counted, values, 0.0).sum(), counted.sum().to(values.dtype)])
         if self._synchronize and dist.is_available() and dist.is_initialized():
             dist.all_reduce(total, group=self._group)
         # of no entropies: 0/0 is NaN
