@@ -15,8 +15,8 @@ from transformers_cases import VOCABULARY, arguments, batch, classifier, llama, 
 
 import renyi_core as renyi  # noqa: E402
 from renyi_core.regularizers import BalanceTerm, DivergenceTerm, EntropyBonus  # noqa: E402
-from renyi_core.schedules import Constant  # noqa: E402
-from renyi_training.transformers import RenyiTrainer, RenyiTrainerMixin  # noqa: E402
+from renyi_core.schedules import Constant, Linear  # noqa: E402
+from renyi_training.transformers import RenyiTrainer, RenyiTrainerMixin, entropy_loss  # noqa: E402
 
 BACKENDS = ("torch",)
 pytestmark = pytest.mark.usefixtures("backend")
@@ -296,6 +296,123 @@ def test_settings_that_do_not_go_with_it(tmp_path):
     options._n_gpu = 2
     with pytest.raises(ValueError, match="one process must have one GPU"):
         RenyiTrainer(model=llama(), args=options, entropy_weight=1.0)
+
+
+@pytest.mark.parametrize("accumulated", [1, 4])
+@pytest.mark.parametrize("alpha", [0, 0.5, 1, 2, math.inf])
+def test_entropy_loss_equals_a_loop_written_by_hand(tmp_path, alpha, accumulated):
+    """However the step is cut into micro-batches, of unequal numbers of labels."""
+    sizes = {"per_device_train_batch_size": 8 // accumulated, "gradient_accumulation_steps": accumulated}
+    bonus = {"compute_loss_func": entropy_loss(alpha=alpha, weight=0.5)}
+    found = trained(tmp_path, llama(), kind=transformers.Trainer, bonus=bonus, max_steps=2, **sizes)
+    model, data = llama(), batch(texts())
+    for _ in range(2):
+        logits, labels = model(input_ids=data["input_ids"]).logits[:, :-1], data["labels"][:, 1:]
+        valid = labels != -100
+        loss = torch.nn.functional.cross_entropy(logits[valid], labels[valid])
+        loss = loss - 0.5 * renyi.entropy_from_logits(logits[valid], alpha).mean()
+        model.zero_grad()
+        loss.backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.sub_(parameter.grad, alpha=0.05)
+    expected = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    torch.testing.assert_close(weights(found), expected, rtol=0, atol=2e-6)
+    assert logged(found, "loss")[-1] == pytest.approx(loss.item(), rel=1e-5)
+
+
+def test_entropy_loss_is_the_trainers_where_it_should_be(tmp_path):
+    """Of weight 0, and in evaluation; and with a weight RenyiTrainer's."""
+    plain = trained(tmp_path, llama(), kind=transformers.Trainer)
+    found = trained(
+        tmp_path, llama(), kind=transformers.Trainer, bonus={"compute_loss_func": entropy_loss(alpha=2.0, weight=0.0)}
+    )
+    assert torch.equal(weights(found), weights(plain))
+    assert logged(found, "loss") == logged(plain, "loss")
+    found.compute_loss_func = entropy_loss(alpha=2.0, weight=1.0)
+    rows = texts(4)
+    assert found.evaluate(rows)["eval_loss"] == pytest.approx(plain.evaluate(rows)["eval_loss"], rel=1e-6)
+    holder = []
+
+    def weight():
+        return Linear(0.5, 0.1, 2)(holder[0].state.global_step)
+
+    schedule = {"compute_loss_func": entropy_loss(alpha=lambda: 2.0, weight=weight)}
+    holder.append(transformers.Trainer(llama(), arguments(tmp_path), train_dataset=texts(), **schedule))
+    holder[0].train()
+    same = trained(tmp_path, llama(), bonus={"entropy_weight": Linear(0.5, 0.1, 2), "entropy_alpha": 2.0})
+    torch.testing.assert_close(weights(holder[0]), weights(same), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("alpha", [0, 0.5, 1, 2, math.inf])
+def test_positions_without_label_have_no_part_in_entropy_loss(alpha, dtype):
+    loss = entropy_loss(alpha=alpha, weight=0.7)
+    logits = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
+    labels = torch.tensor([[-100, 1, -100, 3], [-100, -100, -100, -100]])
+    value = loss({"logits": logits}, labels)
+    value.backward()
+    counted = logits.detach()[0, [0, 2]].double()
+    expected = torch.nn.functional.cross_entropy(counted, labels[0, [1, 3]])
+    expected = expected - 0.7 * renyi.entropy_from_logits(counted, alpha).mean()
+    assert value.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert torch.equal(logits.grad.abs().amax(-1) > 0, torch.tensor([[True, False, True, False], [False] * 4]))
+    assert loss({"logits": logits}, torch.full_like(labels, -100)) == 0
+
+
+@pytest.mark.parametrize("alpha", [0.5, 2.0])
+def test_direction_of_entropy_loss(tmp_path, alpha):
+    data, ends = batch(texts()), []
+    for weight in (-1.0, 0.0, 1.0):
+        bonus = {"compute_loss_func": entropy_loss(alpha=alpha, weight=weight)}
+        found = trained(tmp_path, llama(), kind=transformers.Trainer, bonus=bonus, max_steps=6)
+        with torch.no_grad():
+            ends.append(renyi.entropy_from_logits(found.model(input_ids=data["input_ids"]).logits, alpha).mean().item())
+    assert ends[0] < ends[1] - 0.01
+    assert ends[2] > ends[1] + 0.01
+
+
+def test_entropy_loss_of_a_classifier(tmp_path):
+    rows = [{"input_ids": row["input_ids"], "labels": torch.tensor(k % 5)} for k, row in enumerate(texts())]
+    bonus = {"compute_loss_func": entropy_loss(alpha=2.0, weight=0.3, shift_labels=False)}
+    found = trained(tmp_path, classifier(), rows, kind=transformers.Trainer, bonus=bonus, max_steps=1)
+    model, data = classifier(), batch(rows)
+    logits = model(input_ids=data["input_ids"]).logits
+    loss = torch.nn.functional.cross_entropy(logits, data["labels"])
+    (loss - 0.3 * renyi.entropy_from_logits(logits, 2.0).mean()).backward()
+    expected = torch.cat([(p - 0.05 * p.grad).detach().flatten() for p in model.parameters()])
+    torch.testing.assert_close(weights(found), expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "weight", "error", "message"),
+    [
+        (-1.0, 0.1, ValueError, "`alpha` must be >= 0, got -1.0"),
+        ("2", 0.1, TypeError, "`alpha` must be a real number, got '2'"),
+        (2.0, math.inf, ValueError, "`weight` must be finite, got inf"),
+        (2.0, None, TypeError, "`weight` must be a real number, got None"),
+        (2.0, Constant(0.1), TypeError, r"`weight` must be lambda: schedule\(trainer.state.global_step\)"),
+        (Constant(2.0), 0.1, TypeError, r"`alpha` must be lambda: schedule"),
+    ],
+)
+def test_bad_entropy_loss(alpha, weight, error, message):
+    with pytest.raises(error, match=message):
+        entropy_loss(alpha=alpha, weight=weight)
+
+
+def test_entropy_loss_of_what_leaves_nothing_to_measure():
+    loss, logits = entropy_loss(alpha=lambda: -1.0, weight=0.1), torch.zeros(2, 3, requires_grad=True)
+    with pytest.raises(ValueError, match=r"`alpha` must be >= 0, got -1\.0"):
+        loss({"logits": logits}, torch.zeros(2, dtype=torch.long))
+    loss = entropy_loss(alpha=2.0, weight=0.1, shift_labels=False)
+    for outputs, labels, message in (
+        ({}, torch.zeros(2), "no `logits`"),
+        ({"logits": logits}, None, "the inputs have no `labels`"),
+        ({"logits": logits.detach()}, torch.zeros(2), "have no gradient"),
+        ({"logits": logits}, torch.zeros(3), r"`labels` of shape \(3,\) do not fit distributions of shape \(2,\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            loss(outputs, labels)
 
 
 def test_without_transformers():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from renyi_core._numbers import finite, number
 from renyi_core.regularizers import DivergenceTerm, Term, TermSum
 from renyi_core.regularizers._entropy import Distributions
+from renyi_core.schedules import _Schedule
 
 try:
     import torch
@@ -29,7 +30,7 @@ else:
 
 Tensor = Any
 
-__all__ = ["RenyiTrainer", "RenyiTrainerMixin"]
+__all__ = ["RenyiTrainer", "RenyiTrainerMixin", "entropy_loss"]
 
 IGNORED = -100
 
@@ -136,8 +137,9 @@ class RenyiTrainerMixin(Base):
         # label smoothing takes the labels out of the inputs
         labels, aligned = inputs.get("labels"), inputs.get("shift_labels")
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
-        logits, labels = self._predictions(outputs, labels, aligned)
-        valid = (labels != IGNORED).to(logits.device)
+        given = labels if aligned is None else aligned
+        logits, labels = _predictions(outputs, given, shift=aligned is None and self._entropy_shifts)
+        valid = labels != IGNORED
         if self.regularizer is None:
             total = -torch.where(valid, _entropies(logits, alpha), 0.0).sum()
         else:
@@ -174,35 +176,7 @@ class RenyiTrainerMixin(Base):
         weight, alpha = (
             value(step) if callable(value) else value for value in (self.entropy_weight, self.entropy_alpha)
         )
-        order = number(alpha, "entropy_alpha")
-        if not order >= 0:
-            msg = f"`entropy_alpha` must be >= 0, got {alpha!r}"
-            raise ValueError(msg)
-        return finite(weight, "entropy_weight"), order
-
-    def _predictions(self, outputs: Any, labels: Any, aligned: Any) -> tuple[Tensor, Tensor]:
-        """Return the logits, and the label of each distribution."""
-        logits = outputs.get("logits") if isinstance(outputs, dict) else None
-        if logits is None:
-            msg = "the model returned no `logits` to take an entropy of, as with a fused head"
-            raise ValueError(msg)
-        if not logits.requires_grad and torch.is_grad_enabled():
-            msg = "the `logits` that the trainer returned have no gradient: the loss was computed without them"
-            raise ValueError(msg)
-        if labels is None and aligned is None:
-            msg = "the inputs have no `labels`, which say at which positions the entropy is taken"
-            raise ValueError(msg)
-        if aligned is not None:
-            labels = aligned
-        elif self._entropy_shifts:
-            # a slice of the logits would cost another gradient of their size
-            labels = torch.nn.functional.pad(labels, (0, 1), value=IGNORED)[..., 1:]
-        if labels.shape != logits.shape[:-1]:
-            msg = (
-                f"`labels` of shape {tuple(labels.shape)} do not fit distributions of shape {tuple(logits.shape[:-1])}"
-            )
-            raise ValueError(msg)
-        return logits, labels
+        return finite(weight, "entropy_weight"), _order(alpha, "entropy_alpha")
 
     def _entropy_mean(self, total: Tensor, count: Tensor, items: Any) -> Tensor:
         """Return the share of the micro-batch in the mean, in the scale that Trainer expects of its loss."""
@@ -233,6 +207,35 @@ def _summed(regularizer: Any) -> Term | TermSum:
     return summed[0] if len(summed) == 1 else TermSum(summed)
 
 
+def _order(alpha: Any, name: str) -> float:
+    order = number(alpha, name)
+    if not order >= 0:
+        msg = f"`{name}` must be >= 0, got {alpha!r}"
+        raise ValueError(msg)
+    return order
+
+
+def _predictions(outputs: Any, labels: Any, *, shift: bool) -> tuple[Tensor, Tensor]:
+    """Return the logits, and the label of each distribution."""
+    logits = outputs.get("logits") if isinstance(outputs, dict) else None
+    if logits is None:
+        msg = "the model returned no `logits` to take an entropy of, as with a fused head"
+        raise ValueError(msg)
+    if not logits.requires_grad and torch.is_grad_enabled():
+        msg = "the `logits` that the trainer returned have no gradient: the loss was computed without them"
+        raise ValueError(msg)
+    if labels is None:
+        msg = "the inputs have no `labels`, which say at which positions the entropy is taken"
+        raise ValueError(msg)
+    if shift:
+        # a slice of the logits would cost another gradient of their size
+        labels = torch.nn.functional.pad(labels, (0, 1), value=IGNORED)[..., 1:]
+    if labels.shape != logits.shape[:-1]:
+        msg = f"`labels` of shape {tuple(labels.shape)} do not fit distributions of shape {tuple(logits.shape[:-1])}"
+        raise ValueError(msg)
+    return logits, labels.to(logits.device)
+
+
 def _wide(logits: Tensor) -> Tensor:
     return logits.float() if logits.dtype in {torch.float16, torch.bfloat16} else logits
 
@@ -259,3 +262,78 @@ class RenyiTrainer(RenyiTrainerMixin, transformers.Trainer):
     ...     entropy_weight=Cosine(0.01, 0.0, 10_000, warmup=500),
     ... )  # doctest: +SKIP
     """
+
+
+def entropy_loss(
+    alpha: float | Callable[[], float], weight: float | Callable[[], float], *, shift_labels: bool = True
+) -> Callable[..., Tensor]:
+    r"""Return the cross-entropy of the labels − β · mean(H_α), for the ``compute_loss_func`` of a Trainer.
+
+    That makes any :class:`transformers.Trainer`, of whatever subclass, train with the bonus. :class:`RenyiTrainer` does
+    more: it logs the entropy, knows the step, and adds to the loss that the model itself has.
+
+    Parameters
+    ----------
+    alpha : float, or callable without arguments
+        The order, >= 0, ``math.inf`` included; 1 is Shannon's entropy. What a callable returns counts for that call,
+        such as ``lambda: schedule(trainer.state.global_step)``.
+    weight : float, or callable without arguments
+        β, finite. With 0 no entropy is computed.
+    shift_labels : bool, default True
+        Whether the distribution at a position is that of the next label, as in causal models, rather than of its own,
+        as in masked models and classifiers.
+
+    Returns
+    -------
+    callable of (outputs, labels, num_items_in_batch=None)
+        Which returns the loss, a tensor of shape (). Positions of the label −100 do not count: neither do they have a
+        part in it, nor a gradient. The sum over the others is divided by ``num_items_in_batch``, all labels of an
+        optimizer step, or by their own number. Where gradients are off, as in evaluation, it is the cross-entropy.
+
+    Raises
+    ------
+    TypeError
+        If the order or the weight is not a number; of a callable, at the call.
+    ValueError
+        If the order is negative or NaN or the weight is not finite; at the call, if there are no labels, the output has
+        no logits or ones without a gradient, or the shapes do not fit.
+
+    Notes
+    -----
+    It takes the place of the model's own loss, and of whatever is a part of that, such as the balance of experts; and
+    of ``label_smoothing_factor``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from renyi_training.transformers import entropy_loss
+    >>> loss = entropy_loss(alpha=2.0, weight=0.1, shift_labels=False)
+    >>> logits = torch.zeros(3, 4, requires_grad=True)
+    >>> found = loss({"logits": logits}, torch.tensor([0, 3, -100]))
+    >>> round(found.item() / torch.log(torch.tensor(4.0)).item(), 4)
+    0.9
+    """
+    given: dict[str, Any] = {"alpha": alpha, "weight": weight}
+    for name, value in given.items():
+        if isinstance(value, _Schedule):
+            msg = f"a loss does not know the step: `{name}` must be lambda: schedule(trainer.state.global_step)"
+            raise TypeError(msg)
+
+    if not callable(alpha):
+        _order(alpha, "alpha")
+    if not callable(weight):
+        finite(weight, "weight")
+
+    def loss(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Tensor:
+        order = _order(alpha() if callable(alpha) else alpha, "alpha")
+        beta = finite(weight() if callable(weight) else weight, "weight")
+        logits, labels = _predictions(outputs, labels, shift=shift_labels)
+        valid = labels != IGNORED
+        rows = _wide(logits).flatten(0, -2)
+        total = torch.nn.functional.cross_entropy(rows, labels.flatten(), ignore_index=IGNORED, reduction="sum")
+        if beta != 0 and torch.is_grad_enabled():
+            total = total - beta * torch.where(valid, _entropies(logits, order), 0.0).sum()
+        count = valid.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
+        return total / torch.as_tensor(count, device=total.device)
+
+    return loss
