@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import re
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -16,9 +19,14 @@ datasets = pytest.importorskip("datasets")
 tokenizers = pytest.importorskip("tokenizers")
 
 import renyi_core as renyi  # noqa: E402
+import renyi_training  # noqa: E402
 from renyi_core.schedules import Constant, Linear  # noqa: E402
 from renyi_training.transformers import RenyiTrainerMixin  # noqa: E402
-from renyi_training.trl import OF_LOGITS, RenyiGRPOTrainer  # noqa: E402
+
+with warnings.catch_warnings():
+    # a newer version runs the tests as well
+    warnings.filterwarnings("ignore", message="renyi_training.trl is tested with TRL")
+    from renyi_training.trl import OF_LOGITS, RenyiGRPOTrainer
 
 pytestmark = [
     pytest.mark.usefixtures("backend"),
@@ -267,6 +275,44 @@ def test_sft_has_no_logits(tmp_path):
     )
     with pytest.raises(ValueError, match="have no gradient: the loss was computed without them"):
         made.train()
+
+
+def imported(monkeypatch):
+    monkeypatch.delitem(sys.modules, "renyi_training.trl")
+    return importlib.import_module("renyi_training.trl")
+
+
+@pytest.mark.parametrize("version", ["1.15.0", "1.17.0", "1.160.0", "2.0.0.dev0"])
+def test_a_version_that_was_not_tried_warns(monkeypatch, version):
+    monkeypatch.setattr(trl, "__version__", version)
+    with pytest.warns(UserWarning, match=rf"is tested with TRL 1\.16, not with {re.escape(version)}: .*pip install"):
+        assert imported(monkeypatch).RenyiGRPOTrainer
+
+
+@pytest.mark.parametrize("version", ["1.16.0", "1.16.3"])
+def test_a_version_that_was_tried(monkeypatch, version):
+    monkeypatch.setattr(trl, "__version__", version)
+    imported(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("method", "lacks"),
+    [
+        ("__init__", "_entropy_bonus_enabled, add_fused_lm_head, entropy_coef, use_adaptive_entropy"),
+        ("_get_per_token_logps_and_entropies", "entropy"),
+        ("_compute_loss", "_entropy_bonus_enabled, entropy_coef"),
+    ],
+)
+@pytest.mark.parametrize("there", [False, True])
+def test_a_version_without_what_is_replaced_is_an_error_at_import(monkeypatch, method, lacks, there):
+    names = renyi_training.trl.USED
+    other = {name: getattr(trl.GRPOTrainer, name) for name in names if name != method}
+    if there or method == "__init__":
+        other[method] = lambda self: None
+    monkeypatch.setattr(trl, "GRPOTrainer", type("GRPOTrainer", (), other))
+    message = f"has no {lacks} to replace: pip install 'trl==1.16.*'"
+    with pytest.raises(ImportError, match=re.escape(message)):
+        imported(monkeypatch)
 
 
 def test_without_trl():

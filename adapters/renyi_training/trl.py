@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +22,14 @@ except ImportError as error:
 
 __all__ = ["RenyiGRPOTrainer"]
 
+TRIED = "1.16"
+"""The version of TRL that the tests run with."""
+USED = {
+    "__init__": {"_entropy_bonus_enabled", "add_fused_lm_head", "entropy_coef", "use_adaptive_entropy"},
+    "_get_per_token_logps_and_entropies": {"entropy"},
+    "_compute_loss": {"_entropy_bonus_enabled", "entropy_coef"},
+}
+"""What the methods of TRL's trainer refer to and this one replaces, none of it a public interface."""
 IGNORED = -100
 OF_LOGITS = (
     "final_logit_softcapping",
@@ -29,6 +39,34 @@ OF_LOGITS = (
     "logits_scaling",
 )
 """Settings of models that do something to logits after the head."""
+
+
+def _lacking(method: str, names: set[str]) -> set[str]:
+    """Return which of the names a method of TRL's trainer does not refer to: all, if there is no such method."""
+    function = getattr(trl.GRPOTrainer, method, None)
+    if function is None:
+        return names
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    # a compiled one does not tell
+    return set() if code is None else names - set(code.co_names)
+
+
+def _check_version() -> None:
+    """Raise where TRL has nothing to replace, which would train without the entropy; warn where nobody has looked."""
+    lacking = set().union(*(_lacking(method, names) for method, names in USED.items()))
+    cure = f"pip install 'trl=={TRIED}.*'"
+    if lacking:
+        msg = f"the GRPOTrainer of TRL {trl.__version__} has no {', '.join(sorted(lacking))} to replace: {cure}"
+        raise ImportError(msg)
+    if not trl.__version__.startswith(f"{TRIED}."):
+        msg = (
+            f"renyi_training.trl is tested with TRL {TRIED}, not with {trl.__version__}: "
+            f"if the entropy that it logs is not what you expect, {cure}"
+        )
+        warnings.warn(msg, stacklevel=2)
+
+
+_check_version()
 
 
 class RenyiGRPOTrainer(trl.GRPOTrainer):
@@ -63,7 +101,8 @@ class RenyiGRPOTrainer(trl.GRPOTrainer):
     is untouched. A weight of 0 leaves the step to TRL alone, at no cost: what it logs, and takes
     a mask of, is then Shannon's entropy.
 
-    It relies on the fused head of TRL 1.16, which is not a public interface.
+    It relies on the fused head of TRL, which is not a public interface: tested is TRL 1.16. With another version its
+    import warns, or fails where that has no such head.
 
     Examples
     --------
