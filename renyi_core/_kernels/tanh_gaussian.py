@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from .dtypes import cast
 from .family import ENTRIES, Family, finished
-from .library import constants
+from .library import ask, constants
 from .orders import order_ratio, order_ratio_slope
 from .quadrature import gauss_legendre
 from .special import expm1_ratio, log1p_ratio, power_curvature
@@ -132,7 +132,7 @@ def _nodes(mean: Array, scale: Array, order: Order, xp: Any) -> Nodes:
     left, right = _interval(mean, s, t, depth, xp)
     mean, s, left, right, alpha, t = map(_last, (mean, s, left, right, alpha, t))
     r = mean / s
-    quadrature = gauss_legendre(_size(float(xp.finfo(s.dtype).eps)))
+    quadrature = ask(gauss_legendre, xp)(_size(float(xp.finfo(s.dtype).eps)))
     points, shares = (constants(part, s, xp)[(None,) * (r.ndim - 1) + (...,)] for part in quadrature)
     v = left + (right - left) * points
     x = _positive(mean + s * v, xp)

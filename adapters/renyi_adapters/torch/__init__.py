@@ -3,7 +3,7 @@
 Not for users: renyi_core calls it for arrays of this library.
 """
 
-from ._choice import argsort_cells, constant, sort_gaps, take_cells
+from ._choice import argsort_cells, constant, gauss_legendre, sort_gaps, take_cells
 from ._entropy import (
     distributions,
     entropies_at_once,
@@ -29,6 +29,7 @@ __all__ = [
     "entropy_and_alpha_gradient",
     "entropy_and_gradient",
     "entropy_hvp",
+    "gauss_legendre",
     "kth_neighbor",
     "neighbor_sum",
     "pairs_at_once",

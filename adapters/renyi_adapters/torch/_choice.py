@@ -10,6 +10,7 @@ import torch
 from array_api_compat import torch as torch_namespace
 
 from renyi_adapters import native
+from renyi_core._kernels import quadrature
 from renyi_core._kernels.choice import ARGMAX, MAX
 from renyi_core._kernels.family import Call, Family
 from renyi_core._kernels.state import Order
@@ -24,7 +25,7 @@ Tensor = Any
 FAMILIES = ARGMAX, MAX
 TYPES = {torch.Tensor, torch.nn.Parameter}
 
-__all__ = ["argsort_cells", "constant", "short_way", "sort_gaps", "take_cells", "value"]
+__all__ = ["argsort_cells", "constant", "gauss_legendre", "short_way", "sort_gaps", "take_cells", "value"]
 
 
 def constant(values: Any) -> Any:
@@ -33,6 +34,12 @@ def constant(values: Any) -> Any:
         parts = tuple(map(constant, values))
         return type(values)(*parts) if hasattr(values, "_fields") else parts
     return values.detach() if isinstance(values, torch.Tensor) else values
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def gauss_legendre(n: int) -> tuple[list[float], list[float]]:
+    """Overlay renyi_core._kernels.quadrature.gauss_legendre: torch.compile cannot trace decimals."""
+    return quadrature.gauss_legendre(n)
 
 
 def argsort_cells(values: Tensor, *, xp: Any) -> Tensor:  # noqa: ARG001
