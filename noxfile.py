@@ -37,6 +37,11 @@ INTEGRATIONS = {
             "tests/test_example_rl_control.py",
         ],
     ],
+    "distributions": [
+        [],
+        ["torchrl", "tianshou", "skrl", "ray[rllib]"],
+        ["tests/test_distributions.py", "tests/test_torchrl.py", "tests/test_distributions_page.py"],
+    ],
     "huggingface": [
         ["transformers", "trl"],
         ["tokenizers", "datasets"],

@@ -145,7 +145,7 @@ def test_the_reference_has_every_public_name():
     for name in modules:
         public = set(importlib.import_module(f"renyi_core.{name}").__all__)
         assert sorted(reference[f"renyi_core.{name}"]) == sorted(public - set(renyi.__all__))
-    frameworks = {"torch", "stable_baselines3", "transformers", "trl"}
+    frameworks = {"torch", "distributions", "stable_baselines3", "transformers", "trl"}
     for name in frameworks:
         assert sorted(reference[f"renyi_training.{name}"]) == sorted(all_of(f"renyi_training.{name}"))
     for name in ("numpy", "torch", "jax", "dask", "cupy"):

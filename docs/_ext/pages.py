@@ -17,6 +17,7 @@ MODULES = (
     "renyi_core.regularizers",
     "renyi_core.monitoring",
     "renyi_training.stable_baselines3",
+    "renyi_training.distributions",
     "renyi_training.transformers",
     "renyi_training.trl",
     "renyi_training.torch",
