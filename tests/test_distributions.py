@@ -189,6 +189,9 @@ def test_the_kullback_leibler_divergence_of_others():
     torch.testing.assert_close(found[:3], td.kl_divergence(td.Bernoulli(p), td.Bernoulli(q))[:3])
     assert found[3] == math.inf
     assert gradients(found[:3], p)[0].isfinite().all()
+    # torch takes 1e-12 for its eps: 7.3
+    rare = td.kl_divergence(Bernoulli(torch.tensor(0.5)), Bernoulli(torch.tensor(1e-12)))
+    torch.testing.assert_close(rare, torch.tensor(0.5 * math.log(0.25e12)))
     for ours, theirs in ((Normal, td.Normal), (Laplace, td.Laplace)):
         pairs = [(draw(4, seed=k), draw(4, seed=k).exp()) for k in range(2)]
         found, want = (td.kl_divergence(*(kind(*pair) for pair in pairs)) for kind in (ours, theirs))
@@ -336,6 +339,12 @@ def test_the_derivative_along_an_order():
     policy = Normal(*at(0.0, 2.0), alpha=alpha)
     want = 0.5 * alpha.log() / (alpha - 1)
     same(gradients(policy.entropy(), alpha), gradients(want, alpha))
+
+
+def test_what_a_policy_does_without_exploring():
+    assert Categorical(torch.tensor([0.2, 0.5, 0.3])).deterministic_sample == 1
+    assert OneHotCategorical(torch.tensor([0.2, 0.5, 0.3])).deterministic_sample.tolist() == [0, 1, 0]
+    assert Normal(0.3, 1.0).deterministic_sample == torch.tensor(0.3)
 
 
 def test_the_default_is_shannon():

@@ -133,19 +133,13 @@ def _of_categorical(distribution: Any, alpha: Any) -> Tensor:
 
 
 def _of_bernoulli(distribution: Any, alpha: Any) -> Tensor:
-    if _has_probs(distribution):
-        return renyi.entropy(_both(distribution.probs), alpha)
     return renyi.entropy_from_logits(_log_both(distribution), alpha)
-
-
-def _both(probs: Tensor) -> Tensor:
-    return torch.stack([probs, 1 - probs], dim=-1)
 
 
 def _log_both(distribution: Any) -> Tensor:
     """Return the log-probabilities of 1 and of 0, along a last axis."""
     if _has_probs(distribution):
-        return _log(_both(distribution.probs))
+        return _log(torch.stack([distribution.probs, 1 - distribution.probs], dim=-1))
     return logsigmoid(torch.stack([distribution.logits, -distribution.logits], dim=-1))
 
 
