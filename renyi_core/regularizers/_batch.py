@@ -14,7 +14,7 @@ from renyi_core._kernels.measures import ENTROPY
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
 
 from ._calls import TermCall, in_rows, per_row, product
-from ._marginal import BatchTerm, Marginal, of_batch, scalar_order
+from ._marginal import BatchTerm, of_batch, scalar_order
 from ._term import OfOrder
 
 Array = Any
@@ -128,13 +128,13 @@ class BalanceTerm(BatchTerm, OfOrder):
         return batch.alpha
 
     def _total(self, batch: TermCall) -> Array:
-        return Marginal.of(batch, batch.alpha, self.source).value()
+        return self._marginal(batch, batch.alpha).value()
 
     def _total_and_gradient(self, batch: TermCall, factor: Any) -> tuple[Array, Array]:
-        return Marginal.of(batch, batch.alpha, self.source).value_and_gradient(batch, factor)
+        return self._marginal(batch, batch.alpha).value_and_gradient(batch, factor)
 
     def _total_and_slope(self, batch: TermCall, wrt: str) -> tuple[Array, Array]:  # noqa: ARG002
-        return Marginal.of(batch, batch.alpha, self.source).value_and_slope()
+        return self._marginal(batch, batch.alpha).value_and_slope()
 
 
 @explained
@@ -262,14 +262,14 @@ class InformationTerm(BatchTerm):
     def _total(self, batch: TermCall) -> Array:
         if self._shannon:
             return self._information(batch)
-        marginal = Marginal.of(batch, self.marginal_alpha, self.source)
+        marginal = self._marginal(batch, self.marginal_alpha)
         return marginal.value() - self._mean_rows(self._entropies(batch), marginal.mean.shares, batch)
 
     def _total_and_gradient(self, batch: TermCall, factor: Any) -> tuple[Array, Array]:
         if self._shannon:
             value, gradient = self._information(batch, (0,), factor)
             return value, gradient
-        marginal = Marginal.of(batch, self.marginal_alpha, self.source)
+        marginal = self._marginal(batch, self.marginal_alpha)
         value, gradient = marginal.value_and_gradient(batch, factor)
         shares = marginal.mean.shares
         scale = in_rows(product(product(-1, shares, batch), factor, batch), batch)
@@ -277,7 +277,7 @@ class InformationTerm(BatchTerm):
         return value - self._mean_rows(rows, shares, batch), gradient + own
 
     def _total_and_slope(self, batch: TermCall, wrt: str) -> tuple[Array, Array]:
-        marginal = Marginal.of(batch, self.marginal_alpha, self.source)
+        marginal = self._marginal(batch, self.marginal_alpha)
         rows, slopes = self._entropies(batch, ("alpha",))
         value, slope = marginal.value_and_slope()
         shares = marginal.mean.shares

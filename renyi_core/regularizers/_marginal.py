@@ -20,7 +20,7 @@ from ._term import Term
 
 Array = Any
 
-__all__ = ["BatchTerm", "Marginal", "of_batch", "scalar_order"]
+__all__ = ["BatchTerm", "Marginal", "Mean", "of_batch", "scalar_order"]
 
 
 class Mean(NamedTuple):
@@ -69,6 +69,10 @@ class BatchTerm(Term):
     @abc.abstractmethod
     def _checked(self, *args: Any, **kwargs: Any) -> TermCall:
         """Return the arguments of a call, checked."""
+
+    def _marginal(self, batch: TermCall, alpha: Any) -> Marginal:
+        """Return the entropy of the mean, of an order."""
+        return Marginal.of(mean_of(batch, self.source), alpha, self.source)
 
     @abc.abstractmethod
     def _total(self, batch: TermCall) -> Array:
@@ -147,8 +151,7 @@ class Marginal(NamedTuple):
     source: str
 
     @classmethod
-    def of(cls, batch: TermCall, alpha: Any, source: str) -> Marginal:
-        mean = mean_of(batch, source)
+    def of(cls, mean: Mean, alpha: Any, source: str) -> Marginal:
         arguments = prepare(mean.mean, alpha, name=source, axis=None, where=None, base=None, keepdims=False)
         return cls(mean, arguments, source)
 

@@ -8,6 +8,7 @@ import torch
 
 from renyi_core import regularizers
 
+from . import _group
 from ._modules import Weighted
 
 Tensor = Any
@@ -79,9 +80,41 @@ class EntropyBonus(TermModule):
 
 
 class BalanceTerm(TermModule):
-    """:class:`renyi_core.regularizers.BalanceTerm` as a module."""
+    """:class:`renyi_core.regularizers.BalanceTerm` as a module, of the rows of all processes where there is a group.
 
-    kind = regularizers.BalanceTerm
+    Parameters
+    ----------
+    alpha, weight, source
+        As in the term.
+    group : torch.distributed.ProcessGroup, optional
+        The processes over whose rows the mean goes, as ``torch.distributed.group.WORLD``; by default this one alone.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the term.
+
+    Notes
+    -----
+    With a group the value is the same on all processes, and each call is one collective, two of an InformationTerm, as
+    is its backward pass: all processes call, with the same weight, those too that have no rows. Each has the gradient
+    of the sum of the processes' losses, so that the mean of the gradients, which ``DistributedDataParallel`` and
+    ``fully_shard`` take, is that of one process with all rows.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import torch.distributed as dist
+    >>> from renyi_training.torch import BalanceTerm
+    >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    >>> term = BalanceTerm(weight=0.01, group=dist.group.WORLD)
+    >>> router_logits = torch.zeros(8, 4, requires_grad=True)
+    >>> round(term(router_logits).item(), 6)
+    -0.013863
+    >>> dist.destroy_process_group()
+    """
+
+    kind = _group.BalanceTerm
 
 
 class ConfidencePenalty(TermModule):
@@ -115,9 +148,9 @@ class GaussianEntropyBonus(TermModule):
 
 
 class InformationTerm(TermModule):
-    """:class:`renyi_core.regularizers.InformationTerm` as a module."""
+    """:class:`renyi_core.regularizers.InformationTerm` as a module, with the ``group=`` of :class:`BalanceTerm`."""
 
-    kind = regularizers.InformationTerm
+    kind = _group.InformationTerm
 
 
 class LabelSmoothing(TermModule):
