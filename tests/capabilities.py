@@ -93,6 +93,7 @@ DOORS = "probs logits"
 DENSITIES = "laplace_entropy exponential_entropy uniform_entropy"
 SHARES = "beta_entropy gamma_entropy dirichlet_entropy"
 TERMS = "floor smoothing forward gaussian sampled information"
+TERMS = "floor smoothing forward jensen gaussian sampled information"
 AUTODIFF = "test_automatic_differentiation"
 QUANTITIES = {
     "entropy entropy_from_logits hill_number hill_number_from_logits tsallis_entropy tsallis_entropy_from_logits": (
@@ -223,7 +224,7 @@ QUANTITIES = {
         [Claim(ALL, cases("test_regularizers::test_value_and_gradients", "bonus balance"))],
         [Claim("torch jax", cases("test_regularizers::test_value_and_gradients", "bonus balance"))],
     ),
-    "EntropyFloor LabelSmoothing DivergenceTerm GaussianEntropyBonus SampledEntropyBonus InformationTerm": (
+    "EntropyFloor LabelSmoothing DivergenceTerm JensenTerm GaussianEntropyBonus SampledEntropyBonus InformationTerm": (
         [Claim(ALL, cases("test_regularizers::test_value_and_gradients", TERMS, "masked"))],
         [Claim("torch jax", cases("test_regularizers::test_value_and_gradients", TERMS, "masked"))],
     ),

@@ -73,6 +73,7 @@ TERMS = {
     "EntropyFloor": ("logits",),
     "GaussianEntropyBonus": ("scores",),
     "InformationTerm": ("logits",),
+    "JensenTerm": ("logits", "other_logits"),
     "LabelSmoothing": ("logits",),
     "SampledEntropyBonus": ("logits",),
 }

@@ -10,6 +10,9 @@ import numpy as np
 ORDERS = (0.5, 1.0, 2.0, float("inf"))
 SHARE = 0.9
 """Of log n, the target of the floor."""
+MIXTURE = 0.3
+"""The share of the reference."""
+PAIRS = {"forward", "reverse", "jensen"}
 
 _rng = np.random.default_rng(11)
 X = np.round(_rng.normal(size=(5, 4)) * 1.5, 3)
@@ -52,6 +55,12 @@ def _floor(row, _, mask, alpha):
     return max(mp.mpf(0), mp.mpf(SHARE) * mp.log(sum(mask)) - entropy(_softmax(row, mask), alpha))
 
 
+def _jensen(x, y, mask, alpha):
+    m, p, q = mp.mpf(MIXTURE), _softmax(x, mask), _softmax(y, mask)
+    mean = [(1 - m) * v + m * w for v, w in zip(p, q, strict=True)]
+    return entropy(mean, alpha) - (1 - m) * entropy(p, alpha) - m * entropy(q, alpha)
+
+
 def _gaussian(row, _, mask, alpha):
     ratio = {1: mp.mpf(1), mp.inf: mp.mpf(0)}.get(alpha)
     ratio = mp.log(alpha) / (alpha - 1) if ratio is None else ratio
@@ -73,6 +82,7 @@ ROWS = {
     "smoothing": lambda x, _, mask, alpha: divergence(_uniform(mask), _softmax(x, mask), alpha),
     "forward": lambda x, y, mask, alpha: divergence(_softmax(x, mask), _softmax(y, mask), alpha),
     "reverse": lambda x, y, mask, alpha: divergence(_softmax(y, mask), _softmax(x, mask), alpha),
+    "jensen": _jensen,
     "gaussian": _gaussian,
     "sampled": _sampled,
 }
@@ -115,7 +125,7 @@ def exact(name, alpha, *, masked, digits="float64"):
         alpha = mp.mpf(alpha)
         value = loss(name, x, y, alpha, masked=masked)
         gradients = []
-        for rows in (x, y) if name in {"forward", "reverse"} else (x,):
+        for rows in (x, y) if name in PAIRS else (x,):
             gradient = np.zeros(X.shape)
             for k, i in np.ndindex(X.shape):
                 kept, sides = rows[k][i], []

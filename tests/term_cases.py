@@ -15,6 +15,7 @@ from renyi_core.regularizers import (
     EntropyFloor,
     GaussianEntropyBonus,
     InformationTerm,
+    JensenTerm,
     LabelSmoothing,
     SampledEntropyBonus,
 )
@@ -26,12 +27,13 @@ TERMS = {
     "smoothing": LabelSmoothing(),
     "forward": DivergenceTerm(),
     "reverse": DivergenceTerm(direction="reverse"),
+    "jensen": JensenTerm(mixture=oracle.MIXTURE),
     "gaussian": GaussianEntropyBonus(),
     "sampled": SampledEntropyBonus(),
     "balance": BalanceTerm(),
     "information": InformationTerm(),
 }
-PAIRS = {"forward", "reverse"}
+PAIRS = oracle.PAIRS
 BOUND = 32
 """Units in the last place: of the value, and norm-wise of the gradient."""
 ALL = {**TERMS, "diversity": DiversityTerm(), "squashed": GaussianEntropyBonus(squashed=True)}

@@ -30,6 +30,7 @@ Axis = tuple[int, ...]
 __all__ = [
     "BATCH_INFORMATION",
     "SHARE_OF_MEAN",
+    "assignments",
     "batch_information",
     "batch_information_and_gradient",
     "share_of_mean",
@@ -48,7 +49,7 @@ def weighted(values: Array, weights: Any, *, xp: Any) -> Array:
     return xp.where(none, 0.0, weights * xp.where(none, 0.0, values))
 
 
-def _assignments(x: Array, *, source: Source, where: Array | None, axis: Axis, xp: Any) -> tuple[Array, Array]:
+def assignments(x: Array, *, source: Source, where: Array | None, axis: Axis, xp: Any) -> tuple[Array, Array]:
     """Return the probabilities of each row, and what its weights were divided by; NaN for an invalid row."""
     x = accumulate(x, xp=xp)
     if where is not None:
@@ -116,7 +117,7 @@ def _deviations(
 
 def share_of_mean(x: Array, shares: Any, *, source: Source, where: Array | None, axis: Axis, xp: Any) -> Array:
     """Return the probabilities of each row times its share: what the row adds to the mean."""
-    return weighted(_assignments(x, source=source, where=where, axis=axis, xp=xp)[0], shares, xp=xp)
+    return weighted(assignments(x, source=source, where=where, axis=axis, xp=xp)[0], shares, xp=xp)
 
 
 def share_of_mean_and_product(
@@ -131,7 +132,7 @@ def share_of_mean_and_product(
     scale: Array,
 ) -> tuple[Array, ...]:
     """Return what each row adds to the mean, and the products of a cotangent, ``scale``, along x (0) and shares (1)."""
-    p, size = _assignments(x, source=source, where=where, axis=axis, xp=xp)
+    p, size = assignments(x, source=source, where=where, axis=axis, xp=xp)
     found: list[Array] = []
     for i in wrt:
         if i == 0:
@@ -174,7 +175,7 @@ def batch_information_and_gradient(
 
 
 def _information(x: Array, shares: Any, source: Source, where: Array | None, axis: Axis, xp: Any) -> tuple[Array, ...]:
-    p, size = _assignments(x, source=source, where=where, axis=axis, xp=xp)
+    p, size = assignments(x, source=source, where=where, axis=axis, xp=xp)
     axes = tuple(i for i in range(p.ndim) if i - p.ndim not in axis)
     rows, slope, live = _deviations(x, p, shares, source=source, where=where, axis=axis, axes=axes, xp=xp)
     return xp.sum(weighted(rows, shares, xp=xp)), rows, slope, live, p, size

@@ -14,7 +14,7 @@ at the call as well, ``term(logits, weight=beta)``, or by ``term.replace(weight=
 
 from ._batch import BalanceTerm, InformationTerm
 from ._continuous import GaussianEntropyBonus, SampledEntropyBonus, state_entropy_reward
-from ._divergence import ConfidencePenalty, DivergenceTerm, LabelSmoothing
+from ._divergence import ConfidencePenalty, DivergenceTerm, JensenTerm, LabelSmoothing
 from ._diversity import DiversityTerm
 from ._entropy import EntropyBonus, EntropyFloor
 from ._term import Term, TermSum
@@ -28,6 +28,7 @@ __all__ = [
     "EntropyFloor",
     "GaussianEntropyBonus",
     "InformationTerm",
+    "JensenTerm",
     "LabelSmoothing",
     "SampledEntropyBonus",
     "Term",

@@ -6,10 +6,12 @@ import dataclasses
 from typing import Any, ClassVar
 
 from renyi_core._advice import explained
-from renyi_core._arrays import Arguments, prepare_pair, rectangular
+from renyi_core._arrays import Arguments, coefficient, prepare_pair, rectangular
 from renyi_core._kernels.divergence import DIVERGENCE
+from renyi_core._kernels.dtypes import cast
 from renyi_core._kernels.entropy import ENTROPIES
 from renyi_core._kernels.family import Call, Family, run
+from renyi_core._kernels.jensen_pair import JENSEN_PAIR
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._numbers import check_choice
 from renyi_core._typing import Alpha, ArrayOf, ArrayT
@@ -19,7 +21,7 @@ from ._entropy import Distributions
 
 Array = Any
 
-__all__ = ["ConfidencePenalty", "DivergenceTerm", "LabelSmoothing"]
+__all__ = ["ConfidencePenalty", "DivergenceTerm", "JensenTerm", "LabelSmoothing"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
@@ -45,9 +47,62 @@ class _OfDivergence(Distributions):
         return super()._run(batch, places, factor)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class _OfPair(Distributions):
+    """A term of each row and its reference, given at the call."""
+
+    wrt: ClassVar[tuple[int | str, ...]] = (0, 1, "alpha", "weight")
+
+    def __call__(  # type: ignore[override]
+        self,
+        x: ArrayOf[ArrayT],
+        /,
+        reference: ArrayOf[Any],
+        *,
+        axis: int | tuple[int, ...] | None = -1,
+        where: ArrayOf[Any] | None = None,
+        sample_weight: ArrayOf[Any] | None = None,
+        alpha: Alpha | None = None,
+        weight: Any = None,
+    ) -> ArrayT:
+        """Return the term's value, to be added to a loss.
+
+        Parameters
+        ----------
+        x, reference : array
+            Logits, or for ``source="probs"`` probabilities, of one dtype and of shapes (..., n) that broadcast.
+        axis, where, sample_weight, alpha, weight
+            As for :class:`EntropyBonus`.
+
+        Returns
+        -------
+        array
+            A scalar, or the values of the rows for ``reduction="none"``.
+        """
+        options = {"axis": axis, "where": where, "sample_weight": sample_weight, "alpha": alpha, "weight": weight}
+        return self._evaluate(self._checked(x, reference, **options))
+
+    def _checked(  # type: ignore[override]
+        self,
+        x: Array,
+        /,
+        reference: Array,
+        *,
+        axis: Any = -1,
+        where: Any = None,
+        sample_weight: Any = None,
+        alpha: Any = None,
+        weight: Any = None,
+    ) -> TermCall:
+        alpha = self.alpha if alpha is None else alpha
+        names = (self.source, "reference")
+        arguments = prepare_pair(x, reference, alpha, names=names, axis=axis, where=where, base=None, keepdims=False)
+        return self._batch(arguments, (x, reference), weight=weight, alpha=alpha, sample_weight=sample_weight)
+
+
 @explained
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
-class DivergenceTerm(_OfDivergence):
+class DivergenceTerm(_OfPair, _OfDivergence):
     r"""A penalty on the distance from a reference policy or a teacher, weight · mean D_α.
 
     ``"forward"`` is D_α(p‖reference), the penalty of RLHF and of trust regions at α = 1: it punishes mass where the
@@ -100,8 +155,6 @@ class DivergenceTerm(_OfDivergence):
 
     direction: str = "forward"
 
-    wrt: ClassVar[tuple[int | str, ...]] = (0, 1, "alpha", "weight")
-
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
@@ -111,51 +164,84 @@ class DivergenceTerm(_OfDivergence):
     def _first(self) -> bool:
         return self.direction == "forward"
 
-    def __call__(  # type: ignore[override]
-        self,
-        x: ArrayOf[ArrayT],
-        /,
-        reference: ArrayOf[Any],
-        *,
-        axis: int | tuple[int, ...] | None = -1,
-        where: ArrayOf[Any] | None = None,
-        sample_weight: ArrayOf[Any] | None = None,
-        alpha: Alpha | None = None,
-        weight: Any = None,
-    ) -> ArrayT:
-        """Return the term's value, to be added to a loss.
 
-        Parameters
-        ----------
-        x, reference : array
-            Logits, or for ``source="probs"`` probabilities, of one dtype and of shapes (..., n) that broadcast.
-        axis, where, sample_weight, alpha, weight
-            As for :class:`EntropyBonus`.
+@explained
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class JensenTerm(_OfPair):
+    r"""A penalty on the distance from a teacher that is bounded, weight · mean J_α of student and teacher.
 
-        Returns
-        -------
-        array
-            A scalar, or the values of the rows for ``reduction="none"``.
-        """
-        options = {"axis": axis, "where": where, "sample_weight": sample_weight, "alpha": alpha, "weight": weight}
-        return self._evaluate(self._checked(x, reference, **options))
+    .. math:: J_\alpha = H_\alpha((1 - m)\, p + m\, q) - (1 - m)\, H_\alpha(p) - m\, H_\alpha(q)
 
-    def _checked(  # type: ignore[override]
-        self,
-        x: Array,
-        /,
-        reference: Array,
-        *,
-        axis: Any = -1,
-        where: Any = None,
-        sample_weight: Any = None,
-        alpha: Any = None,
-        weight: Any = None,
-    ) -> TermCall:
-        alpha = self.alpha if alpha is None else alpha
-        names = (self.source, "reference")
-        arguments = prepare_pair(x, reference, alpha, names=names, axis=axis, where=where, base=None, keepdims=False)
-        return self._batch(arguments, (x, reference), weight=weight, alpha=alpha, sample_weight=sample_weight)
+    p is the student, q the teacher, ``reference``, and m the ``mixture``. At α = 1 it is the generalised
+    Jensen–Shannon divergence of distillation, (1 − m) D_1(p‖M) + m D_1(q‖M) of the mixture M = (1 − m) p + m q: at most
+    the entropy of (m, 1 − m), where the supports differ, too. Divided by m it tends to D_1(q‖p) as m → 0, divided by
+    1 − m to D_1(p‖q) as m → 1: those are :class:`DivergenceTerm`.
+
+    Parameters
+    ----------
+    alpha : float or array, default 1
+        The order, ≥ 0. Up to 1, J is 0 where the two are equal and positive elsewhere; above, it may be negative, and
+        equal distributions need not be the best.
+    mixture : float or array, default 0.5
+        m, the share of the reference in the mixture: a number between 0 and 1, the ends excluded, or an array of
+        shape ().
+    weight, reduction, source
+        As in :class:`EntropyBonus`; ``source`` is that of both arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :class:`DivergenceTerm`; for a ``mixture`` that is no such number or array.
+
+    See Also
+    --------
+    DivergenceTerm : From the teacher, or from the student.
+    renyi_core.jensen_divergence : Of any number of distributions.
+
+    Notes
+    -----
+    See :func:`renyi_core.jensen_divergence` for accuracy; logits are made probabilities first, whose rounding remains.
+    Automatic differentiation goes through the reference, too: detach it where it is fixed. ``grad`` and
+    ``value_and_grad`` take ``wrt=0``, ``1`` (the reference), ``"alpha"`` and ``"weight"``.
+
+    References
+    ----------
+    R. Agarwal, N. Vieillard, Y. Zhou, P. Stanczyk, S. Ramos, M. Geist and O. Bachem, "On-policy distillation of
+    language models: learning from self-generated mistakes", ICLR 2024, for α = 1, whose β is m; A. Ben Hamza and
+    H. Krim, "Jensen-Rényi divergence measure: theoretical and computational perspectives", ISIT 2003.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from renyi_core.regularizers import JensenTerm
+    >>> term = JensenTerm(mixture=0.1)
+    >>> term
+    JensenTerm(mixture=0.1, weight=1.0)
+    >>> student, teacher = np.asarray([[0.0, 0.0, 1.0]]), np.zeros((1, 3))
+    >>> print(f"{term(student, teacher):.6f} {term(teacher, teacher):.6f}")
+    0.010749 0.000000
+    """
+
+    mixture: Any = 0.5
+
+    _family: ClassVar[Family] = JENSEN_PAIR
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        number = coefficient(self.mixture, "mixture")
+        if number is None and self.mixture.ndim != 0:
+            msg = f"`mixture` must be a number or an array of shape (), got shape {tuple(self.mixture.shape)}"
+            raise ValueError(msg)
+        if number is not None and not 0 < number < 1:
+            msg = f"`mixture` must be between 0 and 1, got {self.mixture!r}; the ends are `DivergenceTerm`"
+            raise ValueError(msg)
+
+    def _arrays(self, batch: TermCall) -> tuple[Array, ...]:
+        mixture = self.mixture
+        if hasattr(mixture, "ndim"):
+            mixture = cast(mixture, batch.arguments.sums, batch.arguments.xp)
+        return *batch.arrays, mixture if hasattr(mixture, "ndim") else float(mixture)
 
 
 def _uniform(arguments: Arguments, source: str) -> Array:

@@ -16,6 +16,7 @@ from ._terms import (
     EntropyFloor,
     GaussianEntropyBonus,
     InformationTerm,
+    JensenTerm,
     LabelSmoothing,
     SampledEntropyBonus,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "EntropyRegularizer",
     "GaussianEntropyBonus",
     "InformationTerm",
+    "JensenTerm",
     "LabelSmoothing",
     "SampledEntropyBonus",
     "TargetEntropyWeight",

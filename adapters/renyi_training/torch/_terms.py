@@ -22,6 +22,7 @@ __all__ = [
     "EntropyFloor",
     "GaussianEntropyBonus",
     "InformationTerm",
+    "JensenTerm",
     "LabelSmoothing",
     "SampledEntropyBonus",
 ]
@@ -151,6 +152,12 @@ class InformationTerm(TermModule):
     """:class:`renyi_core.regularizers.InformationTerm` as a module, with the ``group=`` of :class:`BalanceTerm`."""
 
     kind = _group.InformationTerm
+
+
+class JensenTerm(TermModule):
+    """:class:`renyi_core.regularizers.JensenTerm` as a module."""
+
+    kind = regularizers.JensenTerm
 
 
 class LabelSmoothing(TermModule):
