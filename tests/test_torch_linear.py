@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from renyi_adapters.torch import _blocks, _states  # noqa: E402
-from renyi_training.torch import EntropyAndLogProb, linear_entropy  # noqa: E402
+from renyi_training.torch import EntropyAndLogProb, _linear, linear_entropy  # noqa: E402
 
 BACKENDS = ("torch",)
 pytestmark = pytest.mark.usefixtures("backend")
@@ -58,9 +58,10 @@ def mask(shape, device="cpu"):
     return where.to(device)
 
 
-def direct(hidden, weight, alpha, bias=None, tokens=None, where=None):
+def direct(hidden, weight, alpha, bias=None, tokens=None, where=None, temperature=1.0, softcap=None, scale=1.0):
     """The results by way of the logits, in the form of a tuple."""
-    logits = torch.nn.functional.linear(hidden, weight, bias)
+    logits = scale * torch.nn.functional.linear(hidden, weight, bias)
+    logits = (logits if softcap is None else softcap * torch.tanh(logits / softcap)) / temperature
     value = renyi.entropy_from_logits(logits, alpha, where=where)
     if tokens is None:
         return (value,)
@@ -103,6 +104,58 @@ def test_values_and_gradients(shape, alpha, device):
         with torch.no_grad():
             plain = linear_entropy(hidden, weight, alpha, chunk=chunk, **options)
         torch.testing.assert_close(plain[0] if with_tokens else plain, got[0] if with_tokens else got)
+
+
+CHANGES = {
+    "temperature": {"temperature": 0.7},
+    "Gemma 2": {"softcap": 3.0, "temperature": 1.5},
+    "Cohere, Granite": {"scale": 0.0625},
+    "all": {"temperature": 0.5, "softcap": 2.0, "scale": 3.0},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("shape", [(3, 4), (40,)])
+def test_temperature_cap_and_scale(shape, name, device):
+    """Of either side that is cut, masked too, with their gradients."""
+    inputs = layer(shape, device)
+    hidden, weight, bias = inputs
+    for alpha, chunk, masked in itertools.product((0.0, 0.5, 1.0, 2.0, math.inf), (3, None), (False, True)):
+        options = {"tokens": some_tokens(shape, device), **CHANGES[name]}
+        options |= {"where": mask(shape, device), "bias": bias} if masked else {}
+        got = linear_entropy(hidden, weight, alpha, chunk=chunk, **options)
+        compare(inputs[: 2 + masked], got, direct(hidden, weight, alpha, **options))
+
+
+@pytest.mark.parametrize("alpha", [1.0, 1.7])
+def test_gradcheck_of_a_capped_head(alpha):
+    inputs = layer((2,), features=2, vocabulary=4)
+    options = {"tokens": torch.arange(2), "chunk": 1, **CHANGES["all"]}
+
+    def f(hidden, weight, bias):
+        return tuple(linear_entropy(hidden, weight, alpha, bias=bias, **options))
+
+    assert torch.autograd.gradcheck(f, inputs)
+    assert torch.autograd.gradgradcheck(f, inputs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_logits_far_beyond_the_cap(dtype):
+    """Nothing overflows: the logits are at the cap, without a gradient."""
+    hidden, weight = (
+        torch.tensor([[400.0, 3.0]]).to(dtype),
+        torch.tensor([[100.0, 0.0], [-100.0, 0.0], [0.0, 1.0]]).to(dtype),
+    )
+    hidden.requires_grad_()
+    entropy, log_prob, total = linear_entropy(hidden, weight, 1.0, tokens=torch.tensor([2]), softcap=2.0)
+    logits = torch.tensor([2.0, -2.0, 2 * math.tanh(1.5)])
+    torch.testing.assert_close(total, logits.logsumexp(0)[None], rtol=torch.finfo(dtype).eps, atol=0)
+    torch.testing.assert_close(
+        entropy[0], renyi.entropy_from_logits(logits, 1.0), rtol=2 * torch.finfo(dtype).eps, atol=0
+    )
+    (gradient,) = torch.autograd.grad(log_prob.sum(), hidden)
+    want = (1 - torch.softmax(logits, 0)[2]) / math.cosh(1.5) ** 2
+    torch.testing.assert_close(gradient.float(), torch.tensor([[0.0, want]]), rtol=4 * torch.finfo(dtype).eps, atol=0)
 
 
 @pytest.mark.parametrize("kind", ["scalar", "row", "all"])
@@ -166,20 +219,40 @@ def test_states_without_gradients(monkeypatch):
 @pytest.mark.parametrize("ignored", [-100, 3])
 @pytest.mark.parametrize("chunk", [1, None])
 def test_positions_without_a_token(ignored, chunk):
-    """Log-probability 0 and no gradient of it; the other positions, and the other results, as they were."""
+    """All results are 0, without gradients, whatever is there; the other positions are as they were."""
     hidden, weight, _ = layer((4,))
     tokens, options = torch.tensor([ignored, 4, ignored, 0]), {"ignore_index": ignored, "chunk": chunk}
-    found = linear_entropy(hidden, weight, 2.0, tokens=tokens, **options)
-    whole = linear_entropy(hidden, weight, 2.0, tokens=torch.tensor([1, 4, 1, 0]), chunk=chunk)
-    keep = tokens != ignored
-    assert found.log_prob[~keep].tolist() == [0.0, 0.0]
-    torch.testing.assert_close(found.log_prob[keep], whole.log_prob[keep])
-    torch.testing.assert_close(found.entropy, whole.entropy)
-    torch.testing.assert_close(found.log_sum_exp, whole.log_sum_exp)
-    gradient = torch.autograd.grad(found.log_prob.sum(), hidden, create_graph=True)[0]
-    torch.testing.assert_close(gradient, torch.autograd.grad(whole.log_prob[keep].sum(), hidden)[0])
-    assert not gradient[~keep].any()
-    assert gradient.square().sum().backward() is None
+    keep, alpha = tokens != ignored, torch.tensor([0.5, 1.0, math.inf, 1.7], dtype=torch.float64, requires_grad=True)
+    padded = torch.where(keep[:, None], hidden, math.nan)
+    found = linear_entropy(padded, weight, alpha, tokens=tokens, **options)
+    whole = linear_entropy(hidden[keep], weight, alpha[keep], tokens=tokens[keep], chunk=chunk)
+    for part, want in zip(found, whole, strict=True):
+        assert part[~keep].tolist() == [0.0, 0.0]
+        torch.testing.assert_close(part[keep], want)
+    inputs = hidden, weight, alpha
+    got, want = (
+        torch.autograd.grad(sum(part.sum() for part in all_), inputs, create_graph=True) for all_ in (found, whole)
+    )
+    for one, other in zip(got, want, strict=True):
+        torch.testing.assert_close(one, other)
+    assert not got[0][~keep].any()
+    twice = [torch.autograd.grad(each[0].square().sum(), weight)[0] for each in (got, want)]
+    torch.testing.assert_close(*twice)
+
+
+def test_positions_without_a_token_are_left_out_of_the_products(monkeypatch):
+    hidden, weight, _ = layer((40,))
+    rows = []
+    head_entropy = _linear.head_entropy
+    monkeypatch.setattr(
+        _linear, "head_entropy", lambda head, x, *rest: rows.append(len(x)) or head_entropy(head, x, *rest)
+    )
+    for kept in (40, 7, 0):
+        tokens = torch.where(torch.arange(40) < kept, 3, -100)
+        results = linear_entropy(hidden, weight, 2.0, tokens=tokens)
+        gradient = torch.autograd.grad(sum(part.sum() for part in results), hidden)[0]
+        assert int(gradient.any(-1).sum()) == kept
+    assert rows == [40, 7, 0]
 
 
 @pytest.mark.parametrize("token", [-1, VOCABULARY, -101])
@@ -294,9 +367,9 @@ def test_logits_are_never_stored(tokens, vocabulary, blocks, dtype, monkeypatch)
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    for alpha in (1.0, 1.7, torch.tensor(1.3, requires_grad=True)):
+    for alpha, softcap in ((1.0, None), (1.7, 2.0), (torch.tensor(1.3, requires_grad=True), None)):
         with Largest() as largest, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            results = linear_entropy(hidden, weight, alpha, bias=bias, tokens=chosen, chunk=chunk)
+            results = linear_entropy(hidden, weight, alpha, bias=bias, tokens=chosen, chunk=chunk, softcap=softcap)
             sum(result.sum() for result in results).backward()
         assert largest.elements <= max(chunk * vocabulary, *(x.numel() for x in inputs)) < tokens * vocabulary / 10
     for x in inputs:
@@ -409,6 +482,10 @@ HIDDEN, WEIGHT = torch.randn(2, 3, FEATURES), torch.randn(VOCABULARY, FEATURES)
         (ValueError, "`where` must have the shape", HIDDEN, WEIGHT, {"where": torch.ones(3, VOCABULARY) > 0}),
         (ValueError, "`where` must have the shape", HIDDEN, WEIGHT, {"where": torch.ones(1) > 0}),
         (ValueError, "`chunk` must be at least 1", HIDDEN, WEIGHT, {"chunk": 0}),
+        (ValueError, "`temperature` must be > 0", HIDDEN, WEIGHT, {"temperature": 0}),
+        (ValueError, "`softcap` must be > 0", HIDDEN, WEIGHT, {"softcap": -30.0}),
+        (ValueError, "`scale` must be finite", HIDDEN, WEIGHT, {"scale": math.inf}),
+        (TypeError, "`temperature` must be", HIDDEN, WEIGHT, {"temperature": torch.tensor(1.0)}),
         (ValueError, "`alpha` must be >= 0", HIDDEN, WEIGHT, {"alpha": -0.5}),
         (ValueError, "`alpha` of shape", HIDDEN, WEIGHT, {"alpha": torch.ones(5)}),
         (ValueError, "`alpha` of shape", HIDDEN, WEIGHT, {"alpha": torch.ones(4, 2, 3)}),

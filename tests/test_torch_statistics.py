@@ -68,19 +68,19 @@ def test_one_order_and_no_tokens():
 
 @pytest.mark.parametrize(("ignored", "compiled"), [(-100, False), (2, False), (-100, True)])
 def test_positions_without_a_token(ignored, compiled):
-    """As in language models' labels, −100: log-probability 0 without a gradient, and the other rows as they were."""
+    """As in language models' labels, −100: all is 0 without a gradient, and the other rows as they were."""
     logits, tokens = make()
     tokens[1, 2] = ignored
     leaf, again = logits.clone().requires_grad_(), logits.clone().requires_grad_()
-    call = functools.partial(statistics, ignore_index=ignored)
+    call = functools.partial(statistics, ignore_index=ignored, temperature=0.7)
     call = torch.compile(call, fullgraph=True, backend="aot_eager") if compiled else call
-    log_prob = call(leaf, 2.0, tokens).log_prob
-    keep = tokens != ignored
-    assert log_prob[~keep].count_nonzero() == 0
-    want = directly(again, (2.0,), torch.where(keep, tokens, 0))[1]
-    torch.testing.assert_close(log_prob[keep], want[keep])
-    log_prob.sum().backward()
-    want[keep].sum().backward()
+    found, keep = call(leaf, (2.0,), tokens), tokens != ignored
+    wanted = directly(again / 0.7, (2.0,), torch.where(keep, tokens, 0))
+    for got, want in zip(found, wanted, strict=True):
+        assert got[~keep].count_nonzero() == 0
+        torch.testing.assert_close(got[keep], want[keep])
+    sum(got.sum() for got in found).backward()
+    sum(want[keep].sum() for want in wanted).backward()
     torch.testing.assert_close(leaf.grad, again.grad)
     assert not leaf.grad[~keep].any()
 

@@ -40,7 +40,8 @@ class Head:
     """What of a call is not a tensor.
 
     The order (None: tensors), the dtype of the logits, of how many tokens they may exist at a time, whether there are
-    tokens given, and whether gradients are enabled, which they are not within a Function.
+    tokens given, and whether gradients are enabled, which they are not within a Function. The logits are ``factor``
+    times the products, or ``cap`` · tanh(``factor`` · product/``cap``).
     """
 
     order: Order | None
@@ -48,6 +49,8 @@ class Head:
     chunk: int
     with_log_prob: bool
     with_gradient: bool
+    factor: float = 1.0
+    cap: float | None = None
 
     def order_of(self, alpha: Tensor, t: Tensor, infinite: Tensor) -> Order:
         """Return the order."""
@@ -55,20 +58,31 @@ class Head:
 
 
 class _Tile(NamedTuple):
-    """Logits of some tokens, ``rows``, and some of the vocabulary, ``columns``."""
+    """Logits of some tokens, ``rows``, and some of the vocabulary, ``columns``, and what a cap makes of their slope."""
 
     rows: slice
     columns: slice
     logits: Tensor
+    slope: Tensor | None
 
 
 class _Tiles:
     """The tiles of a call, each written over the one before, and the layer in the dtype of the logits."""
 
-    def __init__(self, head: Head, hidden: Tensor, weight: Tensor, bias: Tensor | None, where: Tensor | None) -> None:
+    def __init__(
+        self,
+        head: Head,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        where: Tensor | None,
+        *,
+        sloped: bool = False,
+    ) -> None:
+        self._head, self._where = head, where
         self.hidden, self.weight = hidden.to(head.dtype), weight.to(head.dtype)
         self.bias = None if bias is None else bias.to(head.dtype)
-        if where is not None:
+        if where is not None and head.cap is None:
             # by the bias, which costs the product nothing
             shift = self.weight.new_zeros(()) if self.bias is None else self.bias
             self.bias = torch.where(where, shift, -math.inf)
@@ -83,6 +97,7 @@ class _Tiles:
             length += -length % ALIGNMENT
         self._cuts = [slice(start, min(start + length, longer)) for start in range(0, longer, length)]
         self._room = self.hidden.new_empty(length * shorter)
+        self._slopes = torch.empty_like(self._room) if sloped and head.cap is not None else None
 
     def __iter__(self) -> Iterator[_Tile]:
         """Compute one tile after the other."""
@@ -92,11 +107,18 @@ class _Tiles:
             shape = rows.stop - rows.start, columns.stop - columns.start
             logits = self._room[: math.prod(shape)].view(shape)
             factors = self.hidden[rows], self.weight[columns].t()
-            if self.bias is None:
-                torch.mm(*factors, out=logits)
-            else:
-                torch.addmm(self.bias[columns], *factors, out=logits)
-            yield _Tile(rows, columns, logits)
+            factor, cap = self._head.factor, self._head.cap
+            inner = factor if cap is None else factor / cap
+            shift, share = (logits, 0.0) if self.bias is None else (self.bias[columns], inner)
+            torch.addmm(shift, *factors, beta=share, alpha=inner, out=logits)
+            slope = None
+            if cap is not None:
+                if self._slopes is not None:
+                    slope = torch.cosh(logits, out=self._slopes[: logits.numel()].view(shape)).pow_(-2)
+                logits.tanh_().mul_(cap)
+                if self._where is not None:
+                    logits.masked_fill_(~self._where[columns], -math.inf)
+            yield _Tile(rows, columns, logits, slope)
 
 
 def _of_token(tokens: Tensor, tile: _Tile) -> tuple[Tensor, Tensor]:
@@ -161,6 +183,8 @@ class _Gradients:
     def add(self, tile: _Tile) -> None:
         """Add what follows from the gradient of a tile."""
         tiles = self._tiles
+        if tile.slope is not None:
+            tile.logits.mul_(tile.slope)
         if self.hidden is not None:
             _add(self.hidden, tile.rows, tile.logits, tiles.weight[tile.columns], once=not tiles.cuts_vocabulary)
         if self.weight is not None:
@@ -245,9 +269,10 @@ def _direct(head: Head, *tensors: Tensor) -> Any:
         t = t.detach() + (alpha - alpha.detach())
     order = head.order_of(alpha, t, infinite)
     logits = linear(hidden.to(head.dtype), weight.to(head.dtype), None if bias is None else bias.to(head.dtype))
+    logits = logits.to(states.accumulator(head.dtype))
+    logits = head.factor * logits if head.cap is None else head.cap * torch.tanh(head.factor / head.cap * logits)
     if where is not None:
         logits = torch.where(where, logits, -math.inf)
-    logits = logits.to(states.accumulator(head.dtype))
     value = agnostic.entropy(
         logits, order, source="logits", measure=ENTROPY, where=where, axis=LAST, xp=torch_namespace
     )[:, 0]
@@ -294,11 +319,12 @@ class _HeadEntropy(torch.autograd.Function):
         cotangents = _cotangents(peak.dtype, *given, *(None,) * (3 - len(given)))
         with _without_autocast(hidden.device.type):
             hidden = _without_idle(hidden, cotangents) if wanted[1] else hidden
-            tiles = _Tiles(head, hidden, weight, bias, where)
+            tiles = _Tiles(head, hidden, weight, bias, where, sloped=True)
             gradients = _Gradients(tiles, (*wanted[:3], wanted[5] and cotangents.entropy is not None))
             rows = finish(state, order, xp=torch_namespace)
+            of_products = _Cotangents(*(None if one is None else head.factor * one for one in cotangents))
             for tile in tiles:
-                _pull_tile(tile, order, state, rows, cotangents, tokens, where, gradients)
+                _pull_tile(tile, order, state, rows, of_products, tokens, where, gradients)
         along = [
             None if gradient is None else gradient.to(tensor.dtype)
             for gradient, tensor in zip((gradients.hidden, gradients.weight, gradients.bias), tensors, strict=False)

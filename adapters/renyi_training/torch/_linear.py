@@ -12,7 +12,7 @@ from renyi_core._quiet import quiet
 
 from ._head import Head, head_entropy
 from ._results import EntropyAndLogProb
-from ._tokens import checked_tokens, without_ignored
+from ._tokens import checked_tokens, factor, without_ignored
 
 Tensor = Any
 
@@ -34,10 +34,17 @@ def linear_entropy(
     bias: Tensor | None = None,
     tokens: Tensor | None = None,
     where: Tensor | None = None,
+    temperature: float = 1.0,
+    softcap: float | None = None,
+    scale: float = 1.0,
     ignore_index: int = -100,
     chunk: int | None = None,
 ) -> Any:
     r"""Rényi entropy of softmax(hidden · weightᵀ + bias), without ever storing its logits.
+
+    .. math:: z = \frac{c}{T} \tanh \frac{s\,(h W^\top + b)}{c}
+
+    with the temperature T, the soft cap c and the scale s; without a cap z = s (h Wᵀ + b)/T.
 
     The entropy of the head of a language model, for training: forward and backward compute the logits a tile at a
     time, so that memory beyond the arguments and their gradients is a fixed amount, whatever the number of tokens; of
@@ -61,12 +68,19 @@ def linear_entropy(
     where : boolean tensor of shape (vocabulary,), optional
         A mask of the real entries of a padded vocabulary; padding has probability 0 and a gradient of 0. Its weights
         must be finite all the same.
+    temperature : float, default 1
+        What the logits are divided by, > 0: that of the sampling, as a rule.
+    softcap : float, optional
+        The bound of the logits before the temperature, > 0: ``final_logit_softcapping`` of Gemma 2 and 3.
+    scale : float, default 1
+        What the products are multiplied by, > 0: ``logit_scale`` of Cohere, 1 over ``logits_scaling`` of Granite.
     ignore_index : int, default -100
-        The token of positions that have none, as in ``torch.nn.functional.cross_entropy``: their log-probability is 0,
-        and so is its gradient.
+        The token of positions that have none, as in ``torch.nn.functional.cross_entropy``: their results and gradients
+        are 0, whatever ``hidden`` holds, and they are left out of the products. A GPU is waited for, to count them.
     chunk : int, optional
-        The room for logits, in tokens: ``chunk`` · vocabulary of them exist at a time. By default what fits 32 MB, or
-        256 MB on a GPU. It is a matter of speed and memory, not of the result beyond its last digits.
+        The room for logits, in tokens: ``chunk`` · vocabulary of them exist at a time, twice as many in backward with
+        a ``softcap``. By default what fits 32 MB, or 256 MB on a GPU. It is a matter of speed and memory, not of the
+        result beyond its last digits.
 
     Returns
     -------
@@ -79,7 +93,8 @@ def linear_entropy(
     TypeError
         If a dtype is not what is said above, or ``weight`` or ``bias`` has another than ``hidden`` has.
     ValueError
-        If a shape does not fit, or ``alpha`` is negative or NaN.
+        If a shape does not fit, ``alpha`` is negative or NaN, or ``temperature``, ``softcap`` or ``scale`` is not
+        positive and finite.
     IndexError
         If a token on the CPU is not in the vocabulary.
 
@@ -114,7 +129,7 @@ def linear_entropy(
     if torch.compiler.is_compiling() and not is_exporting():
         # it could follow neither NumPy's blocks nor the buffers
         compute = torch.compiler.disable(_linear_entropy)
-    return compute(hidden, weight, alpha, bias, tokens, where, ignore_index, chunk)
+    return compute(hidden, weight, alpha, bias, tokens, where, (temperature, softcap, scale), ignore_index, chunk)
 
 
 def _linear_entropy(
@@ -124,6 +139,7 @@ def _linear_entropy(
     bias: Tensor | None,
     tokens: Tensor | None,
     where: Tensor | None,
+    change: tuple[Any, Any, Any],
     ignore_index: int,
     chunk: int | None,
 ) -> Any:
@@ -141,21 +157,41 @@ def _linear_entropy(
         msg = f"`where` must have the shape of the vocabulary, {(vocabulary,)}, got {tuple(where.shape)}"
         raise ValueError(msg)
     order = arguments.order
-    room, with_gradient = _room(chunk, logits), torch.is_grad_enabled()
-    head = Head(order if order.static else None, dtype, room, tokens is not None, with_gradient)
-    results = head_entropy(
-        head,
-        hidden.reshape(-1, hidden.shape[-1]),
-        weight,
-        bias,
-        None if tokens is None else tokens.reshape(-1),
-        where,
-        *((None, None, None) if order.static else _columns(order, lead)),
+    temperature, softcap, scale = change
+    divisor = factor(temperature, "temperature")
+    head = Head(
+        order if order.static else None,
+        dtype,
+        _room(chunk, logits, capped=softcap is not None),
+        tokens is not None,
+        torch.is_grad_enabled(),
+        factor(scale, "scale") / divisor,
+        None if softcap is None else factor(softcap, "softcap") / divisor,
     )
+    rows = hidden.reshape(-1, hidden.shape[-1])
+    columns = [None] * 3 if order.static else _columns(order, lead)
     if tokens is None:
-        return results.reshape(lead)
-    entropy, log_prob, log_sum_exp = (result.reshape(lead) for result in results)
-    return EntropyAndLogProb(entropy, without_ignored(log_prob, ignored), log_sum_exp)
+        return head_entropy(head, rows, weight, bias, None, where, *columns).reshape(lead)
+    tokens, count = tokens.reshape(-1), rows.shape[0]
+    kept = _kept(ignored)
+    if kept is not None:
+        rows, tokens = rows[kept], tokens[kept]
+        columns = [column if column is None or column.shape[0] == 1 else column[kept] for column in columns]
+    results = head_entropy(head, rows, weight, bias, tokens, where, *columns)
+    if kept is not None:
+        results = [result.new_zeros(count).index_copy(0, kept, result) for result in results]
+        ignored = None
+    return EntropyAndLogProb(*(without_ignored(result.reshape(lead), ignored) for result in results))
+
+
+def _kept(ignored: Tensor) -> Tensor | None:
+    """Return the numbers of the positions that have a token; None if it is all of them, or cannot be known."""
+    if ignored is None or type(ignored) is not torch.Tensor or ignored.device.type == "meta":
+        return None
+    if torch.compiler.is_compiling():
+        return None
+    kept = (~ignored.reshape(-1)).nonzero()[:, 0]
+    return None if kept.shape[0] == ignored.numel() else kept
 
 
 def _columns(order: Order, lead: tuple[int, ...]) -> list[Tensor]:
@@ -208,10 +244,10 @@ def _dtype_of_logits(hidden: Tensor) -> Any:
     return hidden.dtype if dtype is None or hidden.dtype == torch.float64 else dtype
 
 
-def _room(chunk: Any, logits: Tensor) -> int:
+def _room(chunk: Any, logits: Tensor, *, capped: bool) -> int:
     """Return how many tokens have room for their logits at a time."""
     if chunk is None:
-        room = ROOM_CPU if logits.device.type == "cpu" else ROOM
+        room = (ROOM_CPU if logits.device.type == "cpu" else ROOM) // (1 + capped)
         return max(1, room // (int(logits.shape[-1]) * int(logits.dtype.itemsize)))
     if isinstance(chunk, bool) or not isinstance(chunk, int):
         msg = f"`chunk` must be an integer or None, got {chunk!r}"

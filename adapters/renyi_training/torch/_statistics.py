@@ -21,7 +21,7 @@ from renyi_core._kernels.state import Order
 from renyi_core._quiet import quiet
 
 from ._results import EntropyAndLogProb
-from ._tokens import checked_tokens, without_ignored
+from ._tokens import checked_tokens, factor, without_ignored
 
 Tensor = Any
 
@@ -51,6 +51,7 @@ def entropy_and_log_prob(
     tokens: Tensor | None = None,
     *,
     where: Tensor | None = None,
+    temperature: float = 1.0,
     ignore_index: int = -100,
 ) -> EntropyAndLogProb:
     """Return the Rényi entropy, the log-probability of given tokens and log-sum-exp, which share what they need.
@@ -70,9 +71,11 @@ def entropy_and_log_prob(
         it has NaN on a GPU, which is not waited for, and where values cannot be read, as under ``torch.compile``.
     where : boolean tensor, optional
         A mask of valid entries that broadcasts to the logits; the others have probability 0.
+    temperature : float, default 1
+        What the logits are divided by, > 0; another than 1 takes a copy of them.
     ignore_index : int, default -100
-        The token of positions that have none, as in ``torch.nn.functional.cross_entropy``: their log-probability is 0,
-        and so is its gradient.
+        The token of positions that have none, as in ``torch.nn.functional.cross_entropy``: their results are 0, and so
+        are their gradients.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def entropy_and_log_prob(
     TypeError
         If the logits are not real floating-point, an order is not a number, or the tokens are not integers.
     ValueError
-        If an order is negative or NaN, or a shape does not fit.
+        If an order is negative or NaN, a shape does not fit, or ``temperature`` is not positive and finite.
     IndexError
         If a token on the CPU is not there.
 
@@ -116,12 +119,14 @@ def entropy_and_log_prob(
     tokens, ignored = checked_tokens(tokens, tuple(logits.shape[:-1]), logits.shape[-1], ignore_index)
     orders = tuple(arguments.order for arguments in problems)
     full = torch.is_grad_enabled() and logits.requires_grad and gpu.keeps_digits(logits)
+    divisor = factor(temperature, "temperature")
+    logits = logits if divisor == 1 else logits / divisor
     function = _pure if torch.compiler.is_compiling() else _apply
     packed = function(_Static(orders, full), logits, tokens, where)
     count = len(orders)
+    packed = without_ignored(packed, ignored)
     entropies = packed[:count].movedim(0, -1) if many else packed[0]
-    log_prob = None if tokens is None else without_ignored(packed[count + 1], ignored)
-    return EntropyAndLogProb(entropies, log_prob, packed[count])
+    return EntropyAndLogProb(entropies, None if tokens is None else packed[count + 1], packed[count])
 
 
 def _clean(x: Tensor, where: Tensor | None) -> Tensor:

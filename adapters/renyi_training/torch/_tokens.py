@@ -6,9 +6,16 @@ from typing import Any
 
 import torch
 
+from renyi_core._numbers import finite, positive
+
 Tensor = Any
 
-__all__ = ["checked_tokens", "without_ignored"]
+__all__ = ["checked_tokens", "factor", "without_ignored"]
+
+
+def factor(value: Any, name: str) -> float:
+    """Return a positive and finite number as a float; raise for any other."""
+    return positive(finite(value, name), name)
 
 
 def checked_tokens(tokens: Any, shape: tuple[int, ...], vocabulary: int, ignore_index: Any) -> tuple[Tensor, Tensor]:
@@ -43,9 +50,9 @@ def checked_tokens(tokens: Any, shape: tuple[int, ...], vocabulary: int, ignore_
     return tokens, ignored
 
 
-def without_ignored(log_prob: Tensor, ignored: Tensor) -> Tensor:
-    """Return log-probabilities, 0 with a gradient of 0 where a token is to be ignored."""
-    return log_prob if ignored is None else torch.where(ignored, 0.0, log_prob)
+def without_ignored(result: Tensor, ignored: Tensor) -> Tensor:
+    """Return a result of positions, 0 with a gradient of 0 where their token is to be ignored."""
+    return result if ignored is None else torch.where(ignored, 0.0, result)
 
 
 def _extremes(tokens: Tensor) -> tuple[int, int] | None:
