@@ -38,9 +38,32 @@ struct Task {
   void *product;
   int64_t product_row, product_entry;
   void *value, *entropy, *by_temperature;
-  double *v;
-  int64_t given;  // 1: v is given, 2: p is, at α = 1
+  double *c;  // where on its curve each row is
+  int64_t given;  // 1: c is given, 2: p is, at α = 1
 };
+
+// The order of a row, and its temperature.
+template <class T> struct Row {
+  double alpha, t, temperature;
+  bool sane;
+
+  Row(const Task &q, int64_t row)
+      : alpha(q.alpha[row * q.order_row]), t(q.t[row * q.order_row]), temperature(q.one_temperature) {
+    using F = Format<T>;
+    if (q.temperature) temperature = ((const T *)q.temperature)[row * q.temperature_row];
+    sane = temperature > 0 && temperature < INFINITY && alpha >= 0;
+    temperature = (double)(T)larger(temperature, 4 * (double)F::tiny);
+    temperature = temperature < INFINITY ? temperature : LARGEST<T>;
+    alpha = larger(alpha, F::tiny * 1099511627776.0);
+    if (fabs(t) < (sizeof(T) == 4 ? 1e-12 : 1e-25)) alpha = 1, t = 0;
+  }
+
+  int form() const {
+    return t == 0 ? SOFTMAX : alpha == 2 ? LINEAR : alpha == 1.5 ? SQUARE : alpha == 0.5 ? INVERSE_SQUARE : POWER;
+  }
+};
+
+INLINE double point_of(double alpha, double t, double v) { return exp(-t * v) / alpha; }
 
 template <class T> struct Gaps {
   T *g;  // of n entries, rounded up to whole vectors; infinite where an entry has no weight
@@ -111,7 +134,7 @@ INLINE double m_of(double t, double mean, double r) {
 }
 
 template <class T, int M> static Point point_at(const Gaps<T> &q, double v) {
-  const double c = exp(-q.t * v) / q.alpha;
+  const double c = point_of(q.alpha, q.t, v);
   const Sums s = sums_at<T, M>(q, c);
   const double mean = s.y / s.e, m = m_of(q.t, mean, s.w / s.e), h = mean / c;
   return {v, c, h, m, log(s.e) + m - h, s};
@@ -450,10 +473,9 @@ template <class T> APART double kept_gaps(const T *p_all, T *g_all, int64_t n, T
 template <class T, int M> static void choose(const Task &q, int64_t row, const Gaps<T> &gaps, double span, double tops,
                                              T peak, double temperature, const Room<T> &w) {
   const uint8_t *mask = q.mask ? q.mask + row * q.mask_row : nullptr;
-  double v = 0;
-  if (M != SOFTMAX) v = q.given == 1 ? q.v[row] : search<T, M>(gaps, span);
-  if (q.v && !q.given) q.v[row] = v;
-  const double c = M == SOFTMAX ? 1 : exp(-gaps.t * v) / gaps.alpha;
+  double c = 1;
+  if (M != SOFTMAX) c = q.given == 1 ? q.c[row] : point_of(gaps.alpha, gaps.t, search<T, M>(gaps, span));
+  if (q.c && !q.given) q.c[row] = c;
   // rows of whole vectors are written where they belong
   const bool direct = q.format < 2 && !mask && gaps.n == q.n && q.p_entry == 1 && !q.vector;
   T *e = direct && q.p ? (T *)q.p + row * q.p_row : w.e;
@@ -476,22 +498,17 @@ template <class T, int M> static void choose(const Task &q, int64_t row, const G
   if (q.p) write_row(q.format, w.e, nullptr, 0, q.n, q.p, row * q.p_row, q.p_entry);
 }
 
-template <class T> static int64_t run(Task q) {
+template <class T> static int64_t long_rows(const Task &q) {
   using F = Format<T>;
   const int64_t whole = (q.n + F::lanes - 1) / F::lanes * F::lanes;
   T *room = (T *)aligned_alloc(64, 3 * (whole + 64) * sizeof(T) / 64 * 64);
   if (!room) return -1;
   const int64_t part = whole + (64 / sizeof(T));
   const Room<T> w = {room, room + part, room + 2 * part};
-  if (!q.alpha) q.alpha = &q.one_alpha, q.t = &q.one_t, q.order_row = 0;
   for (int64_t row = q.first; row < q.last; row++) {
     const uint8_t *mask = q.mask ? q.mask + row * q.mask_row : nullptr;
-    double alpha = q.alpha[row * q.order_row], t = q.t[row * q.order_row];
-    double temperature = q.one_temperature;
-    if (q.temperature) temperature = ((const T *)q.temperature)[row * q.temperature_row];
-    const bool sane = temperature > 0 && temperature < INFINITY && alpha >= 0;
-    temperature = (double)(T)larger(temperature, 4 * (double)F::tiny);
-    temperature = temperature < INFINITY ? temperature : LARGEST<T>;
+    const Row<T> r(q, row);
+    const double alpha = r.alpha, t = r.t, temperature = r.temperature;
     if (q.given == 2) {
       double live;
       const T *p = read_row(q.format, q.p, row * q.p_row, q.p_entry, nullptr, 0, q.n, whole, (T)0, w.e);
@@ -499,18 +516,16 @@ template <class T> static int64_t run(Task q) {
       multiplied<T, SOFTMAX>(q, row, {w.g, whole, 1, 0, 1}, 1, tops, temperature, p, w);
       continue;
     }
-    const double least = F::tiny * 1099511627776.0;
-    alpha = larger(alpha, least);
     const T *x = read_row(q.format, q.x, row * q.x_row, q.x_entry, mask, q.mask_entry, q.n, whole, -(T)INFINITY, w.g);
     double live;
     const T peak = peak_of(x, whole, &live);
-    if (!(sane && peak > -(T)INFINITY && peak < (T)INFINITY)) {
+    if (!(r.sane && peak > -(T)INFINITY && peak < (T)INFINITY)) {
       // NaN, but where the derivative is multiplied by 0
       const T factor = q.scale && ((const T *)q.scale)[row * q.scale_row] == 0 ? (T)0 : (T)NAN;
       fill(w.e, whole, factor);
       if (q.value) ((T *)q.value)[row] = (T)NAN;
       if (q.entropy) ((T *)q.entropy)[row] = (T)NAN;
-      if (q.v && !q.given) q.v[row] = 0;
+      if (q.c && !q.given) q.c[row] = 0;
       // as a derivative of the value it is 0 where it is masked
       const uint8_t *left_out = q.value || q.scale ? mask : nullptr;
       if (q.p) write_row(q.format, w.e, left_out, q.mask_entry, q.n, q.p, row * q.p_row, q.p_entry);
@@ -523,16 +538,16 @@ template <class T> static int64_t run(Task q) {
     const bool exact = bits<typename F::U>(unit) << (sizeof(T) * 8 - F::mantissa) == 0;
     const double tops = exact ? gaps_of<T, true>(x, w.g, whole, peak, 2 / unit, cap)
                               : gaps_of<T, false>(x, w.g, whole, peak, unit / 2, cap);
-    const bool one = fabs(t) < (sizeof(T) == 4 ? 1e-12 : 1e-25);
-    const double span = one ? 0 : log(live) * smaller(1 / alpha, 1.0);
-    if (one) alpha = 1, t = 0;
+    const double span = log(live) * smaller(1 / alpha, 1.0);
     const Gaps<T> gaps = {w.g, whole, alpha, t, cap};
 #define RENYI_FORM(M) choose<T, M>(q, row, gaps, span, tops, peak, temperature, w)
-    if (t == 0) RENYI_FORM(SOFTMAX);
-    else if (alpha == 2) RENYI_FORM(LINEAR);
-    else if (alpha == 1.5) RENYI_FORM(SQUARE);
-    else if (alpha == 0.5) RENYI_FORM(INVERSE_SQUARE);
-    else RENYI_FORM(POWER);
+    switch (r.form()) {
+      case SOFTMAX: RENYI_FORM(SOFTMAX); break;
+      case LINEAR: RENYI_FORM(LINEAR); break;
+      case SQUARE: RENYI_FORM(SQUARE); break;
+      case INVERSE_SQUARE: RENYI_FORM(INVERSE_SQUARE); break;
+      case POWER: RENYI_FORM(POWER); break;
+    }
 #undef RENYI_FORM
   }
   free(room);
