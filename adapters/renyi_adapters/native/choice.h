@@ -294,7 +294,12 @@ template <class T> APART T peak_of(const T *__restrict x, int64_t n, double *liv
   return lives == lives ? high : (T)NAN;
 }
 
-// gaps to the peak in units of the temperature; it returns how many are 0
+// the gap to the peak in units of the temperature; EXACT: it is a power of two, whose reciprocal is as good
+template <class T, bool EXACT> INLINE T gap_of(T x, T half, T unit, T cap) {
+  const T apart = half - x / 2, gap = EXACT ? apart * unit : apart / unit;
+  return x == -(T)INFINITY ? (T)INFINITY : smaller(gap, cap);
+}
+// all of them; it returns how many are 0
 template <class T, bool EXACT> APART double gaps_of(const T *x_all, T *g_all, int64_t n, T peak, T unit, T cap) {
   const T half = peak / 2;
   double tops = 0;
@@ -304,10 +309,8 @@ template <class T, bool EXACT> APART double gaps_of(const T *x_all, T *g_all, in
     const int64_t m = smaller(n - first, (int64_t)BLOCK);
     T P = 0;
     _Pragma("omp simd reduction(+ : P)") for (int64_t i = 0; i < m; i++) {
-      const bool dead = x[i] == -(T)INFINITY;
-      const T apart = half - x[i] / 2, gap = EXACT ? apart * unit : apart / unit;
-      P += gap == 0 ? (T)1 : (T)0;
-      g[i] = dead ? (T)INFINITY : smaller(gap, cap);
+      g[i] = gap_of<T, EXACT>(x[i], half, unit, cap);
+      P += g[i] == 0 ? (T)1 : (T)0;
     }
     tops += P;
   }
@@ -319,8 +322,8 @@ struct Found {
   double rest, mean, r;
 };
 
-// e of each entry, and their sums; that of e y with MEAN
-template <class T, int M, bool MEAN> APART Found weigh(const Gaps<T> &q, double c, double tops, T *weights) {
+// e of each entry, and their sums
+template <class T, int M> APART Found weigh(const Gaps<T> &q, double c, double tops, T *weights) {
   const Place<T> at = place_of(q, c);
   double rest = 0, y = 0, w = 0;
   for (int64_t first = 0; first < q.n; first += BLOCK) {
@@ -332,15 +335,14 @@ template <class T, int M, bool MEAN> APART Found weigh(const Gaps<T> &q, double 
       Entry<T> a = entry_of<T, M>(g[i], at);
       e[i] = a.e;
       E += g[i] == 0 ? (T)0 : a.e;
-      if (M != SOFTMAX) W += a.e * a.w;
-      if (MEAN) Y += a.e * a.y;
+      W += a.e * a.w, Y += a.e * a.y;
     }
     rest += E, y += Y, w += W;
   }
   Found f;
   f.rest = rest + (tops - 1);
   const double total = 1 + f.rest;
-  f.mean = y / total, f.r = M == SOFTMAX ? 1 : w / total;
+  f.mean = y / total, f.r = w / total;
   return f;
 }
 
@@ -369,7 +371,7 @@ template <class T> APART double weight_of(const T *g_all, const T *x_all, int64_
 
 // The derivative of p by the scores times a vector x; it returns Σ product g, both over the temperature. `middle` is
 // the mean of x at the top, `v` room for what is left of it.
-template <class T, int M> APART double product_of(const Gaps<T> &q, double c, T middle, double temperature,
+template <class T> APART double product_of(const Gaps<T> &q, double c, T middle, double temperature,
                                                   const T *p_all, const T *x_all, T *v_all, T *out_all) {
   const Place<T> at = place_of(q, c);
   double size = 0, y = 0, v = 0;
@@ -379,29 +381,27 @@ template <class T, int M> APART double product_of(const Gaps<T> &q, double c, T 
     const int64_t n = smaller(q.n - first, (int64_t)BLOCK);
     T Q = 0, Y = 0, V = 0;
     _Pragma("omp simd reduction(+ : Q, Y, V)") for (int64_t i = 0; i < n; i++) {
-      Entry<T> a = M == SOFTMAX ? Entry<T>{0, 1, g[i] <= at.cap ? (T)1 : (T)0} : entry_of<T, LINEAR>(g[i], at);
-      const T one = a.e > 0 ? x[i] - middle : -middle, inverse = M == SOFTMAX ? (T)1 : 1 / a.w;
+      Entry<T> a = entry_of<T, LINEAR>(g[i], at);
+      const T one = a.e > 0 ? x[i] - middle : -middle, inverse = 1 / a.w;
       to[i] = one;
       V += p[i] * (inverse * one);
-      if (M != SOFTMAX) Q += p[i] * inverse, Y += p[i] * (a.y * inverse);
+      Q += p[i] * inverse, Y += p[i] * (a.y * inverse);
     }
     size += Q, y += Y, v += V;
   }
-  if (M == SOFTMAX) size = 1;
   const T centre = (T)(y / size), mean = (T)(v / size);
   double covariance = 0, variance = 0, others = 0, along = 0;
-  if (M != SOFTMAX)
-    for (int64_t first = 0; first < q.n; first += BLOCK) {
-      const T *__restrict g = q.g + first, *__restrict p = p_all + first, *__restrict x = v_all + first;
-      const int64_t n = smaller(q.n - first, (int64_t)BLOCK);
-      T C = 0, S = 0;
-      _Pragma("omp simd reduction(+ : C, S)") for (int64_t i = 0; i < n; i++) {
-        Entry<T> a = entry_of<T, LINEAR>(g[i], at);
-        const T inverse = 1 / a.w, apart = a.y - centre;
-        C += p[i] * ((a.y * inverse) * (x[i] - mean)), S += p[i] * (apart * inverse) * apart;
-      }
-      covariance += C, variance += S;
+  for (int64_t first = 0; first < q.n; first += BLOCK) {
+    const T *__restrict g = q.g + first, *__restrict p = p_all + first, *__restrict x = v_all + first;
+    const int64_t n = smaller(q.n - first, (int64_t)BLOCK);
+    T C = 0, S = 0;
+    _Pragma("omp simd reduction(+ : C, S)") for (int64_t i = 0; i < n; i++) {
+      Entry<T> a = entry_of<T, LINEAR>(g[i], at);
+      const T inverse = 1 / a.w, apart = a.y - centre;
+      C += p[i] * ((a.y * inverse) * (x[i] - mean)), S += p[i] * (apart * inverse) * apart;
     }
+    covariance += C, variance += S;
+  }
   const double x = 1 / size, curvature = x * x - q.t * variance / size, by = 1 / temperature;
   const T factor = (T)(q.alpha * (covariance / size) * q.t / (curvature != 0 ? curvature : 1)), part = (T)by;
   bool dominated = false;
@@ -411,13 +411,8 @@ template <class T, int M> APART double product_of(const Gaps<T> &q, double c, T 
     const int64_t n = smaller(q.n - first, (int64_t)BLOCK);
     T O = 0, A = 0, D = 0;
     _Pragma("omp simd reduction(+ : O, A, D)") for (int64_t i = 0; i < n; i++) {
-      T one;
-      if (M == SOFTMAX) {
-        one = p[i] * (x[i] - mean);
-      } else {
-        Entry<T> a = entry_of<T, LINEAR>(g[i], at);
-        one = p[i] * (at.c / a.w) * ((x[i] - mean) + factor * (a.y - centre));
-      }
+      Entry<T> a = entry_of<T, LINEAR>(g[i], at);
+      const T one = p[i] * (at.c / a.w) * ((x[i] - mean) + factor * (a.y - centre));
       const bool most = p[i] > (T)0.5;
       O += most ? (T)0 : one, D += most ? (T)1 : (T)0, A += g[i] < (T)INFINITY ? one * g[i] : (T)0;
       to[i] = one * part;
@@ -433,125 +428,233 @@ template <class T, int M> APART double product_of(const Gaps<T> &q, double c, T 
   return along * by;
 }
 
+template <class T> static int64_t whole_of(int64_t n) {
+  return (n + Format<T>::lanes - 1) / Format<T>::lanes * Format<T>::lanes;
+}
+
 template <class T> struct Room {
   T *g, *e, *v;
 };
 
 // the product of a row with its vector
-template <class T, int M> static void multiplied(const Task &q, int64_t row, const Gaps<T> &gaps, double c, double tops,
-                                                 double temperature, const T *p, const Room<T> &w) {
+template <class T> static void multiplied(const Task &q, int64_t row, const Gaps<T> &gaps, double c, double tops,
+                                          double temperature, const Room<T> &w) {
   const uint8_t *mask = q.mask ? q.mask + row * q.mask_row : nullptr;
   const T *x = read_row(q.format, q.vector, row * q.vector_row, q.vector_entry, nullptr, 0, q.n, gaps.n, (T)0, w.v);
   const bool direct = q.product && q.format < 2 && !mask && gaps.n == q.n && q.product_entry == 1;
   T *out = direct ? (T *)q.product + row * q.product_row : w.v;
   double top = 0, along = 0;
   const double some = weight_of(gaps.g, x, gaps.n, &top);
-  if (some > 0 && tops > 0) along = product_of<T, M>(gaps, c, (T)(top / tops), temperature, p, x, w.v, out);
-  else along = some > 0 ? NAN : 0, fill(out, gaps.n, (T)along);
+  if (some > 0) along = product_of(gaps, c, (T)(top / tops), temperature, w.e, x, w.v, out);
+  else fill(out, gaps.n, (T)0);
   if (q.by_temperature) ((T *)q.by_temperature)[row] = (T)along;
   if (q.product && !direct)
     write_row(q.format, out, mask, q.mask_entry, q.n, q.product, row * q.product_row, q.product_entry);
 }
 
-// gaps that say of each entry of p whether it is one of the largest, and whether it is not 0; how many are the largest
-template <class T> APART double kept_gaps(const T *p_all, T *g_all, int64_t n, T most) {
-  double tops = 0;
-  for (int64_t first = 0; first < n; first += BLOCK) {
-    const T *__restrict p = p_all + first;
-    T *__restrict g = g_all + first;
-    const int64_t m = smaller(n - first, (int64_t)BLOCK);
-    T P = 0;
-    _Pragma("omp simd reduction(+ : P)") for (int64_t i = 0; i < m; i++) {
-      P += p[i] == most ? (T)1 : (T)0;
-      g[i] = p[i] == most ? (T)0 : p[i] > 0 ? (T)1 : (T)INFINITY;
-    }
-    tops += P;
-  }
-  return tops;
-}
-
 template <class T, int M> static void choose(const Task &q, int64_t row, const Gaps<T> &gaps, double span, double tops,
                                              T peak, double temperature, const Room<T> &w) {
   const uint8_t *mask = q.mask ? q.mask + row * q.mask_row : nullptr;
-  double c = 1;
-  if (M != SOFTMAX) c = q.given == 1 ? q.c[row] : point_of(gaps.alpha, gaps.t, search<T, M>(gaps, span));
+  const double c = q.given ? q.c[row] : point_of(gaps.alpha, gaps.t, search<T, M>(gaps, span));
   if (q.c && !q.given) q.c[row] = c;
   // rows of whole vectors are written where they belong
-  const bool direct = q.format < 2 && !mask && gaps.n == q.n && q.p_entry == 1 && !q.vector;
-  T *e = direct && q.p ? (T *)q.p + row * q.p_row : w.e;
-  const bool lean = M == SOFTMAX && !q.entropy;
-  const Found f = lean ? weigh<T, M, false>(gaps, c, tops, e) : weigh<T, M, true>(gaps, c, tops, e);
+  const bool direct = q.p && q.format < 2 && !mask && gaps.n == q.n && q.p_entry == 1 && !q.vector;
+  T *e = direct ? (T *)q.p + row * q.p_row : w.e;
+  const Found f = weigh<T, M>(gaps, c, tops, e);
   if (q.value || q.entropy) {
     const double entropy = log1p(f.rest) + m_of(gaps.t, f.mean, f.r);
-    const double best = M == SOFTMAX ? log1p(f.rest) : entropy - f.mean / c;
-    if (q.value) ((T *)q.value)[row] = (T)(peak + temperature * best);
+    if (q.value) ((T *)q.value)[row] = (T)(peak + temperature * (entropy - f.mean / c));
     if (q.entropy) ((T *)q.entropy)[row] = (T)entropy;
   }
   if (!q.p && !q.vector) return;
   multiply(e, gaps.n, (T)(1 / (1 + f.rest)));
-  if (!q.vector) {
-    if (q.scale) multiply(e, gaps.n, ((const T *)q.scale)[row * q.scale_row]);
-    if (e == w.e) write_row(q.format, e, mask, q.mask_entry, q.n, q.p, row * q.p_row, q.p_entry);
-    return;
-  }
-  multiplied<T, M>(q, row, gaps, c, tops, temperature, w.e, w);
-  if (q.p) write_row(q.format, w.e, nullptr, 0, q.n, q.p, row * q.p_row, q.p_entry);
+  if (q.scale) multiply(e, gaps.n, ((const T *)q.scale)[row * q.scale_row]);
+  if (q.vector) multiplied(q, row, gaps, c, tops, temperature, w);
+  if (q.p && !direct)
+    write_row(q.format, e, q.vector ? nullptr : mask, q.mask_entry, q.n, q.p, row * q.p_row, q.p_entry);
 }
 
-template <class T> static int64_t long_rows(const Task &q) {
-  using F = Format<T>;
-  const int64_t whole = (q.n + F::lanes - 1) / F::lanes * F::lanes;
-  T *room = (T *)aligned_alloc(64, 3 * (whole + 64) * sizeof(T) / 64 * 64);
-  if (!room) return -1;
-  const int64_t part = whole + (64 / sizeof(T));
-  const Room<T> w = {room, room + part, room + 2 * part};
-  for (int64_t row = q.first; row < q.last; row++) {
-    const uint8_t *mask = q.mask ? q.mask + row * q.mask_row : nullptr;
-    const Row<T> r(q, row);
-    const double alpha = r.alpha, t = r.t, temperature = r.temperature;
-    if (q.given == 2) {
-      double live;
-      const T *p = read_row(q.format, q.p, row * q.p_row, q.p_entry, nullptr, 0, q.n, whole, (T)0, w.e);
-      const double tops = kept_gaps(p, w.g, whole, peak_of(p, whole, &live));
-      multiplied<T, SOFTMAX>(q, row, {w.g, whole, 1, 0, 1}, 1, tops, temperature, p, w);
-      continue;
+// e of each entry at α = 1, and their sums; that of e g with MEAN
+template <class T, bool EXACT, bool MEAN> APART Found soft_weights(const T *x_all, T *e_all, int64_t n, T peak, T unit,
+                                                                   T cap) {
+  const T half = peak / 2;
+  double rest = 0, y = 0, tops = 0;
+  for (int64_t first = 0; first < n; first += BLOCK) {
+    const T *x = x_all + first;
+    T *e = e_all + first;
+    const int64_t m = smaller(n - first, (int64_t)BLOCK);
+    T E = 0, Y = 0, P = 0;
+    _Pragma("omp simd reduction(+ : E, Y, P)") for (int64_t i = 0; i < m; i++) {
+      const T g = gap_of<T, EXACT>(x[i], half, unit, cap);
+      const Entry<T> a = entry_of<T, SOFTMAX>(g, {1, 0, 1, cap});
+      e[i] = a.e;
+      E += g == 0 ? (T)0 : a.e, P += g == 0 ? (T)1 : (T)0;
+      if (MEAN) Y += a.e * a.y;
     }
-    const T *x = read_row(q.format, q.x, row * q.x_row, q.x_entry, mask, q.mask_entry, q.n, whole, -(T)INFINITY, w.g);
-    double live;
-    const T peak = peak_of(x, whole, &live);
-    if (!(r.sane && peak > -(T)INFINITY && peak < (T)INFINITY)) {
-      // NaN, but where the derivative is multiplied by 0
-      const T factor = q.scale && ((const T *)q.scale)[row * q.scale_row] == 0 ? (T)0 : (T)NAN;
-      fill(w.e, whole, factor);
-      if (q.value) ((T *)q.value)[row] = (T)NAN;
-      if (q.entropy) ((T *)q.entropy)[row] = (T)NAN;
-      if (q.c && !q.given) q.c[row] = 0;
-      // as a derivative of the value it is 0 where it is masked
-      const uint8_t *left_out = q.value || q.scale ? mask : nullptr;
-      if (q.p) write_row(q.format, w.e, left_out, q.mask_entry, q.n, q.p, row * q.p_row, q.p_entry);
-      if (q.vector) multiplied<T, SOFTMAX>(q, row, {w.g, whole, 1, 0, 0}, 1, 0, temperature, w.e, w);
-      continue;
-    }
-    // beyond the cap c g would overflow, and a larger gap changes no digit
-    const T cap = (T)(LARGEST<T> / 64 * smaller(alpha, 1.0) / live), unit = (T)temperature;
-    // a product with the reciprocal of a power of two has the digits of the quotient
-    const bool exact = bits<typename F::U>(unit) << (sizeof(T) * 8 - F::mantissa) == 0;
-    const double tops = exact ? gaps_of<T, true>(x, w.g, whole, peak, 2 / unit, cap)
-                              : gaps_of<T, false>(x, w.g, whole, peak, unit / 2, cap);
-    const double span = log(live) * smaller(1 / alpha, 1.0);
-    const Gaps<T> gaps = {w.g, whole, alpha, t, cap};
-#define RENYI_FORM(M) choose<T, M>(q, row, gaps, span, tops, peak, temperature, w)
-    switch (r.form()) {
-      case SOFTMAX: RENYI_FORM(SOFTMAX); break;
-      case LINEAR: RENYI_FORM(LINEAR); break;
-      case SQUARE: RENYI_FORM(SQUARE); break;
-      case INVERSE_SQUARE: RENYI_FORM(INVERSE_SQUARE); break;
-      case POWER: RENYI_FORM(POWER); break;
-    }
-#undef RENYI_FORM
+    rest += E, y += Y, tops += P;
   }
-  free(room);
-  return 0;
+  rest += tops - 1;
+  return {rest, y / (1 + rest), 1};
+}
+
+// the derivative of p by the scores at α = 1 times a vector x, over the temperature
+template <class T> APART bool soft_product(const T *p_all, const T *x_all, int64_t n, T part, T *out_all) {
+  T high = -(T)INFINITY;
+  double some = 0, tops = 0, top = 0, v = 0, others = 0;
+  for (int64_t first = 0; first < n; first += BLOCK) {
+    const T *p = p_all + first, *x = x_all + first;
+    const int64_t m = smaller(n - first, (int64_t)BLOCK);
+    T S = 0;
+    _Pragma("omp simd reduction(max : high) reduction(+ : S)") for (int64_t i = 0; i < m; i++) {
+      high = p[i] > high ? p[i] : high, S += x[i] != 0 ? (T)1 : (T)0;
+    }
+    some += S;
+  }
+  if (!(some > 0)) {
+    fill(out_all, n, (T)0);
+    return false;
+  }
+  for (int64_t first = 0; first < n; first += BLOCK) {
+    const T *p = p_all + first, *x = x_all + first;
+    const int64_t m = smaller(n - first, (int64_t)BLOCK);
+    T P = 0, V = 0;
+    _Pragma("omp simd reduction(+ : P, V)") for (int64_t i = 0; i < m; i++) {
+      P += p[i] == high ? (T)1 : (T)0, V += p[i] == high ? x[i] : (T)0;
+    }
+    tops += P, top += V;
+  }
+  // what is left of x keeps its digits where p is small
+  const T middle = (T)(top / tops);
+  for (int64_t first = 0; first < n; first += BLOCK) {
+    const T *p = p_all + first, *x = x_all + first;
+    const int64_t m = smaller(n - first, (int64_t)BLOCK);
+    T V = 0;
+    _Pragma("omp simd reduction(+ : V)") for (int64_t i = 0; i < m; i++) V += p[i] > 0 ? p[i] * (x[i] - middle) : p[i];
+    v += V;
+  }
+  const T mean = (T)v;
+  for (int64_t first = 0; first < n; first += BLOCK) {
+    const T *p = p_all + first, *x = x_all + first;
+    T *out = out_all + first;
+    const int64_t m = smaller(n - first, (int64_t)BLOCK);
+    T O = 0;
+    _Pragma("omp simd reduction(+ : O)") for (int64_t i = 0; i < m; i++) {
+      const T one = p[i] > 0 ? p[i] * ((x[i] - middle) - mean) : p[i];
+      O += p[i] > (T)0.5 ? (T)0 : one, out[i] = one * part;
+    }
+    others += O;
+  }
+  // what has more than half of p gets what the others lose
+  if (high > (T)0.5)
+    for (int64_t i = 0; i < n; i++) out_all[i] = p_all[i] > (T)0.5 ? (T)-others * part : out_all[i];
+  return true;
+}
+
+// The scores of a row at α = 1; none where p is known, or the row makes no sense.
+template <class T> struct Scores {
+  const T *x;
+  T peak, unit, cap;
+
+  double along(const T *product, int64_t n) const {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+      const T gap = gap_of<T, false>(x[i], peak / 2, unit / 2, cap);
+      sum += gap < (T)INFINITY ? product[i] * gap : (T)0;
+    }
+    return sum;
+  }
+};
+
+// the product of a row with its vector at α = 1
+template <class T> static void soft_multiplied(const Task &q, int64_t row, const T *p, double temperature,
+                                               const Scores<T> &scores, const Room<T> &w) {
+  const uint8_t *mask = q.mask ? q.mask + row * q.mask_row : nullptr;
+  const T *x = read_row(q.format, q.vector, row * q.vector_row, q.vector_entry, nullptr, 0, q.n, q.n, (T)0, w.v);
+  const bool direct = q.product && q.format < 2 && !mask && q.product_entry == 1;
+  T *out = direct ? (T *)q.product + row * q.product_row : w.v;
+  const bool some = soft_product(p, x, q.n, (T)(1 / temperature), out);
+  if (q.by_temperature)
+    ((T *)q.by_temperature)[row] = (T)(scores.x ? scores.along(out, q.n) : some ? (double)NAN : 0.0);
+  if (q.product && !direct)
+    write_row(q.format, out, mask, q.mask_entry, q.n, q.product, row * q.product_row, q.product_entry);
+}
+
+template <class T> static void softmax(const Task &q, int64_t row, const T *x, T peak, T unit, T cap, bool exact,
+                                       double temperature, const Room<T> &w) {
+  const uint8_t *mask = q.mask ? q.mask + row * q.mask_row : nullptr;
+  const int64_t n = whole_of<T>(q.n);
+  const bool direct = q.p && q.format < 2 && !mask && n == q.n && q.p_entry == 1;
+  T *e = direct ? (T *)q.p + row * q.p_row : w.e;
+  Found f;
+  if (q.entropy) {
+    f = exact ? soft_weights<T, true, true>(x, e, n, peak, 2 / unit, cap)
+              : soft_weights<T, false, true>(x, e, n, peak, unit / 2, cap);
+    ((T *)q.entropy)[row] = (T)(log1p(f.rest) + f.mean);
+  } else {
+    f = exact ? soft_weights<T, true, false>(x, e, n, peak, 2 / unit, cap)
+              : soft_weights<T, false, false>(x, e, n, peak, unit / 2, cap);
+  }
+  if (q.c && !q.given) q.c[row] = 1;
+  if (q.value) ((T *)q.value)[row] = (T)(peak + temperature * log1p(f.rest));
+  if (!q.p && !q.vector) return;
+  multiply(e, n, (T)(1 / (1 + f.rest)));
+  if (q.scale) multiply(e, n, ((const T *)q.scale)[row * q.scale_row]);
+  if (q.vector) soft_multiplied(q, row, e, temperature, {x, peak, unit, cap}, w);
+  if (q.p && !direct)
+    write_row(q.format, e, q.vector ? nullptr : mask, q.mask_entry, q.n, q.p, row * q.p_row, q.p_entry);
+}
+
+// NaN, but where the derivative is multiplied by 0
+template <class T> static void no_choice(const Task &q, int64_t row, const Room<T> &w) {
+  const uint8_t *mask = q.mask ? q.mask + row * q.mask_row : nullptr;
+  const T factor = q.scale && ((const T *)q.scale)[row * q.scale_row] == 0 ? (T)0 : (T)NAN;
+  if (q.value) ((T *)q.value)[row] = (T)NAN;
+  if (q.entropy) ((T *)q.entropy)[row] = (T)NAN;
+  if (q.c && !q.given) q.c[row] = 0;
+  fill(w.e, q.n, factor);
+  // as a derivative of the value it is 0 where it is masked
+  const uint8_t *left_out = q.value || q.scale ? mask : nullptr;
+  if (q.p) write_row(q.format, w.e, left_out, q.mask_entry, q.n, q.p, row * q.p_row, q.p_entry);
+  if (q.vector) soft_multiplied(q, row, w.e, 1, {}, w);
+}
+
+template <class T> static void long_row(const Task &q, int64_t row, const Room<T> &w) {
+  using F = Format<T>;
+  const uint8_t *mask = q.mask ? q.mask + row * q.mask_row : nullptr;
+  const Row<T> r(q, row);
+  const double alpha = r.alpha, t = r.t, temperature = r.temperature;
+  if (q.given == 2) {
+    const T *p = read_row(q.format, q.p, row * q.p_row, q.p_entry, nullptr, 0, q.n, q.n, (T)0, w.e);
+    soft_multiplied(q, row, p, temperature, {}, w);
+    return;
+  }
+  const int64_t whole = whole_of<T>(q.n);
+  const T *x = read_row(q.format, q.x, row * q.x_row, q.x_entry, mask, q.mask_entry, q.n, whole, -(T)INFINITY, w.g);
+  double live;
+  const T peak = peak_of(x, whole, &live);
+  if (!(r.sane && peak > -(T)INFINITY && peak < (T)INFINITY)) {
+    no_choice(q, row, w);
+    return;
+  }
+  // beyond the cap c g would overflow, and a larger gap changes no digit
+  const T cap = (T)(LARGEST<T> / 64 * smaller(alpha, 1.0) / live), unit = (T)temperature;
+  const bool exact = bits<typename F::U>(unit) << (sizeof(T) * 8 - F::mantissa) == 0;
+  if (t == 0) {
+    softmax(q, row, x, peak, unit, cap, exact, temperature, w);
+    return;
+  }
+  const double tops = exact ? gaps_of<T, true>(x, w.g, whole, peak, 2 / unit, cap)
+                            : gaps_of<T, false>(x, w.g, whole, peak, unit / 2, cap);
+  const double span = log(live) * smaller(1 / alpha, 1.0);
+  const Gaps<T> gaps = {w.g, whole, alpha, t, cap};
+#define RENYI_FORM(M) choose<T, M>(q, row, gaps, span, tops, peak, temperature, w)
+  switch (r.form()) {
+    case LINEAR: RENYI_FORM(LINEAR); break;
+    case SQUARE: RENYI_FORM(SQUARE); break;
+    case INVERSE_SQUARE: RENYI_FORM(INVERSE_SQUARE); break;
+    default: RENYI_FORM(POWER);
+  }
+#undef RENYI_FORM
 }
 
 }  // namespace renyi::choice

@@ -11,7 +11,7 @@ namespace renyi::choice {
 
 // What is known of each lane.
 template <class T> struct Lanes {
-  T peak[LANES], live[LANES], half[LANES], half_unit[LANES], sound[LANES];
+  T peak[LANES], live[LANES], half[LANES], half_unit[LANES], sane[LANES], sound[LANES];
   T cap[LANES], c[LANES], tc[LANES], inverse_t[LANES], over[LANES];
   T mean[LANES], square[LANES], cube[LANES], best[LANES], place[LANES];
   T middle[LANES], centre[LANES], pull[LANES], factor[LANES], by[LANES], dominant[LANES];
@@ -297,16 +297,18 @@ template <class T, int M> static void multiply_rows(int n, Workspace<T> &w) {
 
 // Rows from memory to lanes, `nothing` where they are masked, and back, 0 there.
 template <class T> static void take(const Task &q, const void *from, int64_t row, int64_t entry, const uint8_t *mask,
-                                    T nothing, int i, T *to, T *room) {
-  const T *z = read_row(q.format, from, row, entry, mask, q.mask_entry, q.n, q.n, nothing, room);
-  for (int64_t j = 0; j < q.n; j++) to[j * LANES + i] = z[j];
+                                    T nothing, int i, T *__restrict to, T *room) {
+  const bool plain = q.format < 2 && entry == 1 && !mask;
+  const T *z = plain ? (const T *)from + row
+                     : read_row(q.format, from, row, entry, mask, q.mask_entry, q.n, q.n, nothing, room);
+  for (int j = 0; j < (int)q.n; j++) to[j * LANES + i] = z[j];
 }
-template <class T> static void put(const Task &q, const T *from, int i, const uint8_t *mask, void *to, int64_t row,
-                                   int64_t entry, T *room) {
-  const bool direct = q.format < 2 && entry == 1 && !mask;
-  T *out = direct ? (T *)to + row : room;
-  for (int64_t j = 0; j < q.n; j++) out[j] = from[j * LANES + i];
-  if (!direct) write_row(q.format, out, mask, q.mask_entry, q.n, to, row, entry);
+template <class T> static void put(const Task &q, const T *__restrict from, int i, const uint8_t *mask, void *to,
+                                   int64_t row, int64_t entry, T *room) {
+  const bool plain = q.format < 2 && entry == 1 && !mask;
+  T *out = plain ? (T *)to + row : room;
+  for (int j = 0; j < (int)q.n; j++) out[j] = from[j * LANES + i];
+  if (!plain) write_row(q.format, out, mask, q.mask_entry, q.n, to, row, entry);
 }
 
 INLINE const uint8_t *mask_of(const Task &q, int64_t row) { return q.mask ? q.mask + row * q.mask_row : nullptr; }
@@ -333,22 +335,29 @@ template <class T, int M> static void choose_rows(const Task &q, int64_t first, 
                                                   Workspace<T> &w) {
   Lanes<T> &l = w.lanes;
   const int n = (int)q.n, kept = q.given == 2;
-  int known = 0;
-  while (forms[known] != M) known++;
+  if (first == q.first || q.order_row || q.temperature_row) {
+    int known = 0;
+    while (forms[known] != M) known++;
+    for (int i = 0; i < LANES; i++) {
+      const Row<T> r(q, first + (i < rows && forms[i] == M ? i : known));
+      l.alpha[i] = r.alpha, l.t[i] = r.t, l.temperature[i] = r.temperature, l.sane[i] = r.sane ? (T)1 : (T)0;
+      l.inverse_t[i] = (T)(M == SOFTMAX ? 1 : 1 / r.t);
+    }
+  }
   for (int i = 0; i < LANES; i++) {
-    const int64_t row = first + (i < rows && forms[i] == M ? i : known);
-    const Row<T> r(q, row);
-    l.alpha[i] = r.alpha, l.t[i] = r.t, l.temperature[i] = r.temperature, l.sound[i] = r.sane ? (T)1 : (T)0;
-    l.peak[i] = -(T)INFINITY, l.live[i] = 0, l.inverse_t[i] = (T)(r.t == 0 ? 1 : 1 / r.t);
-    l.tops[i] = l.total[i] = l.y[i] = l.w[i] = 0, l.cap[i] = l.c[i] = 1;
+    const int64_t row = first + (i < rows ? i : 0);
     if (kept) take(q, q.p, row * q.p_row, q.p_entry, nullptr, (T)0, i, w.e, w.row);
     else take(q, q.x, row * q.x_row, q.x_entry, mask_of(q, row), -(T)INFINITY, i, w.e, w.row);
   }
+  for (int i = 0; i < LANES; i++) {
+    l.peak[i] = -(T)INFINITY, l.live[i] = 0;
+    l.tops[i] = l.total[i] = l.y[i] = l.w[i] = 0, l.cap[i] = l.c[i] = 1;
+  }
   for (int j = 0; j < n; j++) lane_peaks(w.e + j * LANES, &l);
   for (int i = 0; i < LANES; i++) {
-    const bool sound = l.sound[i] != 0 && l.live[i] > 0 && l.peak[i] < (T)INFINITY;
+    const bool sound = (l.sane[i] != 0) & (l.live[i] > 0) & (l.peak[i] < (T)INFINITY);
     l.sound[i] = sound ? (T)1 : (T)0;
-    if (!sound) l.peak[i] = 0, l.live[i] = 1;
+    l.peak[i] = sound ? l.peak[i] : (T)0, l.live[i] = sound ? l.live[i] : (T)1;
   }
   if (kept) {
     for (int j = 0; j < n; j++) lane_kept_gaps(w.e + j * LANES, w.g + j * LANES, &l);
@@ -403,18 +412,15 @@ template <class T, int M> static void choose_rows(const Task &q, int64_t first, 
   }
 }
 
-template <class T> static int64_t short_rows(const Task &q) {
-  Workspace<T> *w = (Workspace<T> *)aligned_alloc(64, (sizeof(Workspace<T>) + 63) / 64 * 64);
-  if (!w) return -1;
+template <class T> static void short_rows(const Task &q, Workspace<T> &w) {
+  int forms[LANES], seen = 0;
   for (int64_t first = q.first; first < q.last; first += LANES) {
     const int rows = (int)smaller(q.last - first, (int64_t)LANES);
-    int forms[LANES], seen = 0;
-    for (int i = 0; i < rows; i++) {
-      const Row<T> r(q, first + i);
-      forms[i] = q.given == 2 ? SOFTMAX : r.form(), seen |= 1 << forms[i];
-    }
+    if (first == q.first || q.order_row) seen = 0;
+    for (int i = 0; i < rows && (first == q.first || q.order_row); i++)
+      forms[i] = q.given == 2 ? SOFTMAX : Row<T>(q, first + i).form(), seen |= 1 << forms[i];
 #define RENYI_FORM(M) \
-  if (seen >> M & 1) choose_rows<T, M>(q, first, rows, forms, *w)
+  if (seen >> M & 1) choose_rows<T, M>(q, first, rows, forms, w)
     RENYI_FORM(SOFTMAX);
     RENYI_FORM(LINEAR);
     RENYI_FORM(SQUARE);
@@ -422,13 +428,19 @@ template <class T> static int64_t short_rows(const Task &q) {
     RENYI_FORM(POWER);
 #undef RENYI_FORM
   }
-  free(w);
-  return 0;
 }
 
 template <class T> static int64_t run(Task q) {
   if (!q.alpha) q.alpha = &q.one_alpha, q.t = &q.one_t, q.order_row = 0;
-  return q.n <= SHORT ? short_rows<T>(q) : long_rows<T>(q);
+  const int64_t part = whole_of<T>(q.n) + 64 / sizeof(T);
+  const int64_t size = q.n <= SHORT ? sizeof(Workspace<T>) : 3 * part * sizeof(T);
+  T *room = (T *)aligned_alloc(64, (size + 63) / 64 * 64);
+  if (!room) return -1;
+  if (q.n <= SHORT) short_rows(q, *(Workspace<T> *)room);
+  else
+    for (int64_t row = q.first; row < q.last; row++) long_row<T>(q, row, {room, room + part, room + 2 * part});
+  free(room);
+  return 0;
 }
 
 }  // namespace renyi::choice
