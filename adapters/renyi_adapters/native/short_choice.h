@@ -132,26 +132,28 @@ APART void lane_other_part(const T *__restrict low, const T *__restrict high, T 
   }
 }
 
+// Σ e, Σ e w and Σ e/w in double: where the objective is flat, the root of v − M has few of the digits of sums
 template <class T, int M> APART void lane_sums(const T *__restrict g, Lanes<T> *__restrict l) {
   SIMD
   for (int i = 0; i < LANES; i++) {
-    const Entry<T> a = entry_of<T, M>(g[i], {l->c[i], l->tc[i], l->inverse_t[i], l->cap[i]});
-    l->total[i] += a.e, l->w[i] += a.e * a.w;
-    l->inverse[i] += M == LINEAR ? (a.e > 0 ? (T)1 : (T)0) : a.e > 0 ? a.w : (T)0;
+    const double u = 1 - l->t[i] * l->point[i] * (double)g[i], w = u > 0 ? u : 0.0;
+    const double e = M == LINEAR ? w : w * w, one = u > 0 ? 1.0 : 0.0;
+    l->total[i] += e, l->w[i] += e * w, l->inverse[i] += M == LINEAR ? one : w;
   }
 }
 template <class T> APART void lane_places(Lanes<T> *__restrict l) {
   SIMD
   for (int i = 0; i < LANES; i++) l->c[i] = (T)l->point[i], l->tc[i] = (T)(l->t[i] * l->point[i]);
 }
-// the point of the largest objective, after a step of Newton's method with sums of rounded weights
+// a step of Newton's method
 template <class T> APART void lane_step(Lanes<T> *__restrict l) {
   SIMD
   for (int i = 0; i < LANES; i++) {
     const double E = l->total[i], W = l->w[i], c = l->point[i];
     const double rise = (l->alpha[i] * E * E - l->inverse[i] * W) / (l->t[i] * E * W);
-    const double step = (W / E / l->alpha[i] - c) / (rise > 1e-3 ? rise : 1.0);
-    l->point[i] = (rise > 1e-3) & (fabs(step) < 1e-3 * c) ? c + step : c;
+    const double step = (W / E / l->alpha[i] - c) / (rise > 1e-6 ? rise : 1.0);
+    l->point[i] = (rise > 1e-6) & (fabs(step) < 0.01 * c) ? c + step : c;
+    l->total[i] = l->w[i] = l->inverse[i] = 0;
   }
 }
 
@@ -171,9 +173,10 @@ template <class T, int M> static void search_parts(int n, Workspace<T> &w) {
     if (lane_part<T, M>(low, high, (T)(j + 1), &l)) lane_other_part(low, high, (T)(j + 1), &l);
   }
   for (int i = 0; i < LANES; i++) l.point[i] = 1 / (l.t[i] * l.place[i]);
-  lane_places(&l);
-  for (int j = 0; j < n; j++) lane_sums<T, M>(w.g + j * LANES, &l);
-  lane_step(&l);
+  for (int k = 0; k < 3; k++) {
+    for (int j = 0; j < n; j++) lane_sums<T, M>(w.g + j * LANES, &l);
+    lane_step(&l);
+  }
 }
 
 template <class T, int M> static double search_row(const T *g, int n, int i, Workspace<T> &w) {
