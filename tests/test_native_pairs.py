@@ -179,7 +179,8 @@ def test_value_is_the_same_with_and_without_gradients():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n", [1, 12, 700, 9000])
-def test_jensen_shannon(n, dtype):
+@pytest.mark.parametrize("alpha", [1.0, 2.0])
+def test_jensen_shannon(alpha, n, dtype):
     """Of close pairs too, with zeros, beside rows that make no sense, and of rows as they are alone."""
     rng, eps = np.random.default_rng(n), float(np.finfo(dtype).eps)
     p = rng.gamma(0.5, size=(70, 2, n)) + 1e-6
@@ -191,16 +192,16 @@ def test_jensen_shannon(n, dtype):
     p = p.astype(dtype)
     cotangent = rng.normal(size=70).astype(dtype)
     both = renyi.value_and_grad(renyi.jensen_divergence)
-    value, gradient = both(p, 1.0, cotangent=cotangent)
+    value, gradient = both(p, alpha, cotangent=cotangent)
     with native.off():
-        want, along = both(p.astype(np.float64), 1.0, cotangent=cotangent.astype(np.float64))
+        want, along = both(p.astype(np.float64), alpha, cotangent=cotangent.astype(np.float64))
     np.testing.assert_allclose(value, want, rtol=16 * eps, atol=eps if n == 1 else 0)
     sound = ~np.isnan(want)
     assert sound.sum() == (68 if n > 1 else 69)
     miss, size = (np.linalg.norm(part[sound], axis=-1) for part in (gradient - along, along))
     assert (miss <= 16 * eps * size + (eps if n == 1 else 0)).all()
     for i in (0, 3, 8):
-        one, row = both(p[i], 1.0, cotangent=float(cotangent[i]))
+        one, row = both(p[i], alpha, cotangent=float(cotangent[i]))
         np.testing.assert_array_equal(one, value[i])
         np.testing.assert_array_equal(row, gradient[i])
-    np.testing.assert_array_equal(renyi.jensen_divergence(np.asfortranarray(p), 1.0), value)
+    np.testing.assert_array_equal(renyi.jensen_divergence(np.asfortranarray(p), alpha), value)

@@ -14,6 +14,13 @@
 // S = sum p expm1(t d)/t; the rest is the same, with -1 in place of alpha before h. The Jensen-Shannon divergence needs
 // a, b and f alone. A row that this does not hold for is flagged: of outcomes that Q has not, of
 // quotients that overflow, of distributions so far from each other that 1 + t S is lost, or of no distribution.
+//
+// Long rows of logits are first tried by plain sums, which are as exact where D is not small next to their terms:
+//
+//     u = x - max x    v = y - max y    A = sum exp(u)    B = sum exp(v)    w = alpha u - t v    C = sum exp(w)
+//     D = (log C - alpha log A)/t + log B      dD/dx = alpha (exp(w)/C - exp(u)/A)/t      dD/dy = exp(v)/B - exp(w)/C
+//
+// with w = u - v itself, weighted by exp(u), at alpha = 1; that of the cross-entropy is u + t v, or v.
 #pragma once
 #include <stdlib.h>
 
@@ -22,7 +29,7 @@
 namespace renyi::pairs {
 
 // Some rows of a call, of n entries each: their divergence (0), their cross-entropy (1), or their Jensen-Shannon
-// divergence (2). Strides are counted in entries, those of numbers of a row are 0 or 1. Values
+// divergence (2), or that of order 2 (3). Strides are counted in entries, those of numbers of a row are 0 or 1. Values
 // and scales are of the type that sums are formed in. Gradients that are not wanted are null.
 struct Task {
   int64_t first, last, n, format, gradient_format, probabilities, cross;
@@ -45,6 +52,8 @@ struct Task {
 };
 
 constexpr int64_t LANES = 64, SHORT = 64, BLOCK = 4096, STEP = 256, KEPT = 1 << 18;
+// so many times D the terms of a plain sum may be
+constexpr int TERMS = 8;
 #define EACH_LANE \
   SIMD            \
   for (int64_t i = 0; i < LANES; i++)
@@ -176,7 +185,7 @@ template <class T, bool PROBS, bool CROSS> INLINE Weighed<T> weighed(T x, T y, T
     return {a, b, sound ? f : (T)NAN, sound ? low : (T)NAN, d};
   }
   // of no weight, and of less still where Q has none either; NaN stays
-  x = x < none ? none : x, y = y < Series<T>::never ? Series<T>::never : y;
+  x = larger(none, x), y = larger(Series<T>::never, y);
   T gap = x - y, back = gap - x, rest = (x - (gap - back)) - (y + back), power;
   T d = (gap - middle) + rest, b = exp_low(y - top, (T)0), f = b * expm1_both(d, (T)0, &power);
   T a = d > Format<T>::least ? b * power : (T)0, low = y - top;
@@ -375,6 +384,112 @@ template <class T, bool PROBS> APART void balance(const T *__restrict weights, T
     EACH_LANE g[i] -= weights[i] > half[i] ? (PROBS ? sum[i] / weights[i] : sum[i]) : (T)0;
 }
 
+// ---------------------------------------------------------------- plain sums
+
+// exp(x) for x between -110 and 43; NaN stays
+template <class T> INLINE T exp_of(T x) {
+  using F = Format<T>;
+  T y = fma_(x, F::log2e, F::magic), whole = y - F::magic, r = fma_(whole, -F::ln2_low, fma_(whole, -F::ln2_high, x));
+  T p = fma_(r * r, F::excess(r), r);
+  T power = bits<T>((bits<typename F::U>(y) << F::mantissa) + ((typename F::U)(F::bias + F::lift) << F::mantissa));
+  return fma_(p, power, power) * F::lowered;
+}
+// of the logits x and y: in units of the largest, so that nothing is 0; w, where nothing less nothing is nothing
+template <class T> struct Exponents {
+  T u, v, w;
+};
+template <class T, bool POWER> INLINE Exponents<T> exponents(T x, T y, T top_x, T top_y, T along_u, T along_v) {
+  const T nothing = Format<T>::nothing, u = x - top_x, v = y - top_y, w = POWER ? fma_(along_u, u, along_v * v) : u - v;
+  return {larger(nothing, u), larger(nothing, v), POWER ? larger(w, nothing) : w};
+}
+
+// What the logits of a block are next to, w = along_u u + along_v v, and sums: of exp(u), exp(v) and C of the weights
+// exp(w), or exp(u) if alpha = 1, of these times u and v, and the largest exponent.
+template <class T> struct Plain {
+  T top_x, top_y, along_u, along_v, A, B, C, U, V, most;
+  T mean, size, per_a, per_b, per_c, factor_x, factor_y, scale;
+
+};
+
+template <class T, bool POWER> APART void plain_sums(const T *x, const T *y, int64_t m, Plain<T> *__restrict w) {
+  const T top_x = w->top_x, top_y = w->top_y, along_u = w->along_u, along_v = w->along_v;
+  T most = w->most;
+  for (int64_t from = 0; from < m; from += STEP / 16) {
+    const int64_t to = smaller(from + STEP / 16, m);
+    T a[LANES] = {}, b[LANES] = {}, c[LANES] = {}, u[LANES] = {}, v[LANES] = {}, top[LANES];
+    // of the next block, or row, which is on its way while this one is computed
+    for (int64_t k = from * LANES; k < to * LANES; k += 64 / sizeof(T))
+      __builtin_prefetch(x + k + BLOCK, 0, 2), __builtin_prefetch(y + k + BLOCK, 0, 2);
+    fill(top, most);
+    for (int64_t k = from * LANES; k < to * LANES; k += LANES) EACH_LANE {
+        const Exponents<T> e = exponents<T, POWER>(x[k + i], y[k + i], top_x, top_y, along_u, along_v);
+        const T p = exp_of(e.u), weight = POWER ? exp_of(e.w) : p;
+        a[i] += p, b[i] += exp_of(e.v), u[i] = fma_(weight, e.u, u[i]), v[i] = fma_(weight, e.v, v[i]);
+        top[i] = larger(e.w, top[i]);
+        if (POWER) c[i] += weight;
+      }
+    T A = 0, B = 0, C = 0, U = 0, V = 0;
+    _Pragma("omp simd reduction(+ : A, B, C, U, V) reduction(max : most)") for (int64_t i = 0; i < LANES; i++) {
+      A += a[i], B += b[i], C += c[i], U += u[i], V += v[i], most = larger(top[i], most);
+    }
+    w->A += A, w->B += B, w->C += POWER ? C : A, w->U += U, w->V += V;
+  }
+  w->most = most;
+}
+
+// squares of the gradients, and of what they are differences of
+template <class T> struct Squares {
+  T x, y, parts_x, parts_y;
+};
+
+template <class T, bool POWER>
+APART void plain_slopes(const T *x, const T *y, T *to_x, T *to_y, int64_t m, const Plain<T> *w, Squares<T> *sums) {
+  const Plain<T> z = *w;
+  T square_x = 0, square_y = 0, parts_x = 0, parts_y = 0;
+  _Pragma("omp simd reduction(+ : square_x, square_y, parts_x, parts_y)") for (int64_t k = 0; k < m * LANES; k++) {
+    const Exponents<T> e = exponents<T, POWER>(x[k], y[k], z.top_x, z.top_y, z.along_u, z.along_v);
+    const T p = exp_of(e.u) * z.per_a, q = exp_of(e.v) * z.per_b, weight = POWER ? exp_of(e.w) * z.per_c : p;
+    const T exponent = z.along_u * e.u + z.along_v * e.v;
+    const T h = POWER ? weight - p : p * (exponent - z.mean), g = q - weight;
+    const T part_x = POWER ? weight + p : p * (z.size - e.u - e.v), part_y = q + weight;
+    to_x[k] = h * z.factor_x * z.scale, to_y[k] = g * z.factor_y * z.scale;
+    square_x = fma_(h, h, square_x), parts_x = fma_(part_x, part_x, parts_x);
+    square_y = fma_(g, g, square_y), parts_y = fma_(part_y, part_y, parts_y);
+  }
+  sums->x += square_x, sums->y += square_y, sums->parts_x += parts_x, sums->parts_y += parts_y;
+}
+
+// ---------------------------------------------------------------- the Jensen-Renyi divergence of order 2
+
+// With p2 = sum p**2, q2, g = p - q, E = sum g**2, G = sum g (p + q) = p2 - q2 and W = (p2 + q2)/2 - E/4, that of M:
+// J = -log1p((G**2/(sqrt p2 + sqrt q2)**2/2 - E/4)/sqrt(p2 q2)), dJ/dp = g/(2 W) - p (G/2 + E/4)/(p2 W) + G/(4 W),
+// dJ/dq = -g/(2 W) + q (G/2 - E/4)/(q2 W) - G/(4 W). g = f - F q, where f = (x - middle y)/A and F = sum f.
+template <class T> APART void totals(const T *x, const T *y, int64_t m, Lanes<T> *__restrict w) {
+  for (int64_t j = 0; j < m; j++, x += LANES, y += LANES) EACH_LANE {
+      w->A[i] += x[i], w->B[i] += y[i];
+      w->rest[i] = smaller(w->rest[i], smaller(x[i], y[i]));
+    }
+}
+template <class T> INLINE T gap_of(T x, T y, T middle) {
+  T base = middle * y;
+  return x - base - rest_of(middle, y, base);
+}
+template <class T> APART void squares(const T *x, const T *y, int64_t m, Lanes<T> *__restrict w) {
+  for (int64_t j = 0; j < m; j++, x += LANES, y += LANES) EACH_LANE {
+      const T p = x[i] * w->per_x[i], q = y[i] * w->per_y[i], f = gap_of(x[i], y[i], w->middle[i]) * w->per_x[i];
+      w->F[i] += f, w->S[i] = fma_(p, p, w->S[i]), w->O[i] = fma_(q, q, w->O[i]), w->size[i] = fma_(f, f, w->size[i]);
+      w->sum_x[i] = fma_(f, q, w->sum_x[i]), w->sum_y[i] = fma_(f, p + q, w->sum_y[i]);
+    }
+}
+template <class T> APART void square_slopes(const T *x, const T *y, T *__restrict to_x, T *__restrict to_y, int64_t m,
+                                            const Lanes<T> *w) {
+  for (int64_t j = 0; j < m; j++, x += LANES, y += LANES, to_x += LANES, to_y += LANES) EACH_LANE {
+      const T p = x[i] * w->per_x[i], q = y[i] * w->per_y[i], f = gap_of(x[i], y[i], w->middle[i]) * w->per_x[i];
+      const T g = fma_(w->u1[i], f - w->u2[i] * q, w->u3[i]);
+      to_x[i] = p + q > 0 ? fma_(p, w->k1[i], g) : (T)0, to_y[i] = p + q > 0 ? fma_(q, w->k0[i], -g) : (T)0;
+    }
+}
+
 // ---------------------------------------------------------------- numbers of a row, or of a block of one
 
 INLINE double exp_(double x) {
@@ -429,6 +544,20 @@ template <class T> INLINE void slopes(Lanes<T> *w, int64_t i, double S, double O
   w->u2[i] = (T)(close ? q * gap : -q);
   w->u3[i] = (T)(close ? 0 : p);
   w->half_x[i] = (T)(0.5 / p), w->half_y[i] = (T)(0.5 / q);
+}
+
+// J of the sums that `squares` are, NaN where its terms or those of g cancel, and what its slopes need
+template <class T> INLINE double second(Lanes<T> *w, int64_t i, const double (*sums)[LANES], double faint) {
+  const double F = sums[0][i], p = sums[1][i], q = sums[2][i], E = sums[3][i] + F * (F * q - 2 * sums[4][i]);
+  const double G = sums[5][i] - F * ((p + q - E) / 2 + q), W = (p + q) / 2 - E / 4, apart = G / (sqrt(p) + sqrt(q));
+  const double root = sqrt(p * q), x = (apart * apart / 2 - E / 4) / root, J = 0.0 - log_sum(1 + x, x);
+  w->u1[i] = (T)(0.5 / W), w->u2[i] = (T)F, w->u3[i] = (T)(G / (4 * W));
+  w->k1[i] = (T)(-(G / 2 + E / 4) / (p * W)), w->k0[i] = (T)((G / 2 - E / 4) / (q * W));
+  return (larger(x, -x) >= faint * E / root) & (faint * faint * F * F <= E) ? J : (double)NAN;
+}
+template <class T> APART void second_lanes(Lanes<T> *__restrict w, double *__restrict J, const double (*sums)[LANES],
+                                           double faint) {
+  EACH_LANE J[i] = second(w, i, sums, faint);
 }
 
 template <class T> APART void centre_lanes(Lanes<T> *__restrict w) {
@@ -648,39 +777,46 @@ template <class T, bool PROBS> struct Pairs {
     row->A = row->A == 0 ? 0 : B * exp_(row->s);
   }
 
-  // where entries can be read as they are
+  // Entries as they are stored, in groups of LANES; those after `whole` of them are read, and filled up with nothing.
+  struct Span {
+    const T *x, *y, *rest_x, *rest_y;
+    int64_t whole, rest;
+  };
   const T *entries(const void *x, int64_t at, int64_t stride) const {
     return stride == 1 && !task.where && task.format == (sizeof(T) == 8) ? (const T *)x + at : nullptr;
+  }
+  Span span(int64_t row, int64_t from, int64_t n, T *a, T *b) {
+    const T *x = entries(task.x, row * task.x_row + from * task.x_entry, task.x_entry);
+    const T *y = entries(task.y, row * task.y_row + from * task.y_entry, task.y_entry);
+    const int64_t all = (n + LANES - 1) / LANES, whole = n / LANES, done = whole * LANES, direct = x && y ? done : 0;
+    for (int64_t k = n; k < all * LANES; k++) a[k] = b[k] = (T)nothing;
+    if (n > direct) read(row, from + direct, n - direct, 1, a + direct, b + direct);
+    if (!direct) x = a, y = b;
+    const bool turned = direct && order.swapped;
+    return {turned ? y : x, turned ? x : y, a + done, b + done, whole, all - whole};
+  }
+  void top(const Span &e) {
+    w.top_x[0] = w.top_y[0] = (T)nothing;
+    peaks<T, true>(e.x, e.whole, w.top_x);
+    peaks<T, true>(e.y, e.whole, w.top_y);
+    peaks<T, true>(e.rest_x, e.rest, w.top_x);
+    peaks<T, true>(e.rest_y, e.rest, w.top_y);
   }
 
   // a block of a long row: its entries are left in the arrays from `at` on
   Sums block(int64_t row, int64_t from, int64_t n, int64_t at) {
-    const int64_t m = (n + LANES - 1) / LANES;
+    const int64_t m = (n + LANES - 1) / LANES, done = n / LANES * LANES;
     T *a = this->a + at, *b = this->b + at, *f = this->f + at, *d = this->d + at;
-    // as they are stored but for the last ones, which are filled up with nothing
-    const T *x = entries(task.x, row * task.x_row + from * task.x_entry, task.x_entry);
-    const T *y = entries(task.y, row * task.y_row + from * task.y_entry, task.y_entry);
-    const int64_t whole = n / LANES * LANES, direct = x && y ? whole : 0;
-    for (int64_t k = n; k < m * LANES; k++) a[k] = b[k] = (T)nothing;
-    if (n > direct) read(row, from + direct, n - direct, 1, a + direct, b + direct);
-    if (!direct) x = a, y = b;
-    if (direct && order.swapped) {
-      const T *other = x;
-      x = y, y = other;
-    }
-    w.top_x[0] = w.top_y[0] = (T)nothing;
-    peaks<T, true>(x, whole / LANES, w.top_x);
-    peaks<T, true>(y, whole / LANES, w.top_y);
-    peaks<T, true>(a + whole, m - whole / LANES, w.top_x);
-    peaks<T, true>(b + whole, m - whole / LANES, w.top_y);
+    const Span e = span(row, from, n, a, b);
+    top(e);
     Sums z = {};
     const T none = PROBS ? (T)0 : -1 / Series<T>::least;
     if (w.top_x[0] <= none && w.top_y[0] <= none) return z;
     level(1);
     w.A[0] = w.B[0] = w.F[0] = w.rest[0] = 0, w.most[0] = -(T)INFINITY;
     const auto weigh_all = task.cross == 1 ? weigh<T, PROBS, true, true> : weigh<T, PROBS, false, true>;
-    weigh_all(x, y, a, b, f, d, whole / LANES, &w);
-    weigh_all(a + whole, b + whole, a + whole, b + whole, f + whole, d + whole, m - whole / LANES, &w);
+    weigh_all(e.x, e.y, a, b, f, d, e.whole, &w);
+    weigh_all(e.rest_x, e.rest_y, a + done, b + done, f + done, d + done, e.rest, &w);
     z.top = w.top_y[0], z.middle = w.middle[0], z.A = w.A[0], z.B = w.B[0], z.F = w.F[0];
     z.per_x = PROBS ? w.per_x[0] : 1, z.per_y = PROBS ? w.per_y[0] : 1;
     centre(&w, 0, z.A, z.B, z.F);
@@ -691,6 +827,90 @@ template <class T, bool PROBS> struct Pairs {
     z.S = w.S[0], z.O = w.O[0], z.rest = below(z.B, w.rest[0]);
     if (order.t * z.S > -0.5) z.O = 1 + order.t * z.S;
     return z;
+  }
+
+  // Plain sums of a row, in units of its largest logits.
+  struct Far {
+    double top_x, top_y, A, B, C, U, V, most, along_u, along_v;
+
+    void raise(double x, double y) {
+      const double up_x = top_x - x, up_y = top_y - y, up_c = along_u * up_x + along_v * up_y, up = exp_(up_c);
+      most += up_c, A *= exp_(up_x), B *= exp_(up_y), U = up * (U + up_x * C), V = up * (V + up_y * C), C *= up, top_x = x, top_y = y;
+    }
+  };
+
+  // a long row by plain sums; it is flagged if its value (1), or its gradient (2), is small next to the terms
+  int64_t far_row(int64_t row) {
+    const int64_t n = task.n;
+    if (task.order_row) prepare(row, 0, 1);
+    // next to alpha = 1 the logarithms cancel, and at 2 the other way takes as long
+    task.flags[row] = 1;
+    if (mode() == TWO || (!one() && order.t > -0.5 && order.t < 0.5)) return 1;
+    const bool power = !one();
+    const double t = order.t, share = task.cross ? 1 : order.alpha;
+    Plain<T> z = {};
+    Far whole = {};
+    z.along_u = (T)(power ? share : task.cross ? 0 : 1), z.along_v = (T)(power ? task.cross ? t : -t : task.cross ? 1 : -1);
+    whole.along_u = power ? z.along_u : 1, whole.along_v = power ? z.along_v : 0;
+    double most = -1e300;
+    // the first entries tell what is to come
+    for (int64_t from = 0, to; from < n; from = to) {
+      to = smaller(from + (from ? BLOCK : STEP), n);
+      const Span e = span(row, from, to - from, a, b);
+      top(e);
+      z.top_x = w.top_x[0], z.top_y = w.top_y[0], z.most = -(T)INFINITY, z.A = z.B = z.C = z.U = z.V = 0;
+      const auto sums = power ? plain_sums<T, true> : plain_sums<T, false>;
+      sums(e.x, e.y, e.whole, &z);
+      sums(e.rest_x, e.rest_y, e.rest, &z);
+      Far block = {z.top_x, z.top_y, z.A, z.B, z.C, z.U, z.V, z.most, whole.along_u, whole.along_v};
+      most = larger(most, block.most);
+      if (from == 0) whole = block;
+      else {
+        const double x = larger(whole.top_x, block.top_x), y = larger(whole.top_y, block.top_y);
+        whole.raise(x, y), block.raise(x, y);
+        whole.A += block.A, whole.B += block.B, whole.C += block.C, whole.U += block.U, whole.V += block.V;
+        whole.most = larger(whole.most, block.most);
+      }
+      const double log_a = log_sum(whole.A, whole.A - 1), log_b = log_sum(whole.B, whole.B - 1);
+      const double u = whole.U / whole.C, v = whole.V / whole.C, sign = task.cross ? -1 : 1;
+      const double mean = z.along_u * u + z.along_v * v;
+      const double D = log_b + sign * (power ? (log_sum(whole.C, whole.C - 1) - share * log_a) / t
+                                             : mean - (task.cross ? 0 : log_a));
+      const double rounded = power ? 1 + (1 + share - z.along_u * u + larger(z.along_v * v, -z.along_v * v)) / larger(t, -t)
+                                   : 2 - v - (task.cross ? 0 : u);
+      z.mean = (T)mean, z.size = (T)larger(mean, -mean);
+      if (!(rounded <= (to < n ? 2 : 1) * TERMS * D) || !(most < 40 && whole.most < 40) || !(whole.C > 1e-12)) return 1;
+      if (to < n) continue;
+      finish(row, D, order.factor);
+      // of distributions that are close to each other q - p is rounded
+      if (graded && !power && !(rounded <= TERMS * (u - v - log_a + log_b))) {
+        task.flags[row] = 2;
+        return 1;
+      }
+    }
+    if (!graded) return 0;
+    z.top_x = (T)whole.top_x, z.top_y = (T)whole.top_y;
+    z.per_a = (T)(1 / whole.A), z.per_b = (T)(1 / whole.B), z.per_c = (T)(1 / whole.C);
+    const double factors[2] = {(task.cross ? -1 : order.alpha) * order.factor / (power ? t : 1), order.factor};
+    const auto slopes = power ? plain_slopes<T, true> : plain_slopes<T, false>;
+    const T scale = scale_of(row);
+    Squares<T> squares = {};
+    for (int64_t from = 0; from < n; from += BLOCK) {
+      const int64_t count = smaller(BLOCK, n - from), done = count / LANES * LANES;
+      const Span e = span(row, from, count, a, b);
+      T *to_x = wanted(0, row, from, d), *to_y = wanted(1, row, from, f);
+      const int64_t direct = to_x && to_y ? done : 0;
+      z.factor_x = (T)(direct ? factors[0] : 1), z.factor_y = (T)(direct ? factors[1] : 1), z.scale = direct ? scale : 1;
+      slopes(e.x, e.y, direct ? to_x : d, direct ? to_y : f, e.whole, &z, &squares);
+      z.factor_x = z.factor_y = z.scale = 1;
+      slopes(e.rest_x, e.rest_y, d + done, f + done, e.rest, &z, &squares);
+      write(row, order.swapped, factors[0], factors[1], from + direct, count - direct, 1, d + direct, f + direct);
+    }
+    // of w itself half of it is rounded
+    const T terms = TERMS * TERMS;
+    const bool exact_x = squares.parts_x <= (power ? 1 : 4) * terms * squares.x;
+    task.flags[row] = exact_x && squares.parts_y <= terms * squares.y ? 0 : 2;
+    return task.flags[row] != 0;
   }
 
   int64_t long_row(int64_t row) {
@@ -784,12 +1004,59 @@ template <class T, bool PROBS> struct Pairs {
     return task.flags[row];
   }
 
+  // the middle of lanes of such sums
+  void halve(int64_t i, double A, double B, double least) {
+    const bool usual = least >= 0 && smaller(A, B) > Series<T>::least && larger(A, B) < 1 / Series<T>::least;
+    w.middle[i] = usual ? (T)(A / B) : (T)NAN, w.per_x[i] = (T)(1 / A), w.per_y[i] = (T)(1 / B);
+  }
+  // of short rows in a lane each, or of a long one
+  int64_t second_order(const int64_t *rows, int64_t count, bool tall) {
+    const int64_t n = task.n, lanes = tall ? LANES : 1, each = tall ? n : BLOCK;
+    T *fields[] = {w.F, w.S, w.O, w.size, w.sum_x, w.sum_y, w.A, w.B};
+    T *numbers[] = {w.middle, w.per_x, w.per_y, w.u1, w.u2, w.u3, w.k1, w.k0};
+    double J[LANES], sums[8][LANES] = {}, least[LANES];
+    if (tall) {
+      for (int64_t k = 0; k < n * LANES; k++) a[k] = b[k] = 0;
+      for (int64_t i = 0; i < count; i++) read(rows[i], 0, n, LANES, a + i, b + i);
+    }
+    fill(w.rest, 0);
+    for (int pass = 0; pass < 2; pass++) {
+      for (int64_t from = 0; from < n; from += each) {
+        for (T *field : fields) fill(field, 0);
+        const Span e = tall ? Span{a, b, a, b, n, 0} : span(rows[0], from, smaller(each, n - from), a, b);
+        (pass ? squares<T> : totals<T>)(e.x, e.y, e.whole, &w);
+        (pass ? squares<T> : totals<T>)(e.rest_x, e.rest_y, e.rest, &w);
+        for (int k = pass ? 0 : 6; k < (pass ? 6 : 8); k++)
+          for (int64_t i = 0; i < LANES; i++) sums[k][tall ? i : 0] += fields[k][i];
+      }
+      for (int64_t i = 0; i < LANES; i++) least[tall ? i : 0] = i && !tall ? smaller(least[0], (double)w.rest[i]) : w.rest[i];
+      for (int64_t i = 0; i < lanes && !pass; i++) halve(i, sums[6][i], sums[7][i], least[i]);
+      if (pass && tall) second_lanes(&w, J, sums, faint());
+      else if (pass) J[0] = second(&w, 0, sums, faint());
+      if (!tall)
+        for (T *number : numbers) fill(number, number[0]);
+    }
+    int64_t flagged = 0;
+    for (int64_t i = 0; i < count; i++) flagged += finish(rows[i], J[i], 1);
+    for (int64_t from = 0; from < n && graded; from += each) {
+      const Span e = tall ? Span{a, b, a, b, n, 0} : span(rows[0], from, smaller(each, n - from), a, b);
+      square_slopes(e.x, e.y, d, f, e.whole, &w);
+      square_slopes(e.rest_x, e.rest_y, d + e.whole * LANES, f + e.whole * LANES, e.rest, &w);
+      for (int64_t i = 0; i < count; i++)
+        write(rows[i], false, w.per_x[i], w.per_y[i], from, smaller(each, n - from), tall ? LANES : 1, d + i, f + i);
+    }
+    return flagged;
+  }
+
   int64_t all(const int64_t *rows, int64_t count) {
     int64_t flagged = 0, some[LANES];
     for (int64_t from = 0; from < count; from += LANES) {
       const int64_t few = smaller(LANES, count - from);
       for (int64_t i = 0; i < few; i++) some[i] = rows ? rows[from + i] : task.first + from + i;
-      if (task.n <= SHORT) flagged += tile(some, few);
+      const bool second = task.cross == 3;
+      if (task.n <= SHORT) flagged += second ? second_order(some, few, true) : tile(some, few);
+      else if (second)
+        for (int64_t i = 0; i < few; i++) flagged += second_order(some + i, 1, false);
       else
         for (int64_t i = 0; i < few; i++) flagged += task.cross == 2 ? mixture(some[i]) : long_row(some[i]);
     }
@@ -797,7 +1064,7 @@ template <class T, bool PROBS> struct Pairs {
   }
 };
 
-template <class T, bool PROBS> int64_t run(const Task &task, const int64_t *rows, int64_t count) {
+template <class T, bool PROBS> int64_t run(const Task &task, const int64_t *rows, int64_t count, bool far) {
   const bool graded = task.along_x || task.along_y, kept = task.cross == 2 || (graded && task.n <= KEPT);
   const int64_t blocks = (task.n + BLOCK - 1) / BLOCK, whole = (task.n + LANES - 1) / LANES * LANES;
   const int64_t room = task.n <= SHORT ? task.n * LANES : kept ? whole : smaller(whole, BLOCK);
@@ -811,22 +1078,29 @@ template <class T, bool PROBS> int64_t run(const Task &task, const int64_t *rows
   T *b = a + room, *f = b + room, *d = f + room;
   Pairs<T, PROBS> pairs{task, in, out, w, a, b, f, d, (Sums *)(d + room), graded, kept, {}};
   if (!task.order_row) pairs.prepare(0, 0, LANES);
-  int64_t flagged = pairs.all(rows, count);
+  int64_t flagged = 0;
+  if (far)
+    for (int64_t i = 0; i < count; i++) flagged += pairs.far_row(task.first + i);
+  else flagged = pairs.all(rows, count);
   free(memory);
   return flagged;
 }
 
-// How many rows are left flagged, -1 if there is no memory. Those that float does not hold for are done in double.
+// How many rows are left flagged, -1 if there is no memory. Those that plain sums do not hold for are done with care,
+// and of these those that float does not hold for in double.
 template <bool PROBS> int64_t run(const Task &task) {
-  for (int64_t i = task.first; i < task.last; i++) task.flags[i] = 0;
-  if (task.format == 1) return run<double, PROBS>(task, nullptr, task.last - task.first);
-  int64_t flagged = run<float, PROBS>(task, nullptr, task.last - task.first), count = 0;
-  if (flagged <= 0) return flagged;
-  int64_t *rows = (int64_t *)malloc((size_t)flagged * sizeof(int64_t));
+  const bool wide = task.format == 1, far = !PROBS && task.n > SHORT;
+  const int64_t all = task.last - task.first;
+  int64_t *rows = (int64_t *)malloc((size_t)all * sizeof(int64_t)), count = 0;
   if (!rows) return -1;
-  for (int64_t i = task.first; i < task.last; i++)
-    if (task.flags[i]) rows[count++] = i;
-  flagged = run<double, PROBS>(task, rows, count);
+  for (int64_t i = task.first; i < task.last; i++) task.flags[i] = far ? 0 : 1;
+  int64_t flagged = !far ? all : wide ? run<double, PROBS>(task, nullptr, all, true) : run<float, PROBS>(task, nullptr, all, true);
+  for (int step = wide; step < 2 && flagged > 0; step++) {
+    count = 0;
+    for (int64_t i = task.first; i < task.last; i++)
+      if (task.flags[i]) rows[count++] = i;
+    flagged = step ? run<double, PROBS>(task, rows, count, false) : run<float, PROBS>(task, rows, count, false);
+  }
   free(rows);
   return flagged;
 }

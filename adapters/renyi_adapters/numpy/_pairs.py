@@ -293,7 +293,7 @@ def power_divergence_and_gradient(
 def _jensen(x: Array, weights: Array | None, order: Order, xp: Any, wrt: tuple[int, ...], scale: Any) -> Any:
     """Return the Jensen–Shannon divergence of two distributions, (value, *gradients), by the engine."""
     call = Call(JENSEN, (x, weights), order, None, {}, xp)
-    known = weights is None and order.static and order.t == 0 and wrt in {(), (0,)}
+    known = weights is None and order.static and order.alpha in {1, 2} and wrt in {(), (0,)}
     if not known or x.ndim < 2 or x.shape[-2] != 2 or x.shape[-1] > KEPT or not _takes(x, x, order):
         found = rows(call, wrt, scale)
         return found if wrt else (found,)
@@ -307,7 +307,7 @@ def _jensen(x: Array, weights: Array | None, order: Order, xp: Any, wrt: tuple[i
         source="probs",
         wrt=(0, 1) if wrt else (),
         scale=factor,
-        cross=2,
+        cross=int(order.alpha) + 1,
         outs=(gradient[:, 0], gradient[:, 1]) if wrt else (),
     )
     value = value[:, None, None]
