@@ -89,7 +89,7 @@ def _tests(session: nox.Session, backend: str, *requirements: str) -> None:
     # Dask's workers import the tests from the checkout
     in_place = ["-e"] if backend == "dask" else []
     session.install(*in_place, ".[test]", *requirements)
-    session.run("pytest", f"--backends={backend}", *session.posargs)
+    session.run("pytest", "--full", f"--backends={backend}", *session.posargs)
 
 
 @nox.session(default=True)
@@ -117,7 +117,7 @@ def library_floor(session: nox.Session, library: str) -> None:
     """Run a part of the tests on the oldest version of a library that an extra admits."""
     session.install("-e", ".[test]", *LIBRARY_FLOORS[library], "numpy==2.1.0", "array-api-compat==1.12.0")
     backend, *names = LIBRARY_FLOOR_TESTS[library]
-    session.run("pytest", f"--backends={backend}", *[f"tests/{name}.py" for name in names], *session.posargs)
+    session.run("pytest", "--full", f"--backends={backend}", *[f"tests/{name}.py" for name in names], *session.posargs)
 
 
 @nox.session(python=["3.13t", "3.14t"], default=False)
@@ -126,7 +126,7 @@ def free_threaded(session: nox.Session) -> None:
     # the newest versions have no wheels for all of these interpreters
     session.install("--prefer-binary", ".[test]")
     files = [f"tests/test_{name}.py" for name in ("threads", "pickling", "determinism", "side_effects", "soak")]
-    session.run("pytest", "--backends=numpy", *files, *session.posargs, env={"PYTHON_GIL": "0"})
+    session.run("pytest", "--full", "--backends=numpy", *files, *session.posargs, env={"PYTHON_GIL": "0"})
 
 
 @nox.session(default=False)
@@ -139,7 +139,7 @@ def bare(session: nox.Session) -> None:
 @nox.session(default=False)
 def gpu(session: nox.Session) -> None:
     """Run the tests marked ``gpu`` on the libraries that are installed already: a CUDA build is not ours to choose."""
-    session.run("python", "-m", "pytest", "-m", "gpu", *session.posargs, external=True)
+    session.run("python", "-m", "pytest", "--full", "-m", "gpu", *session.posargs, external=True)
 
 
 @nox.session(python="3.11", default=False)
@@ -149,8 +149,8 @@ def kernels(session: nox.Session) -> None:
     session.install(".[test]", "torch>=2.6", *compilers)
     cuda = ["tests/test_cuda_plan.py", "tests/test_cuda_source.py", "tests/test_cuda_compile.py"]
     every = {"RENYI_ALL_VARIANTS": "1"}
-    session.run("pytest", "--backends=numpy", *cuda, *session.posargs, env=every)
-    session.run("pytest", "--backends=torch", "tests/test_triton.py", *session.posargs, env=every)
+    session.run("pytest", "--full", "--backends=numpy", *cuda, *session.posargs, env=every)
+    session.run("pytest", "--full", "--backends=torch", "tests/test_triton.py", *session.posargs, env=every)
 
 
 @nox.session(default=False)
@@ -159,7 +159,7 @@ def integrations(session: nox.Session, framework: str) -> None:
     """Train with a framework that renyi_training serves, on the CPU."""
     extras, requirements, files = INTEGRATIONS[framework]
     session.install(f".[{','.join(['test', 'torch', *extras])}]", *requirements)
-    session.run("pytest", "--backends=torch", *files, *session.posargs)
+    session.run("pytest", "--full", "--backends=torch", *files, *session.posargs)
 
 
 @nox.session(default=False)
@@ -168,7 +168,7 @@ def export(session: nox.Session) -> None:
     runtimes = ["onnx", "onnxscript", "onnxruntime", "ndonnx>=0.23", "flatbuffers"]
     session.install(".[test]", "torch>=2.7", *BACKENDS["jax"], *runtimes)
     files = [f"tests/test_{name}.py" for name in ("export", "export_torch", "onnx")]
-    session.run("pytest", "--backends=torch,jax", *files, *session.posargs)
+    session.run("pytest", "--full", "--backends=torch,jax", *files, *session.posargs)
 
 
 @nox.session(python="3.11", default=False)
@@ -177,7 +177,7 @@ def coverage(session: nox.Session) -> None:
     session.install("-e", ".[test]", "coverage>=7.6", *(name for names in BACKENDS.values() for name in names))
     session.run("coverage", "erase")
     for backends in session.posargs or ["numpy,strict", "torch", "jax", "dask"]:
-        session.run("coverage", "run", "-m", "pytest", "-q", f"--backends={backends}")
+        session.run("coverage", "run", "-m", "pytest", "-q", "--full", f"--backends={backends}")
     session.run("coverage", "combine")
     session.run("coverage", "report", "--include=*/renyi_adapters/*,*/renyi_training/*")
     session.run("coverage", "report", "--include=*/renyi_core/*", "--fail-under=95")
@@ -209,14 +209,14 @@ def sanitize(session: nox.Session) -> None:
     preloaded = {"LD_PRELOAD": " ".join(str(path).strip() for path in libraries), "ASAN_OPTIONS": "detect_leaks=0"}
     names = ["native", "native_pairs", "native_choice", "numpy_adapter", "support", "rows_that_do_not_count"]
     tests = [f"tests/test_{name}.py" for name in names]
-    session.run("pytest", "--backends=numpy", *tests, env={**preloaded, "PYTHONPATH": str(copy)})
+    session.run("pytest", "--full", "--backends=numpy", *tests, env={**preloaded, "PYTHONPATH": str(copy)})
 
 
 @nox.session(default=False)
 def soak(session: nox.Session) -> None:
     """Call every function a thousand times, and the common ones a million times, and see that memory stays flat."""
     session.install(".[test]")
-    session.run("pytest", "--backends=numpy", "tests/test_soak.py", *session.posargs, env={"SOAK": "100"})
+    session.run("pytest", "--full", "--backends=numpy", "tests/test_soak.py", *session.posargs, env={"SOAK": "100"})
 
 
 @nox.session(default=False)
@@ -241,7 +241,7 @@ def compile_orders(session: nox.Session) -> None:
     """Compile every function of an order that changes, by torch's default compiler too: minutes."""
     session.install(".[test,torch]", "torch>=2.10")
     files = ["tests/test_torch_compile_orders.py", *session.posargs]
-    session.run("pytest", "--backends=torch", *files, env={"COMPILE_EVERY": "1"})
+    session.run("pytest", "--full", "--backends=torch", *files, env={"COMPILE_EVERY": "1"})
 
 
 @nox.session(default=False)

@@ -1,8 +1,11 @@
 """The backends: every test that asks for ``backend`` runs once on each of them.
 
 ``pytest --backends=numpy,strict,torch,jax,dask`` names the libraries; one that is named and not installed is an
-error, not a skip. A library may stand for several variants. ``--every=2`` runs the first, the third, ... case of each
-test, where there is no time for all.
+error, not a skip. A library may stand for several variants.
+
+A test of many cases, each a row of a grid, runs as many as show every value of every parameter once; ``--full`` runs
+all, and loops over all orders. ``--every=2`` runs the first, the third, ... case of each test, where there is no time
+for more.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ from array_api_compat import array_namespace
 
 import renyi_core as renyi
 
-hypothesis.settings.register_profile("suite", deadline=None, max_examples=40, derandomize=True)
+hypothesis.settings.register_profile("suite", deadline=None, max_examples=15, derandomize=True)
+hypothesis.settings.register_profile("suite-full", deadline=None, max_examples=40, derandomize=True)
 # where each operation is compiled, or a graph: milliseconds a call instead of microseconds
 hypothesis.settings.register_profile("suite-lazy", deadline=None, max_examples=8, derandomize=True)
 
@@ -36,6 +40,9 @@ VARIANTS = {
 class Backend:
     """An array library in one of its variants: how the tests make its arrays and read them."""
 
+    full = False
+    """Whether all is asked for, by ``--full``."""
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.library, _, self.variant = name.partition(":")
@@ -47,6 +54,8 @@ class Backend:
             _compare_faster(self.xp.float64)
         self.compiles = self.library == "jax"
         self.slow = self.library in {"strict", "jax", "dask"}
+        # few orders and rows serve, where the grids are not asked for in full
+        self.few = self.slow or not self.full
         self.dtypes = ("float32",) if self.variant == "x32" else ("float32", "float64")
         # units in the last place: (value, gradient, derivative in alpha), wider where reductions are coarser
         coarse = self.library in {"jax", "dask"}
@@ -130,12 +139,16 @@ def _refuse(*args: Any, **kwargs: Any) -> Any:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backends", default="numpy,strict", help="comma-separated: " + ", ".join(VARIANTS))
+    parser.addoption(
+        "--full", action="store_true", help="run all combinations of parameters, and loops over all orders"
+    )
     parser.addoption("--every", default=1, type=int, help="how many cases of each test to go on by")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    Backend.full = config.getoption("--full")
     lazy = set(config.getoption("--backends").split(",")) <= {"jax", "dask"}
-    hypothesis.settings.load_profile("suite-lazy" if lazy else "suite")
+    hypothesis.settings.load_profile("suite-lazy" if lazy else "suite-full" if Backend.full else "suite")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -162,7 +175,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     def wanted(item: pytest.Item) -> bool:
         names = getattr(item.module, "BACKENDS", everywhere)
-        on = item.callspec.params.get("backend") if hasattr(item, "callspec") else None
+        on = _on(item)
         # one that takes no backend runs beside those that do
         if here.isdisjoint(names) if on is None else on not in names:
             return False
@@ -173,6 +186,55 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = {item: wanted(item) for item in items}
     config.hook.pytest_deselected(items=[item for item in items if not chosen[item]])
     items[:] = [item for item in items if chosen[item]]
+    if not config.getoption("--full"):
+        _new_values_first(items)
+
+
+ALIKE = {"numpy:agnostic": "strict", "jax:x32": "jax"}
+"""Variants that run the code of another: together they have each value once."""
+Values = set[tuple[tuple[str, int], ...]]
+RUN: dict[tuple[str, str | None], Values] = collections.defaultdict(set)
+"""Of each test on each library: the values of its parameters with which it has run."""
+REDUNDANT: list[pytest.Item] = []
+
+
+def _on(item: pytest.Item) -> str | None:
+    return item.callspec.params.get("backend") if hasattr(item, "callspec") else None
+
+
+def _values(item: pytest.Item) -> tuple[tuple[str, str | None], Values]:
+    """Return the test and the library, and the values of the parameters; those of one mark are one value."""
+    params = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+    marks = [mark.args[0] for mark in item.iter_markers("parametrize")]
+    together = [mark.replace(" ", "").split(",") if isinstance(mark, str) else mark for mark in marks]
+    values = {tuple((name, id(params.pop(name))) for name in names) for names in together}
+    on = ALIKE.get(_on(item), _on(item))
+    return (item.nodeid.partition("[")[0], on), values | {((name, id(value)),) for name, value in params.items()}
+
+
+def _new_values_first(items: list[pytest.Item]) -> None:
+    """Sort the cases of each test in their places: first those that show the most values not shown before."""
+    places, seen = collections.defaultdict(list), collections.defaultdict(set)
+    for k, item in enumerate(items):
+        places[_on(item), _values(item)[0]].append(k)
+    for (_, test), where in places.items():
+        cases, shown = [(items[k], _values(items[k])[1]) for k in where], seen[test]
+        for k in where:
+            best = max(range(len(cases)), key=lambda i: len(cases[i][1] - shown))
+            items[k], values = cases.pop(best)
+            shown |= values
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Pass over a case whose values have all run in others; where those were skipped, it takes their place."""
+    test, values = _values(item)
+    if item.config.getoption("--full") or not values or not values <= RUN[test]:
+        return None
+    REDUNDANT.append(item)
+    # what was set up for the case before, in the belief that this one is next
+    item.session._setupstate.teardown_exact(nextitem)
+    return True
 
 
 SHOWN: dict[tuple[str, str], bool] = {}
@@ -186,6 +248,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     report = yield
     if report.skipped and any(reason in str(report.longrepr) for reason in MISSING):
         return report
+    if report.when == "call" and not report.skipped:
+        test, values = _values(item)
+        RUN[test] |= values
     if report.when == "call" or report.skipped:
         case = getattr(item, "callspec", None)
         backend = case.params.get("backend") if case else None
@@ -198,6 +263,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if REDUNDANT:
+        terminalreporter.write_line(f"{len(REDUNDANT)} more combinations of parameters run with --full")
     for test, library in _hollow(terminalreporter.config):
         terminalreporter.write_line(f"docs/capabilities.md names {test} for {library}: it was skipped", red=True)
 
@@ -208,8 +275,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _hollow(config: pytest.Config) -> list[tuple[str, str]]:
-    # those cases may be among the ones that --every passes over
-    return sorted(claim for claim, shown in SHOWN.items() if not shown and config.getoption("--every") == 1)
+    # else the cases may be among those passed over
+    whole = config.getoption("--full") and config.getoption("--every") == 1
+    return sorted(claim for claim, shown in SHOWN.items() if not shown and whole)
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ CONFIGURATION = """
 [tool.mutmut]
 source_paths = ["renyi_core", "renyi_adapters", "renyi_training"]
 only_mutate = ["{path}"]
-pytest_add_cli_args = ["--backends=numpy", "-q", "-p", "no:cacheprovider", "-k", "{keep}"]
+pytest_add_cli_args = ["--backends=numpy", "--full", "-q", "-p", "no:cacheprovider", "-k", "{keep}"]
 pytest_add_cli_args_test_selection = [{tests}]
 timeout_multiplier = 15.0
 timeout_constant = 5.0

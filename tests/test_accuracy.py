@@ -70,11 +70,11 @@ def cases(backend, dtype, source, measure):
     """
     for name, doors in oracle.rows(dtype).items():
         row = doors[source]
-        if name not in SOME and (measure != "entropy" or backend.slow):
+        if name not in SOME and (measure != "entropy" or backend.few):
             continue
         if backend.library == "dask" and name not in FEW:
             continue
-        every = 5 if row.size > LARGE or lazy(backend) else 3 if measure != "entropy" or backend.slow else 1
+        every = 5 if row.size > LARGE or lazy(backend) else 3 if measure != "entropy" or backend.few else 1
         yield name, oracle.padded(row, source) if backend.compiles else row, oracle.ORDERS[::every]
 
 

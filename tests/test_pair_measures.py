@@ -52,7 +52,7 @@ def test_grid(backend, dtype, source, measure):
     known = pairs(dtype)
     rows = [np.stack([through(pair[k], source) for pair in known.values()]) for k in (0, 1)]
     x, y = (backend.asarray(row, dtype) for row in rows)
-    orders = FEW_ORDERS[measure] if backend.compiles else SOME_ORDERS if backend.slow else oracle.ORDERS
+    orders = FEW_ORDERS[measure] if backend.compiles else SOME_ORDERS if backend.few else oracle.ORDERS
     failures, checked = [], 0
     for alpha in orders:
 

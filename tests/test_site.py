@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -220,8 +221,10 @@ def test_a_run_that_skips_what_is_named_fails(monkeypatch, source, outcomes, hol
     monkeypatch.setattr(conftest, "SHOWN", {})
     item = SimpleNamespace(
         path=Path("tests/test_pair_measures.py"),
+        nodeid="",
+        iter_markers=lambda _: (),
         originalname="test_grid",
-        callspec=SimpleNamespace(params={"backend": "jax"}, id=f"jax-float64-{source}-alpha"),
+        callspec=SimpleNamespace(params={"backend": "jax"}, indices={}, id=f"jax-float64-{source}-alpha"),
         module=None,
     )
     reasons = {"skip": "slow there", "lack": "could not import 'jax'", "pass": None, "fail": "assert"}
@@ -233,12 +236,40 @@ def test_a_run_that_skips_what_is_named_fails(monkeypatch, source, outcomes, hol
             hook.send(report)
         assert stopped.value.value is report
     # what a run of some cases passes over may be what passes
-    for every in (1, 2):
-        session = SimpleNamespace(
-            exitstatus=pytest.ExitCode.OK, config=SimpleNamespace(getoption={"--every": every}.get)
-        )
+    for every, full in ((1, True), (2, True), (1, False)):
+        options = {"--every": every, "--full": full}
+        session = SimpleNamespace(exitstatus=pytest.ExitCode.OK, config=SimpleNamespace(getoption=options.get))
         conftest.pytest_sessionfinish(session)
-        assert (session.exitstatus == pytest.ExitCode.TESTS_FAILED) == (hollow and every == 1)
+        assert (session.exitstatus == pytest.ExitCode.TESTS_FAILED) == (hollow and full and every == 1)
+
+
+GRID = """
+import pytest
+
+@pytest.mark.parametrize("x", [0, 1, 2])
+@pytest.mark.parametrize("y", "ab")
+def test(x, y):
+    if (x, y) == (0, "a"):
+        pytest.skip()
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "counts", "more"), [([], "6 passed, 2 skipped", "4 more"), (["--full"], "10 passed, 2 skipped", "")]
+)
+def test_every_value_runs_once_or_all_do(tmp_path, options, counts, more):
+    """Of each parameter; a case that was skipped shows none, and another takes its place."""
+    files = [tmp_path / name for name in ("test_one.py", "test_two.py")]
+    for path in files:
+        path.write_text(GRID, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider", "--import-mode=importlib"]
+    command += ["--backends=numpy", f"--rootdir={tmp_path}", *options, *files]
+    paths = os.pathsep.join([str(ROOT / "tests"), *sys.path])
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths}
+    )
+    assert counts in done.stdout, done.stdout + done.stderr
+    assert (f"{more} combinations" in done.stdout) == bool(more)
 
 
 def test_what_shows_it_has_cases():
