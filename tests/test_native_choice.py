@@ -88,6 +88,42 @@ def test_rows_have_the_bits_that_they_have_alone(n, dtype):
                 np.testing.assert_array_equal(other[k], whole)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_short_rows_do_not_see_each_other(dtype):
+    """They go 64 at a time: rows that make no sense, other orders and temperatures beside them change no bit."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(130, 9)).astype(dtype)
+    x[3, 2], x[70], x[71, :4], x[129, 0] = np.nan, -np.inf, -np.inf, np.inf
+    orders = rng.choice([0.5, 0.8, 1.0, 1.5, 1.7, 2.0], size=130)
+    temperatures = rng.uniform(0.3, 2, size=130).astype(dtype)
+    for alpha, held in ((1.0, 0.5), (1.5, 0.5), (2.0, 0.5), (1.7, 0.5), (orders, temperatures)):
+        each = alpha if alpha is orders else np.full(130, alpha)
+        for k in (0, 1, 63, 64, 71, 128):
+            one = slice(k, k + 1)
+            temperature = held[one] if held is temperatures else held
+            alone = both(x[one], each[one] if alpha is orders else alpha, temperature)
+            for part, whole in zip(alone, both(x, alpha, held), strict=True):
+                np.testing.assert_array_equal(part, whole[one])
+
+
+@pytest.mark.parametrize("alpha", [1.5, 2.0])
+def test_closed_forms_find_what_the_search_does(alpha):
+    """Rows of more than 64 entries are searched: absent outcomes make them so. Two groups have two local maxima."""
+    rng = np.random.default_rng(6)
+    for n in (2, 5, 10, 63):
+        x = rng.normal(size=(400, n)) * rng.choice([0.3, 1.0, 3.0], size=(400, 1))
+        x[::2, 1:] = -rng.uniform(1.5, 5, size=(200, 1)) + 0.1 * x[::2, 1:]
+        x[::2, 0] = 0
+        absent = np.full((400, 65 - n), -np.inf)
+        want = both(np.concatenate([x, absent], 1), alpha)
+        got = both(x, alpha)
+        np.testing.assert_allclose(got[0], want[0][:, :n], rtol=0, atol=1e-13)
+        np.testing.assert_allclose(got[2], want[2], rtol=1e-14, atol=1e-14)
+        single = argmax(x.astype(np.float32), alpha)
+        exact = argmax(x.astype(np.float32).astype(np.float64), alpha)
+        assert (np.linalg.norm(single - exact, axis=1) <= 16 * 2**-23 * np.linalg.norm(exact, axis=1)).all()
+
+
 def turned(x, alpha):
     """Return the same along the first axis."""
     return both(np.ascontiguousarray(x.T), alpha, 0.5, np.roll(x, 1, -1).T, axis=0)

@@ -474,7 +474,7 @@ template <class T, int M> static void choose(const Task &q, int64_t row, const G
     write_row(q.format, e, q.vector ? nullptr : mask, q.mask_entry, q.n, q.p, row * q.p_row, q.p_entry);
 }
 
-// e of each entry at α = 1, and their sums; that of e g with MEAN
+// e of each entry at α = 1, 0 from the cap on, and their sums; that of e g with MEAN
 template <class T, bool EXACT, bool MEAN> APART Found soft_weights(const T *x_all, T *e_all, int64_t n, T peak, T unit,
                                                                    T cap) {
   const T half = peak / 2;
@@ -485,11 +485,11 @@ template <class T, bool EXACT, bool MEAN> APART Found soft_weights(const T *x_al
     const int64_t m = smaller(n - first, (int64_t)BLOCK);
     T E = 0, Y = 0, P = 0;
     _Pragma("omp simd reduction(+ : E, Y, P)") for (int64_t i = 0; i < m; i++) {
-      const T g = gap_of<T, EXACT>(x[i], half, unit, cap);
-      const Entry<T> a = entry_of<T, SOFTMAX>(g, {1, 0, 1, cap});
-      e[i] = a.e;
-      E += g == 0 ? (T)0 : a.e, P += g == 0 ? (T)1 : (T)0;
-      if (MEAN) Y += a.e * a.y;
+      const T apart = half - x[i] / 2, gap = smaller(EXACT ? apart * unit : apart / unit, cap);
+      const T one = exp_low(-gap, (T)0);
+      e[i] = one;
+      E += gap == 0 ? (T)0 : one, P += gap == 0 ? (T)1 : (T)0;
+      if (MEAN) Y += one * gap;
     }
     rest += E, y += Y, tops += P;
   }

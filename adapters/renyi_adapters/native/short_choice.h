@@ -1,9 +1,9 @@
 // Choices of rows of up to 64 entries, 64 rows at a time, a lane each. What a row gives depends on its length and its
 // entries only.
 //
-// With τ = 1/(t c), B = α/t and S(τ) = Σ max(τ − g, 0)**B, the objective rises with v where log S(τ) − τ does, and at its
-// maxima they differ by a constant. For α = 2 and 3/2, where B is 2 and 3, S is a polynomial between two gaps, and of each
-// such part the largest log S − τ is known, or soon found. Other orders search row by row, as choice.h does.
+// With τ = 1/(t c), B = α/t and S(τ) = Σ max(τ − g, 0)**B, the objective rises with v where log S(τ) − τ does, and at
+// its maxima they differ by a constant. For α = 2 and 3/2, where B is 2 and 3, S is a polynomial between two gaps, and
+// of each such part the largest log S − τ is known, or soon found. Other orders search row by row, as choice.h does.
 #pragma once
 #include "choice.h"
 
@@ -317,7 +317,8 @@ template <class T> static void put(const Task &q, const T *__restrict from, int 
 INLINE const uint8_t *mask_of(const Task &q, int64_t row) { return q.mask ? q.mask + row * q.mask_row : nullptr; }
 
 // the gaps of rows, what is known of them, and where on its curve each is
-template <class T, int M> static void settle(const Task &q, int64_t first, int rows, const int *forms, Workspace<T> &w) {
+template <class T, int M>
+static void settle(const Task &q, int64_t first, int rows, const int *forms, Workspace<T> &w) {
   Lanes<T> &l = w.lanes;
   const int n = (int)q.n;
   for (int i = 0; i < LANES; i++) {
