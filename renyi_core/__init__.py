@@ -28,7 +28,7 @@ from .estimators import EntropyEstimate, entropy_from_counts, entropy_from_log_p
 from .gaussian import gaussian_divergence, gaussian_entropy
 from .gradients import grad, hvp, value_and_grad
 from .information import conditional_entropy, maximal_leakage, mutual_information
-from .jensen import jensen_divergence
+from .jensen import jensen_divergence, jensen_divergence_from_logits
 from .masks import high_entropy_mask, nucleus_mask
 from .monitoring import Summary, summary
 from .particles import particle_entropy, particle_reward
@@ -79,6 +79,7 @@ __all__ = [
     "hill_number_from_logits",
     "hvp",
     "jensen_divergence",
+    "jensen_divergence_from_logits",
     "kernel_entropy",
     "laplace_entropy",
     "maximal_leakage",

@@ -143,6 +143,10 @@ QUANTITIES = {
         [Claim(ALL, "test_jensen::test_grid")],
         [Claim("torch jax", f"test_jensen::{AUTODIFF}")],
     ),
+    "jensen_divergence_from_logits": (
+        [Claim(ALL, "test_jensen_logits::test_grid")],
+        [Claim("torch jax", f"test_jensen_logits::{AUTODIFF}")],
+    ),
     "mutual_information conditional_entropy": (
         [Claim(ALL, cases("test_information::test_grid", "sibson arimoto conditional") + " test_csiszar::test_grid")],
         [

@@ -29,6 +29,7 @@ ELSEWHERE = {
     "test_gaussian": {"gaussian_divergence", "gaussian_entropy"},
     "test_information": {"conditional_entropy", "maximal_leakage", "mutual_information"},
     "test_jensen": {"jensen_divergence"},
+    "test_jensen_logits": {"jensen_divergence_from_logits"},
     "test_masks": {"high_entropy_mask", "nucleus_mask"},
     "test_monitoring": {"Summary", "monitoring"},
     "test_pair_measures": {

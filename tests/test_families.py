@@ -22,7 +22,13 @@ ROOT = Path(__file__).parent.parent
 ELSEWHERE = {"entropy_bounds_from_top"}
 """Of two values: in test_bounds.py."""
 FUNCTIONS = sorted(name for name in set(every_call.NAMES) - ELSEWHERE if getattr(renyi, name) in _rules)
-JOINTS = {"conditional_entropy", "jensen_divergence", "maximal_leakage", "mutual_information"}
+JOINTS = {
+    "conditional_entropy",
+    "jensen_divergence",
+    "jensen_divergence_from_logits",
+    "maximal_leakage",
+    "mutual_information",
+}
 ORDER = 0.7
 DOUBLED = {"regularized_argmax", "regularized_max"}
 """Choices, which may keep twice their input."""

@@ -14,7 +14,7 @@ import renyi_core as renyi
 from renyi_core._rules import _rules
 
 BACKENDS = ("numpy", "numpy:agnostic", "strict", "torch", "jax", "dask")
-JOINT = {"conditional_entropy", "jensen_divergence", "mutual_information"}
+JOINT = {"conditional_entropy", "jensen_divergence", "jensen_divergence_from_logits", "mutual_information"}
 """Of which the last two axes belong to one value."""
 REDUCING = [
     name

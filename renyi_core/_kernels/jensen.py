@@ -16,7 +16,8 @@ one P_k, where Σ_k w_k δ = 0 at every outcome and Σ_i M δ = 0 for every dist
 
 where Σ_k w_k (β − δ) = J takes what is of first order out of the last sum. δ comes from x − (Σ x) m without the
 rounding of the product, m = Σ w P_k: that of m is a factor that all P_k share at an outcome, that of Σ x one that all
-outcomes of a P_k share, and both are known from Σ_k w_k δ = 0 and Σ_i M δ = 0.
+outcomes of a P_k share, and both are known from Σ_k w_k δ = 0 and Σ_i M δ = 0. Of logits z it is expm1 of z − log m
+less the logarithm of what P_k is divided by, in differences that lose nothing.
 """
 
 from __future__ import annotations
@@ -28,12 +29,21 @@ from .family import Family, finished
 from .pairs import exponent_limit, power_excess
 from .sources import accumulate, centre
 from .special import exp_curvature, expm1_ratio, log1p_curvature, log1p_ratio, power_curvature, product_gap
-from .state import Order, finish, log_ratio, nonzero, partial_state
+from .state import Order, Source, finish, log_ratio, nonzero, partial_state
 from .sums import total
 
 Array = Any
 
-__all__ = ["JENSEN", "jensen_divergence", "jensen_divergence_and_alpha_gradient", "jensen_divergence_and_gradient"]
+__all__ = [
+    "JENSEN",
+    "JENSEN_FROM_LOGITS",
+    "jensen_divergence",
+    "jensen_divergence_and_alpha_gradient",
+    "jensen_divergence_and_gradient",
+    "jensen_divergence_from_logits",
+    "jensen_divergence_from_logits_and_alpha_gradient",
+    "jensen_divergence_from_logits_and_gradient",
+]
 
 
 class Mixture(NamedTuple):
@@ -58,8 +68,10 @@ class Mixture(NamedTuple):
     sound: Array
 
 
-def _mixture(x: Array, weights: Array | None, order: Order, xp: Any) -> Mixture:
+def _mixture(x: Array, weights: Array | None, order: Order, xp: Any, source: Source) -> Mixture:
     x = accumulate(x, xp=xp)
+    logits = None if source == "probs" else x
+    x = x if logits is None else _weights(logits, xp)
     w = xp.zeros_like(x[..., :1]) + (1.0 if weights is None else accumulate(weights, xp=xp)[..., None])
     weight_size = total(w, -2, xp)
     sizes = total(x, -1, xp)
@@ -81,14 +93,12 @@ def _mixture(x: Array, weights: Array | None, order: Order, xp: Any) -> Mixture:
     some = xp.where(empty, 1.0, mean)
     mass = total(xp.where(empty, 0.0, mean), -1, xp)
     live = used & ~empty
-    # x − size·mean as if the product were not rounded, of numbers whose halves are exact
-    eps, largest = float(xp.finfo(x.dtype).eps), float(xp.finfo(x.dtype).max)
-    floor = 4 / (largest * eps)
     quotient = xp.where(live, x / sizes, some) / some
-    exact = live & (quotient > 0.5) & (quotient < 2) & (x > floor) & (some > floor) & (sizes > floor)
-    exact = exact & (sizes < largest * eps)
-    one, other, own = (xp.where(exact, z, 1.0) for z in (sizes + 0 * x, some + 0 * x, x))
-    gap = xp.where(exact, product_gap(own, one, other, eps=eps) / (one * other), quotient - 1)
+    near = live & (quotient > 0.5) & (quotient < 2)
+    if logits is None:
+        gap = _gap_of_products(x, sizes, some, quotient, near, xp)
+    else:
+        gap = xp.where(near & sound, _gap_of_logits(logits, sizes, some, w, near & sound, xp), quotient - 1)
     share = xp.where(empty, 0.0, mean) / mass
     shift = total(share * gap, -1, xp)
     factor = xp.where(used, 1 + shift, 1.0)
@@ -113,6 +123,35 @@ def _mixture(x: Array, weights: Array | None, order: Order, xp: Any) -> Mixture:
     )
     dead = dead | (ratio == 0)
     return Mixture(x, mean, w, delta, ratio, r, dead, empty, used, sizes, weight_size, sound)
+
+
+def _weights(logits: Array, xp: Any) -> Array:
+    """Return exp(z − max z): of the support, but less than the smallest number, what is taken for that."""
+    _, e, none = log_ratio(logits, xp.max(logits, axis=-1, keepdims=True), source="logits", xp=xp)
+    least = float(xp.finfo(e.dtype).smallest_normal)
+    return xp.where(~none & (e < least), least, e)
+
+
+def _gap_of_products(x: Array, sizes: Array, mean: Array, quotient: Array, near: Array, xp: Any) -> Array:
+    """Return quotient − 1, x − size·mean as if the product were not rounded, of numbers whose halves are exact."""
+    eps, largest = float(xp.finfo(x.dtype).eps), float(xp.finfo(x.dtype).max)
+    floor = 4 / (largest * eps)
+    exact = near & (x > floor) & (mean > floor) & (sizes > floor) & (sizes < largest * eps)
+    one, other, own = (xp.where(exact, z, 1.0) for z in (sizes + 0 * x, mean + 0 * x, x))
+    return xp.where(exact, product_gap(own, one, other, eps=eps) / (one * other), quotient - 1)
+
+
+def _gap_of_logits(logits: Array, sizes: Array, mean: Array, w: Array, near: Array, xp: Any) -> Array:
+    """Return P_k/mean − 1 where that is ``near`` 0, 0 elsewhere; of differences that lose nothing."""
+    peak = xp.max(logits, axis=-1, keepdims=True)
+    size = xp.where(xp.abs(peak) < math.inf, peak, 0.0) + xp.log(sizes)
+    common = total(w * size, -2, xp)
+    base = xp.log(mean) + common
+    z = xp.where(near, logits, base)
+    gap = z - base
+    lost = gap - z
+    lost = (z - (gap - lost)) - (base + lost)
+    return xp.expm1(xp.where(near, (gap - (size - common)) + lost, 0.0))
 
 
 class Parts(NamedTuple):
@@ -241,18 +280,25 @@ def _by_order(function: Any, mix: Mixture, order: Order, xp: Any) -> Any:
     return tuple(xp.where(order.infinite, b, a) + 0 * order.alpha for a, b in zip(inner, outer, strict=True))
 
 
-def jensen_divergence(x: Array, weights: Array | None, order: Order, *, xp: Any) -> Array:
+def jensen_divergence(x: Array, weights: Array | None, order: Order, *, xp: Any, source: Source = "probs") -> Array:
     """Return the divergence of each set of distributions; the last two axes keep length 1."""
-    mix = _mixture(x, weights, order, xp)
+    mix = _mixture(x, weights, order, xp, source)
     (value,) = _by_order(lambda parts, _: (_value(mix, parts, xp),), mix, order, xp)
     return xp.where(mix.sound, value, math.nan)
 
 
 def jensen_divergence_and_gradient(
-    x: Array, weights: Array | None, order: Order, *, wrt: tuple[int, ...], xp: Any, scale: Any = None
+    x: Array,
+    weights: Array | None,
+    order: Order,
+    *,
+    wrt: tuple[int, ...],
+    xp: Any,
+    scale: Any = None,
+    source: Source = "probs",
 ) -> tuple[Array, ...]:
     """Return the divergence and its gradients along the distributions (0) or the weights (1), times ``scale``."""
-    mix = _mixture(x, weights, order, xp)
+    mix = _mixture(x, weights, order, xp, source)
 
     def all_of(parts: Parts, own: Order) -> tuple[Array, ...]:
         value = _value(mix, parts, xp)
@@ -261,7 +307,8 @@ def jensen_divergence_and_gradient(
             if i == 1:
                 found.append(xp.where(mix.used, (parts.tau - value) / mix.weight_size, 0.0))
             else:
-                found.append(_balanced(_along_entries(mix, parts, own, xp), mix, xp))
+                along = _balanced(_along_entries(mix, parts, own, xp), mix, xp)
+                found.append(along if source == "probs" else along * mix.x)
         return tuple(found)
 
     value, *found = (xp.where(mix.sound, part, math.nan) for part in _by_order(all_of, mix, order, xp))
@@ -300,10 +347,10 @@ def _balanced(gradient: Array, mix: Mixture, xp: Any) -> Array:
 
 
 def jensen_divergence_and_alpha_gradient(
-    x: Array, weights: Array | None, order: Order, *, xp: Any
+    x: Array, weights: Array | None, order: Order, *, xp: Any, source: Source = "probs"
 ) -> tuple[Array, Array]:
     """Return the divergence of each set of distributions and its derivative with respect to α."""
-    mix = _mixture(x, weights, order, xp)
+    mix = _mixture(x, weights, order, xp, source)
 
     def both(parts: Parts, own: Order) -> tuple[Array, Array]:
         value = _value(mix, parts, xp)
@@ -346,4 +393,30 @@ JENSEN = Family(
     layouts=(2, 1),
     kept=2,
     masked=False,
+)
+
+
+def jensen_divergence_from_logits(z: Array, weights: Array | None, order: Order, *, xp: Any) -> Array:
+    """Return the divergence of each set of distributions, from logits."""
+    return jensen_divergence(z, weights, order, xp=xp, source="logits")
+
+
+def jensen_divergence_from_logits_and_gradient(
+    z: Array, weights: Array | None, order: Order, *, wrt: tuple[int, ...], xp: Any, scale: Any = None
+) -> tuple[Array, ...]:
+    """Return the divergence and its gradients along the logits (0) or the weights (1), times ``scale``."""
+    return jensen_divergence_and_gradient(z, weights, order, wrt=wrt, xp=xp, scale=scale, source="logits")
+
+
+def jensen_divergence_from_logits_and_alpha_gradient(
+    z: Array, weights: Array | None, order: Order, *, xp: Any
+) -> tuple[Array, Array]:
+    """Return the divergence of each set of distributions, from logits, and its derivative with respect to α."""
+    return jensen_divergence_and_alpha_gradient(z, weights, order, xp=xp, source="logits")
+
+
+JENSEN_FROM_LOGITS = JENSEN._replace(
+    value=jensen_divergence_from_logits,
+    gradient=jensen_divergence_from_logits_and_gradient,
+    slope=jensen_divergence_from_logits_and_alpha_gradient,
 )
