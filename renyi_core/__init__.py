@@ -41,6 +41,7 @@ from .power_divergence import (
 from .samples import kernel_entropy
 from .spectrum import entropy_spectrum, entropy_spectrum_from_logits
 from .tanh_gaussian import tanh_gaussian_entropy
+from .truncated_gaussian import truncated_gaussian_entropy
 
 __version__ = "0.1.0"
 
@@ -96,6 +97,7 @@ __all__ = [
     "show_config",
     "summary",
     "tanh_gaussian_entropy",
+    "truncated_gaussian_entropy",
     "tsallis_divergence",
     "tsallis_divergence_from_logits",
     "tsallis_entropy",

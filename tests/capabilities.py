@@ -176,6 +176,10 @@ QUANTITIES = {
         [Claim(ALL, "test_tanh_gaussian::test_grid")],
         [Claim("torch jax", "test_tanh_gaussian::test_autodiff_along_orders")],
     ),
+    "truncated_gaussian_entropy": (
+        [Claim(ALL, "test_truncated_gaussian::test_grid")],
+        [Claim("torch jax", f"test_truncated_gaussian::{AUTODIFF}")],
+    ),
     "laplace_entropy exponential_entropy uniform_entropy": (
         [Claim(ALL, cases("test_densities::test_against_the_integral", DENSITIES))],
         [Claim("torch jax", cases("test_densities::test_gradient_is_one_over_the_scale", DENSITIES))],

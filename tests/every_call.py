@@ -48,6 +48,7 @@ ARGUMENTS = {
     "regularized_max": ("scores",),
     "summary": ("logits",),
     "tanh_gaussian_entropy": ("scores", "scale"),
+    "truncated_gaussian_entropy": ("scores", "scale", "low", "high"),
     "tsallis_divergence": ("probs", "other_probs"),
     "tsallis_divergence_from_logits": ("logits", "other_logits"),
     "uniform_entropy": ("scale",),
@@ -102,6 +103,7 @@ def inputs(content, dtype="float64", shape=(6, 7), seed=0):
     found = {"logits": logits, "other_logits": other_logits, "probs": probs, "other_probs": other_probs}
     # below 1 the entropies of large orders are infinite
     found["shapes"] = 1 + scale if content == "plain" else scale
+    found |= {"low": scores - scale, "high": scores + scale}
     found |= {"scale": scale, "scores": scores, "points": scores, "mean": scores[0]}
     found |= {"covariance": matrix @ matrix.T + np.eye(len(matrix)), "other_covariance": np.eye(len(matrix)) * scale[0]}
     # half of the probability, of the likeliest outcomes

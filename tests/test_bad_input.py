@@ -42,6 +42,7 @@ ELSEWHERE = {
     "test_samples": {"kernel_entropy"},
     "test_schedules": {"schedules"},
     "test_tanh_gaussian": {"tanh_gaussian_entropy"},
+    "test_truncated_gaussian": {"truncated_gaussian_entropy"},
 }
 OTHER = set().union(*ELSEWHERE.values())
 WITHOUT_GRADIENT = {"summary"}
