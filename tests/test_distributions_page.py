@@ -11,6 +11,7 @@ import pytest
 import renyi_core as renyi
 
 torch = pytest.importorskip("torch")
+from renyi_training.distributions import Normal, TanhNormal  # noqa: E402
 
 BACKENDS = ("torch",)
 pytestmark = pytest.mark.usefixtures("backend")
@@ -45,29 +46,52 @@ def run(name):
 
 def trains_in_tianshou(names):
     """The loss reports H_2, and a larger coefficient makes it larger."""
-    from tianshou.data import Collector, VectorReplayBuffer
+    from tianshou.algorithm.modelfree.reinforce import ProbabilisticActorPolicy
+    from tianshou.data import Batch, Collector, VectorReplayBuffer
     from tianshou.env import DummyVectorEnv
+    from tianshou.utils.net.continuous import ContinuousActorProbabilistic
     from tianshou.utils.torch_utils import policy_within_training_step
 
     policy, make = names["policy"], names["gymnasium"].make
-    observations = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
-
-    def entropy():
-        logits, _ = policy.actor(observations)
-        return renyi.entropy_from_logits(logits, 2.0).mean()
-
-    optim = names["AdamOptimizerFactory"](lr=0.03)
-    algorithm = names["PPO"](policy=policy, critic=names["critic"], optim=optim, ent_coef=100.0)
-    collector = Collector(algorithm, DummyVectorEnv([lambda: make("CartPole-v1")]), VectorReplayBuffer(64, 1))
     policy.actor.last.model[0].weight.data *= 20
-    before = entropy()
+    optim = names["AdamOptimizerFactory"](lr=0.03)
+    algorithm = names["PPO"](policy=policy, critic=names["critic"], optim=optim, ent_coef=100.0, vf_coef=0.0)
+    collector = Collector(algorithm, DummyVectorEnv([lambda: make("CartPole-v1")]), VectorReplayBuffer(64, 1))
     with policy_within_training_step(policy):
-        collector.collect(n_step=64, reset_before_collect=True)
+        collector.collect(n_step=64, gym_reset_kwargs={"seed": 0}, reset_before_collect=True)
         batch, _ = collector.buffer.sample(0)
-        logits, _ = policy.actor(batch.obs)
-        torch.testing.assert_close(policy(batch).dist.entropy(), renyi.entropy_from_logits(logits, 2.0))
-        algorithm.update(buffer=collector.buffer, batch_size=32, repeat=10)
-    assert entropy() > before + 0.01
+
+        def entropy():
+            logits, _ = policy.actor(batch.obs)
+            return renyi.entropy_from_logits(logits, 2.0)
+
+        before = entropy()
+        torch.testing.assert_close(policy(batch).dist.entropy(), before)
+        algorithm.update(buffer=collector.buffer, batch_size=32, repeat=5)
+        assert entropy().mean() > before.mean() + 0.05
+    # continuous actions
+    continuous = names["PPO"](
+        policy=ProbabilisticActorPolicy(
+            actor=ContinuousActorProbabilistic(preprocess_net=names["net"], action_shape=2),
+            dist_fn=lambda given: torch.distributions.Independent(Normal(*given, alpha=2.0), 1),
+            action_space=names["gymnasium"].spaces.Box(-1, 1, (2,)),
+        ),
+        critic=names["critic"],
+        optim=optim,
+    )
+    found = continuous.policy(Batch(obs=torch.randn(8, 4), info={})).dist
+    torch.testing.assert_close(found.entropy(), renyi.gaussian_entropy(found.base_dist.variance, 2.0, kind="diagonal"))
+
+
+def reads_the_order_of_a_tensor_in_torchrl(names):
+    order = torch.tensor(2.0)
+    names["actor"][-1].distribution_kwargs["alpha"] = order
+    loss = names["ClipPPOLoss"](names["actor"], names["critic"], entropy_coeff=0.01)
+    batch = names["actor"](names["TensorDict"](names["batch"], 8)).detach()
+    for alpha in (2.0, 0.0):
+        order.fill_(alpha)
+        want = renyi.entropy_from_logits(batch["logits"][:, :2], alpha).mean()
+        torch.testing.assert_close(loss(batch)["entropy"], want)
 
 
 def has_the_entropy_in_rllib(names):
@@ -76,11 +100,39 @@ def has_the_entropy_in_rllib(names):
     check(policy.entropy(), logits)
     assert policy.kl(other).shape == (8,)
 
+    from ray.rllib.core.distribution.torch.torch_distribution import TorchSquashedGaussian
+
+    class Squashed(TorchSquashedGaussian):
+        def entropy(self):
+            return renyi.tanh_gaussian_entropy(self._dist.loc, self._dist.scale, 2.0, axis=-1)
+
+    policy = Squashed(loc=logits, scale=logits.exp())
+    torch.testing.assert_close(policy.entropy(), TanhNormal(logits, logits.exp(), alpha=2.0).entropy())
+
 
 def has_the_entropy_in_skrl(names):
     policy, observations = names["policy"], torch.randn(8, 4)
     policy.act({"observations": observations}, role="policy")
     check(policy.get_entropy(role="policy")[:, 0], policy.net(observations), policy.net.weight)
+
+    from skrl.models.torch import GaussianMixin
+
+    class Gaussian(GaussianMixin, names["Model"]):
+        def __init__(self, **options):
+            names["Model"].__init__(self, **options)
+            GaussianMixin.__init__(self)
+
+        def compute(self, inputs, role):
+            return inputs["observations"][:, :2], {"log_std": inputs["observations"][:, 2:]}
+
+        def get_entropy(self, *, role=""):
+            entropy = names["distribution_entropy"](self.distribution(role=role), 2.0)
+            return entropy.sum(dim=-1).unsqueeze(-1)
+
+    policy = Gaussian(observation_space=4, action_space=2, device="cpu")
+    policy.act({"observations": observations}, role="policy")
+    want = renyi.gaussian_entropy((2 * observations[:, 2:]).exp(), 2.0, kind="diagonal")
+    torch.testing.assert_close(policy.get_entropy(role="policy")[:, 0], want)
 
 
 def has_the_entropy_in_cleanrl(names):
@@ -97,6 +149,7 @@ def check(found, logits, parameter=None):
 
 
 MORE = {
+    "TorchRL": reads_the_order_of_a_tensor_in_torchrl,
     "tianshou": trains_in_tianshou,
     "RLlib": has_the_entropy_in_rllib,
     "skrl": has_the_entropy_in_skrl,
@@ -109,6 +162,7 @@ def test_section(name, tmp_path, monkeypatch):
     for module in NEEDS[name]:
         pytest.importorskip(module)
     monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
     names = run(name)
     if name in MORE:
         MORE[name](names)
