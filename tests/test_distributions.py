@@ -19,6 +19,7 @@ import renyi_training.distributions as adapter  # noqa: E402
 from renyi_core.schedules import Linear  # noqa: E402
 from renyi_training.distributions import (  # noqa: E402
     Bernoulli,
+    Beta,
     Categorical,
     Laplace,
     MultivariateNormal,
@@ -239,6 +240,22 @@ def test_densities(name, alpha):
     same(distribution_entropy(make(), alpha), integral(make(), alpha, edges, peak), 11)
     if alpha == 1 and name != "affine":
         assert torch.equal(distribution_entropy(make(), 1), make().entropy())
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1, 2])
+def test_densities_of_shapes(alpha):
+    """Against integrals; on an interval that is not (0, 1), and of independent dimensions."""
+    a, b = at(2.5, 4.0)
+    same(Beta(a, b, alpha=alpha).entropy(), integral(td.Beta(a, b, False), alpha, (0.0, 0.3, 1.0), 0.3), 6)
+    same(distribution_entropy(td.Gamma(a, b), alpha), integral(td.Gamma(a, b, False), alpha, (0.0, 0.3, 30.0), 0.3), 6)
+    parts = draw(5, 3).exp()
+    same(distribution_entropy(td.Dirichlet(parts[:, :2]), alpha), Beta(parts[:, 0], parts[:, 1], alpha=alpha).entropy())
+    same(distribution_entropy(td.Dirichlet(parts + 1), 1), td.Dirichlet(parts + 1).entropy(), 12)
+    policy = td.Independent(Beta(parts, parts + 1, alpha=alpha), 1)
+    moved = td.TransformedDistribution(policy, td.AffineTransform(-2.0, 4.0))
+    same(distribution_entropy(moved, alpha), policy.entropy() + 3 * math.log(4))
+    same(policy.expand((2, 5)).entropy(), policy.entropy().expand(2, 5))
+    assert Beta(*at(3.0, 2.0)).deterministic_sample == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1, 2, math.inf])

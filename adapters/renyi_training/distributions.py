@@ -21,6 +21,7 @@ Tensor = Any
 
 __all__ = [
     "Bernoulli",
+    "Beta",
     "Categorical",
     "Laplace",
     "MultivariateNormal",
@@ -38,9 +39,9 @@ def distribution_entropy(distribution: Any, alpha: Any, *, samples: int | None =
     ----------
     distribution : torch.distributions.Distribution
         Categorical, OneHotCategorical or Bernoulli; Normal, MultivariateNormal, LowRankMultivariateNormal, HalfNormal,
-        Laplace, Exponential or Uniform; an Independent of these; a TransformedDistribution of them by affine maps, and
-        of a Normal by a TanhTransform and affine maps before and after it; or of a class derived from one of these,
-        whatever its own ``entropy`` is. Others need ``samples``.
+        Laplace, Exponential, Uniform, Beta, Gamma or Dirichlet; an Independent of these; a TransformedDistribution of
+        them by affine maps, and of a Normal by a TanhTransform and affine maps before and after it; or of a class
+        derived from one of these, whatever its own ``entropy`` is. Others need ``samples``.
     alpha : float or tensor
         The order, ≥ 0: a number (0, 1 and ``math.inf`` included), or a tensor that broadcasts against ``batch_shape``.
     samples : int, optional
@@ -68,6 +69,7 @@ def distribution_entropy(distribution: Any, alpha: Any, *, samples: int | None =
     Probabilities are taken as they were given, to ``Categorical(probs=...)``: a 0 counts for nothing, where torch
     itself, for ``logits`` and ``log_prob``, raises it to the dtype's eps. The discrete ones are by
     :func:`renyi_core.entropy`, its accuracy included; squashed Gaussians by :func:`renyi_core.tanh_gaussian_entropy`.
+    Beta, Gamma and Dirichlet densities are by the functions of these names, as :func:`renyi_core.beta_entropy`.
     Gaussians, Laplace and exponential densities have Shannon's entropy, which torch returns, plus a constant,
     :math:`\frac{d}{2} (\frac{\log \alpha}{\alpha - 1} - 1)`, or twice that: at α = 1 the result is torch's bit for bit.
     An affine map adds the logarithm of its determinant.
@@ -164,6 +166,18 @@ def _of_uniform(distribution: Any, alpha: Any) -> Tensor:
     return renyi.uniform_entropy(distribution.high - distribution.low, alpha)
 
 
+def _of_beta(distribution: Any, alpha: Any) -> Tensor:
+    return renyi.beta_entropy(distribution.concentration1, distribution.concentration0, alpha)
+
+
+def _of_gamma(distribution: Any, alpha: Any) -> Tensor:
+    return renyi.gamma_entropy(distribution.concentration, distribution.rate, alpha)
+
+
+def _of_dirichlet(distribution: Any, alpha: Any) -> Tensor:
+    return renyi.dirichlet_entropy(distribution.concentration, alpha)
+
+
 def _of_independent(distribution: Any, alpha: Any) -> Tensor:
     dims = distribution.reinterpreted_batch_ndims
     return _total(distribution_entropy(distribution.base_dist, _for_entries(alpha, dims)), dims)
@@ -219,6 +233,9 @@ _FORMS: dict[Any, Any] = {
     td.OneHotCategorical: lambda distribution, alpha: _of_categorical(distribution._categorical, alpha),  # noqa: SLF001
     td.Bernoulli: _of_bernoulli,
     td.Uniform: _of_uniform,
+    td.Beta: _of_beta,
+    td.Gamma: _of_gamma,
+    td.Dirichlet: _of_dirichlet,
     td.Independent: _of_independent,
     td.TransformedDistribution: _of_transformed,
 }
@@ -450,6 +467,30 @@ class Laplace(_OfOrder, td.Laplace):
     >>> from renyi_training.distributions import Laplace
     >>> print(Laplace(torch.tensor(0.0), torch.tensor(0.5), alpha=2.0).entropy())
     tensor(0.6931)
+    """
+
+
+class Beta(_OfOrder, td.Beta):
+    """torch.distributions.Beta with the Rényi entropy of order α: a policy on an interval.
+
+    Parameters
+    ----------
+    concentration1, concentration0, validate_args
+        As in torch.
+    alpha : float or tensor, default 1.0
+        As in :class:`Categorical`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in :class:`Categorical`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from renyi_training.distributions import Beta
+    >>> print(Beta(torch.tensor(2.0), torch.tensor(2.0), alpha=float("inf")).entropy())
+    tensor(-0.4055)
     """
 
 
