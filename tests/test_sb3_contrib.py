@@ -276,6 +276,13 @@ def test_the_bonus_raises_the_entropy_of_off_policy_training(kind, alpha):
     assert low < high - 0.1
 
 
+def reloaded(model, kind, **options):
+    file = io.BytesIO()
+    model.save(file)
+    file.seek(0)
+    return kind.load(file, device="cpu", **options)
+
+
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
@@ -288,10 +295,7 @@ def test_the_bonus_raises_the_entropy_of_off_policy_training(kind, alpha):
 def test_a_saved_model_goes_on_exactly(kind, options):
     """Bit for bit."""
     model = model_of(kind, **options).learn(32)
-    file = io.BytesIO()
-    model.save(file)
-    file.seek(0)
-    loaded = kind.load(file, device="cpu")
+    loaded = reloaded(model, kind)
     if kind in {RenyiTQC, RenyiCrossQ}:
         buffer = io.BytesIO()
         model.save_replay_buffer(buffer)
@@ -307,6 +311,21 @@ def test_a_saved_model_goes_on_exactly(kind, options):
     ] * 2
     if isinstance(model.ent_coef, schedules.TargetEntropy):
         assert loaded.ent_coef.weight == model.ent_coef.weight != 0.01
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(RenyiMaskablePPO, MaskablePPO), (RenyiRecurrentPPO, RecurrentPPO), (RenyiTQC, TQC), (RenyiCrossQ, CrossQ)],
+)
+def test_files_are_those_of_sb3_contrib(ours, theirs):
+    model = model_of(ours, ent_coef=0.1)
+    plain = reloaded(model, theirs)
+    loaded = reloaded(plain, ours, env=environment(ours), alpha=3.0)
+    assert type(plain) is theirs
+    assert equal(plain, model)
+    assert equal(loaded, model)
+    loaded.learn(32)
+    assert loaded._owner().action_dist.alpha == 3.0
 
 
 @pytest.mark.parametrize(

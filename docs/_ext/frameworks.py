@@ -6,8 +6,13 @@ import importlib.abc
 import importlib.machinery
 import sys
 import types
+import warnings
 
 NAMES = {"torch", "stable_baselines3", "sb3_contrib", "gymnasium", "transformers", "accelerate", "trl"}
+
+
+# of a stand-in
+warnings.filterwarnings("ignore", message="renyi_training.trl is tested with TRL")
 
 
 class Anything(type):
