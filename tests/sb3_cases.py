@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ gymnasium = pytest.importorskip("gymnasium")
 from gymnasium import spaces  # noqa: E402
 
 import renyi_core as renyi  # noqa: E402
+from renyi_core import schedules  # noqa: E402
 
 SPACES = {
     "discrete": spaces.Discrete(4),
@@ -71,11 +74,34 @@ def states(count=16):
     return torch.rand((count, 2), generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-def resumed(model, env, steps):
-    """Learn on, from a seed that is given anew, since SB3 keeps the state of neither environment nor generators."""
-    model.set_env(env)
-    model.set_random_seed(11)
-    return model.learn(steps, reset_num_timesteps=False)
+def reloaded(model, kind, **options):
+    file = io.BytesIO()
+    model.save(file)
+    file.seek(0)
+    return kind.load(file, device="cpu", **options)
+
+
+def goes_on_exactly(model, environment, steps):
+    """Save a model, load it, and learn on with both: bit for bit; return the loaded one.
+
+    From a seed that is given anew, since SB3 keeps the state of neither environment nor generators.
+    """
+    loaded = reloaded(model, type(model))
+    if hasattr(model, "replay_buffer"):
+        file = io.BytesIO()
+        model.save_replay_buffer(file)
+        file.seek(0)
+        loaded.load_replay_buffer(file)
+    before = parameters(model)
+    for each in (model, loaded):
+        each.set_env(environment())
+        each.set_random_seed(11)
+        each.learn(steps, reset_num_timesteps=False)
+    assert equal(loaded, model)
+    assert not all(torch.equal(a, b) for a, b in zip(before, parameters(model), strict=True))
+    if isinstance(model.ent_coef, schedules.TargetEntropy):
+        assert loaded.ent_coef.weight == model.ent_coef.weight != 0.01
+    return loaded
 
 
 def squashed_entropy(model, alpha):
