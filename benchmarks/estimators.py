@@ -1,9 +1,9 @@
 """Bias and spread of the estimators, by experiments with fixed seeds: Markdown tables on standard output.
 
-    python benchmarks/estimators.py [--share 1] > benchmarks/results/NAME.md
+    python benchmarks/estimators.py [--share 1] [--tables particles information] > benchmarks/results/NAME.md
 
-``share`` is of the number of experiments, for a trial. The bias is the mean of the estimates less the exact entropy,
-± the standard error of that mean; the deviation is that of one estimate. In nats.
+``share`` is of the number of experiments, for a trial; ``tables`` are all by default. The bias is the mean of the
+estimates less the exact value, ± the standard error of that mean; the deviation is that of one estimate. In nats.
 """
 
 from __future__ import annotations
@@ -44,6 +44,42 @@ def particles(share):
                     for row, value, alpha in zip(estimates, exact, alphas[:, 0], strict=True)
                 ]
                 print(f"| {d} | {n} | {k} | {' | '.join(cells)} |")
+
+
+def information(share):
+    print("\n## particle_mutual_information\n")
+    print("| pairs | exact | samples | k | bias | deviation |\n|" + " --- |" * 6)
+    for name, exact, draw in known_pairs():
+        for n, repeats in ((100, 1000), (1000, 100)):
+            x, y = draw(np.random.default_rng([4, n]), (max(10, round(repeats * share)), n, 1))
+            for k in (1, 3, 5):
+                estimates = renyi.particle_mutual_information(x, y, k=k)
+                print(f"| {name} | {exact:.4f} | {n} | {k} | {summary(estimates, exact)} |")
+
+
+def known_pairs():
+    """Yield names, informations, and functions of a generator and a shape that draw pairs."""
+    for rho in (0.0, 0.6, 0.9, 0.999):
+        width = math.sqrt(1 - rho * rho)
+
+        def gaussian(rng, shape, rho=rho, width=width):
+            x = rng.normal(size=shape)
+            return x, rho * x + width * rng.normal(size=shape)
+
+        yield f"Gaussian, correlation {rho}", abs(math.log1p(-rho * rho)) / 2, gaussian
+
+    def many(rng, shape):
+        x = rng.normal(size=(*shape[:-1], 3))
+        return x, 0.6 * x + 0.8 * rng.normal(size=x.shape)
+
+    yield "Gaussian, 3 dimensions, each 0.6", -1.5 * math.log1p(-0.36), many
+
+    def uniform(rng, shape):
+        x = rng.random(shape)
+        return x, x + rng.random(shape) / 2
+
+    # the entropy of the trapezoid of x + z, less that of z, −log 2
+    yield "uniform on (0, 1), and it plus one on (0, 1/2)", 0.25 + math.log(2), uniform
 
 
 def counts(share):
@@ -87,12 +123,14 @@ def log_prob(share):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--share", type=float, default=1.0)
+    tables = {f.__name__: f for f in (particles, counts, log_prob, information)}
+    parser.add_argument("--tables", nargs="*", choices=tables, default=list(tables))
     options = parser.parse_args()
     print("# Bias and spread of the estimators\n")
     print(f"benchmarks/estimators.py, fixed seeds, {time.strftime('%Y-%m-%d')}; in nats.")
     print("Bias ± its Monte-Carlo error, and the standard deviation of one estimate.\n")
-    for table in (particles, counts, log_prob):
-        table(options.share)
+    for name in options.tables:
+        tables[name](options.share)
 
 
 if __name__ == "__main__":

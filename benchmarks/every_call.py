@@ -145,6 +145,7 @@ CASES = (
     Case("vendi_score", "k", (1.0,), plain.hill(plain.gram_entropy), None, ONE),
     Case("kernel_entropy", "points", (1.0, 2.0), plain.kernel_entropy, None, ONE),
     Case("particle_entropy", "points", (1.0, 0.5), plain.particle_entropy, None, ONE),
+    Case("particle_mutual_information", "points partners", (None,), plain.particle_mutual_information),
     Case("particle_reward", "points", (0.5,), plain.particle_reward),
 )
 
@@ -162,6 +163,7 @@ def inputs(rows, columns):
     found |= {"mean": x.ravel()[:100_000], "scale": np.exp(c.ravel()[:100_000] / 4)}
     found |= {"sets": found["p"][: rows // 2 * 2].reshape(-1, 2, columns)}
     found |= {"points": rng.normal(size=(rows, max(8, side), 4))}
+    found |= {"partners": found["points"] + rng.normal(size=found["points"].shape)}
     for covariance, gram in ("sk", "tl"):
         matrix, points = rng.normal(size=(rows, side, side)), rng.normal(size=(rows, side, 4))
         found[covariance] = matrix @ matrix.mT / side + np.eye(side)

@@ -374,6 +374,15 @@ def particle_reward(m, points, a):
     return m.kth_smallest(m.squares(points), 3) ** ((1 - a) / 2)
 
 
+def particle_mutual_information(m, x, y):
+    n = x.shape[-2]
+    gaps = [m.xp.amax(m.xp.abs(z[..., :, None, :] - z[..., None, :, :]), -1) for z in (x, y)]
+    reach = m.kth_smallest(m.xp.maximum(*gaps), 3)[..., None]
+    psi = m.array(np.cumsum([-np.euler_gamma, *(1 / np.arange(1, n))]))
+    counts = [(gap < reach).sum(-1) for gap in gaps]
+    return 1.5 - np.euler_gamma + psi[n - 1] - (psi[counts[0] - 1] + psi[counts[1] - 1]).mean(-1)
+
+
 def particle_entropy(m, points, a):
     n, d = points.shape[-2:]
     log_distance = m.xp.log(m.kth_smallest(m.squares(points), 3)) / 2

@@ -31,7 +31,7 @@ from .information import conditional_entropy, maximal_leakage, mutual_informatio
 from .jensen import jensen_divergence, jensen_divergence_from_logits
 from .masks import high_entropy_mask, nucleus_mask
 from .monitoring import Summary, summary
-from .particles import particle_entropy, particle_reward
+from .particles import particle_entropy, particle_mutual_information, particle_reward
 from .power_divergence import (
     alpha_divergence,
     alpha_divergence_from_logits,
@@ -88,6 +88,7 @@ __all__ = [
     "mutual_information",
     "nucleus_mask",
     "particle_entropy",
+    "particle_mutual_information",
     "particle_reward",
     "register_adapter",
     "regularized_argmax",

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 from ._arrays import coefficient, counted, namespace, readable
 from ._kernels.bounds import TOLERANCE, unknown
 from ._kernels.csiszar import LARGEST, LEAST
+from ._kernels.library import ask
+from ._kernels.neighbors import kth_neighbor, neighbor_gap
 from ._rules import _rules
 from ._shapes import axes_of, broadcast_shapes, put_back
 from ._values import (
@@ -60,7 +62,8 @@ def checking(*, tolerance: float | None = None) -> Iterator[None]:
       for :func:`entropy_from_counts` that are not whole;
     - orders that are negative, NaN or beyond what the function takes, in an array;
     - covariances that are not symmetric or not positive definite, matrices that are not those of a kernel, scales
-      that are not positive; samples, means, log-densities, cotangents and vectors that are not finite or NaN.
+      that are not positive; samples, means, log-densities, cotangents and vectors that are not finite or NaN;
+    - samples that coincide with k others, for :func:`particle_entropy` and :func:`particle_reward` without ``jitter``.
 
     Rows that do not count, of weight 0 or in terms without an outcome that ``where`` leaves, may hold anything.
 
@@ -157,7 +160,7 @@ _ENTRIES = {
     **dict.fromkeys(("counts", "weights", "weight"), _WEIGHT),
     **dict.fromkeys(("scale", "width", "temperature", "bandwidth"), _POSITIVE),
     **dict.fromkeys(("a", "b", "concentration", "rate"), _POSITIVE),
-    **dict.fromkeys(("samples", "mean", "mean_p", "mean_q", "log_std", "hidden"), _NUMBER),
+    **dict.fromkeys(("samples", "samples_x", "samples_y", "mean", "mean_p", "mean_q", "log_std", "hidden"), _NUMBER),
     **dict.fromkeys(("cotangent", "vector"), _NUMBER),
     **dict.fromkeys(("log_prob", "log_probs", "bias"), _DENSITY),
     "sample_weight": _LABELS,
@@ -262,6 +265,11 @@ class _Arguments(NamedTuple):
             check_known(parts.rest, parts.room, parts.number, max(TOLERANCE, tolerance), axes=axes, xp=xp)
         if name in {"counts", "weights"}:
             check_outcomes(values, 0, name=name, axes=axes, xp=xp)
+        if name == "samples" and self.name.startswith("particle") and self.given["jitter"] is None:
+            gap = neighbor_gap(values, ask(kth_neighbor, xp)(values, k=self.given["k"], xp=xp), xp=xp)
+            reach = xp.max(xp.abs(gap), axis=-1)
+            hint = "; of rounded samples, give `jitter=` and `rng=`"
+            check_entries(reach == 0, reach, "apart from their k-th neighbours", name=name, xp=xp, hint=hint)
         if self.name == "entropy_from_counts":
             whole = values == xp.floor(values)
             check_entries(~whole, values, "whole", name=name, xp=xp, hint="; the error needs the number of draws")

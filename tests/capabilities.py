@@ -215,6 +215,7 @@ QUANTITIES = {
         [Claim(ALL, cases("test_particles::test_derivatives", "0 alpha"))],
         [Claim("torch jax", f"test_particles::{AUTODIFF}")],
     ),
+    "particle_mutual_information": ([Claim(ALL, "test_particle_information::test_value", "values")], []),
     "particle_reward": ([Claim(ALL, "test_particles::test_reward", "values")], []),
     "entropy_from_counts": ([Claim(ALL, "test_estimators::test_small_cases", "values")], []),
     "nucleus_mask": ([Claim(ALL, "test_masks::test_nucleus", "values")], []),

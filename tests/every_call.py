@@ -43,6 +43,7 @@ ARGUMENTS = {
     "laplace_entropy": ("scale",),
     "nucleus_mask": ("logits",),
     "particle_entropy": ("points",),
+    "particle_mutual_information": ("points", "other_logits"),
     "particle_reward": ("points",),
     "regularized_argmax": ("scores",),
     "regularized_max": ("scores",),
@@ -55,7 +56,10 @@ ARGUMENTS = {
     "vendi_score": ("covariance",),
 }
 """Of the others: logits where the name ends so, else probabilities."""
-WITHOUT_ORDER = {"check_probabilities", "high_entropy_mask", "maximal_leakage", "nucleus_mask"}
+WITHOUT_ORDER = {
+    *("check_probabilities", "high_entropy_mask", "maximal_leakage", "nucleus_mask"),
+    "particle_mutual_information",
+}
 SPECTRA = {"entropy_spectrum", "entropy_spectrum_from_logits", "summary"}
 OPTIONS = {
     "check_probabilities": [{"tolerance": 1e308}],
@@ -63,6 +67,7 @@ OPTIONS = {
     "high_entropy_mask": [{"share": 0.2}],
     "mutual_information": [{"kind": kind} for kind in ("sibson", "arimoto", "csiszar")],
     "nucleus_mask": [{"mass": 0.8}],
+    "particle_mutual_information": [{"k": 2}],
     "particle_reward": [{"k": 2}],
 }
 TERMS = {

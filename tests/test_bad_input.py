@@ -36,6 +36,7 @@ ELSEWHERE = {
         *("alpha_divergence", "alpha_divergence_from_logits", "cross_entropy"),
         *("cross_entropy_from_logits", "tsallis_divergence", "tsallis_divergence_from_logits"),
     },
+    "test_particle_information": {"particle_mutual_information"},
     "test_particles": {"particle_entropy", "particle_reward"},
     "test_properties": {"grad", "hvp", "value_and_grad"},
     "test_regularizers": {"regularizers"},

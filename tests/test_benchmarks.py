@@ -43,10 +43,11 @@ def test_estimators():
     script = SCRIPT.with_name("estimators.py")
     result = subprocess.run([sys.executable, str(script), "--share=0.005"], capture_output=True, text=True, check=True)
     text = result.stdout
-    assert text.count("\n## ") == 3
-    assert text.count("\n| ") == 18 + 20 + 24 + 2 * 3
+    assert text.count("\n## ") == 4
+    assert text.count("\n| ") == 18 + 20 + 24 + 36 + 2 * 4
     assert "nan" not in text
-    committed = (SCRIPT.parent / "results" / "2026-11-25-estimators.md").read_text(encoding="utf-8")
+    files = ("2026-11-25-estimators.md", "2026-11-30-mutual-information.md")
+    committed = "".join((SCRIPT.parent / "results" / file).read_text(encoding="utf-8") for file in files)
     assert [line.split("|")[:4] for line in committed.splitlines() if line.startswith("|")] == [
         line.split("|")[:4] for line in text.splitlines() if line.startswith("|")
     ]

@@ -9,7 +9,7 @@ import renyi_core as renyi
 from renyi_core import regularizers
 
 BACKENDS = ("jax",)
-NO_GRADIENT = {"entropy_from_counts", "particle_reward", "summary"}
+NO_GRADIENT = {"entropy_from_counts", "particle_mutual_information", "particle_reward", "summary"}
 NUMBERS_ONLY = {"entropy_from_counts", "entropy_spectrum", "entropy_spectrum_from_logits", "maximal_leakage", "summary"}
 
 

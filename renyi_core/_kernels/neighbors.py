@@ -12,7 +12,7 @@ from typing import Any
 
 Array = Any
 
-__all__ = ["blocks_of", "finite_sets", "kth_neighbor", "neighbor_gap", "neighbor_sum"]
+__all__ = ["blocks_of", "finite_sets", "kth_neighbor", "neighbor_counts", "neighbor_gap", "neighbor_sum"]
 
 PAIRS = 1 << 20
 """Pairs of one block."""
@@ -51,6 +51,32 @@ def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:
         # the sample itself is the nearest of all, or one that coincides with it is: the distances are the same
         found.append(xp.argsort(total, axis=-1)[..., k])
     return found[0] if len(found) == 1 else xp.concat(found, axis=-1)
+
+
+def neighbor_counts(x: Array, y: Array, *, k: int, xp: Any) -> tuple[Array, Array, Array]:
+    """Return how many samples are nearer to each one than its k-th neighbour in both, in x and in y.
+
+    Distances are the largest gap of any dimension. A sample counts itself. The last array says where the neighbour is
+    at distance 0.
+    """
+    found = []
+    for block in blocks_of(x):
+        gaps = [_largest_gap(part, block, xp) for part in (x, y)]
+        reach = xp.sort(xp.maximum(*gaps), axis=-1)[..., k]
+        counts = [xp.sum(xp.astype(gap < reach[..., None], xp.int64), axis=-1) for gap in gaps]
+        found.append((*counts, reach == 0))
+    first, second, zero = (part[0] if len(part) == 1 else xp.concat(part, axis=-1) for part in zip(*found, strict=True))
+    return first, second, zero
+
+
+def _largest_gap(samples: Array, block: slice, xp: Any) -> Array:
+    """Return the largest difference along any dimension of a block of samples to all of them."""
+    total: Any = None
+    for i in range(samples.shape[-1]):
+        column = samples[..., i]
+        gap = xp.abs(column[..., block, None] - column[..., None, :])
+        total = gap if total is None else xp.maximum(total, gap)
+    return total
 
 
 def neighbor_gap(samples: Array, index: Array, *, xp: Any) -> Array:

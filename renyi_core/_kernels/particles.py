@@ -10,6 +10,7 @@ w = exp(t ℓ)/Σ exp(t ℓ), and in α −mean(ψ(t v))/t² with t v = log(N w)
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -18,8 +19,8 @@ from .estimators import LogMean, curvature, log_mean
 from .family import Family, per_row
 from .gamma import gamma_ratio, gamma_ratio_slope
 from .guards import scaled
-from .library import ask
-from .neighbors import finite_sets, neighbor_gap, neighbor_sum
+from .library import ask, constants
+from .neighbors import finite_sets, neighbor_counts, neighbor_gap, neighbor_sum
 from .state import Order, nonzero
 
 Array = Any
@@ -27,9 +28,11 @@ LAST = (-1,)
 
 __all__ = [
     "PARTICLE_ENTROPY",
+    "PARTICLE_INFORMATION",
     "particle_entropy",
     "particle_entropy_and_alpha_gradient",
     "particle_entropy_and_gradient",
+    "particle_mutual_information",
     "particle_reward",
 ]
 
@@ -184,3 +187,27 @@ PARTICLE_ENTROPY = Family(
     kept=0,
     masked=False,
 )
+
+
+def particle_mutual_information(x: Array, y: Array, *, k: int, xp: Any) -> Array:
+    """Return the mutual information of the (..., N, d) samples x and y; the last two axes keep length 1.
+
+    ψ(k) + ψ(N) − mean (ψ(n_x) + ψ(n_y)) of the counts of :func:`neighbor_counts`, and ψ(n) is that of 1 plus a
+    harmonic number.
+    """
+    (x, sound), (y, other) = finite_sets(x, xp), finite_sets(y, xp)
+    counts_x, counts_y, zero = ask(neighbor_counts, xp)(x, y, k=k, xp=xp)
+    n = x.shape[-2]
+    sums = list(itertools.accumulate((1 / i for i in range(1, n)), initial=0.0))
+    table = constants(sums, x, xp)
+
+    def mean_of(counts: Array) -> Array:
+        index = xp.where(zero, 0, counts - 1)
+        return xp.mean(xp.reshape(xp.take(table, xp.reshape(index, (-1,)), axis=0), index.shape), axis=-1)
+
+    value = (sums[k - 1] - mean_of(counts_x)) + (sums[n - 1] - mean_of(counts_y))
+    value = xp.where(xp.any(zero, axis=-1), math.inf, value)
+    return xp.where(sound & other, value, math.nan)[..., None, None]
+
+
+PARTICLE_INFORMATION = Family(particle_mutual_information, None, None, layouts=(2, 2), kept=2, masked=False)

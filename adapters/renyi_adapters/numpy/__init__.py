@@ -19,7 +19,7 @@ from ._entropy import (
     entropy_hvp,
     entropy_partial_state,
 )
-from ._neighbors import kth_neighbor, neighbor_sum
+from ._neighbors import kth_neighbor, neighbor_counts, neighbor_sum
 from ._pairs import (
     cross_entropy,
     cross_entropy_and_alpha_gradient,
@@ -58,6 +58,7 @@ __all__ = [
     "jensen_divergence_and_alpha_gradient",
     "jensen_divergence_and_gradient",
     "kth_neighbor",
+    "neighbor_counts",
     "neighbor_sum",
     "power_divergence",
     "power_divergence_and_alpha_gradient",

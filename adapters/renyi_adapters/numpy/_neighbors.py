@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from renyi_core._kernels import neighbors as agnostic
 from renyi_core._kernels.neighbors import blocks_of, finite_sets
 
 Array = Any
 
-__all__ = ["kth_neighbor", "neighbor_sum"]
+__all__ = ["kth_neighbor", "neighbor_counts", "neighbor_sum"]
 
 DIMENSIONS = 15
 """Up to so many, a tree visits fewer samples than there are."""
+SAMPLES = 100
+"""Fewer than so many are counted in all pairs, of many sets at once."""
 LIMIT = 1 << 18
 """Pairs of one block, so that it stays in the cache."""
 
@@ -57,6 +60,26 @@ def _partial_sort(samples: Array, k: int, out: Array) -> None:
             gap *= gap
             total += gap
         out[block] = np.argpartition(total, k, axis=-1)[:, k]
+
+
+def neighbor_counts(x: Array, y: Array, *, k: int, xp: Any) -> tuple[Array, Array, Array]:
+    """Overlay renyi_core._kernels.neighbors.neighbor_counts."""
+    tree = tree_class()
+    if tree is None or x.shape[-1] + y.shape[-1] > DIMENSIONS or x.shape[-2] < SAMPLES:
+        return agnostic.neighbor_counts(x, y, k=k, xp=xp)
+    sets = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    parts = [np.broadcast_to(part, sets + part.shape[-2:]).reshape(-1, *part.shape[-2:]) for part in (x, y)]
+    counts = np.empty((2, len(parts[0]), x.shape[-2]), np.int64)
+    zero = np.empty(counts.shape[1:], bool)
+    for i, both in enumerate(zip(*parts, strict=True)):
+        pairs = np.concatenate(both, axis=-1)
+        reach = tree(pairs).query(pairs, [k + 1], p=math.inf)[0][:, 0]
+        zero[i] = reach == 0
+        for one, out in zip(both, counts, strict=True):
+            # what is nearer, and not as near
+            out[i] = tree(one).query_ball_point(one, np.nextafter(reach, 0), p=math.inf, return_length=True)
+    shape = (*sets, x.shape[-2])
+    return counts[0].reshape(shape), counts[1].reshape(shape), zero.reshape(shape)
 
 
 def neighbor_sum(values: Array, index: Array, *, xp: Any) -> Array:  # noqa: ARG001

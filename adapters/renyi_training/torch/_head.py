@@ -113,9 +113,11 @@ class _Tiles:
             torch.addmm(shift, *factors, beta=share, alpha=inner, out=logits)
             slope = None
             if cap is not None:
+                logits.tanh_()
                 if self._slopes is not None:
-                    slope = torch.cosh(logits, out=self._slopes[: logits.numel()].view(shape)).pow_(-2)
-                logits.tanh_().mul_(cap)
+                    slope = self._slopes[: logits.numel()].view(shape)
+                    torch.addcmul(logits.new_ones(()), logits, logits, value=-1, out=slope)
+                logits.mul_(cap)
                 if self._where is not None:
                     logits.masked_fill_(~self._where[columns], -math.inf)
             yield _Tile(rows, columns, logits, slope)
