@@ -536,9 +536,10 @@ template <class T> INLINE double conclude(double S, double *O, double most, doub
 template <class T> INLINE void slopes(Lanes<T> *w, int64_t i, double S, double O, double t, bool one, double p,
                                       double q, double ds, double growth, double gap) {
   bool close = p < 4 * q, far = t * S <= -0.5;
+  const double tilt = growth < -0.5 ? exp_(t * ds) : growth + 1;
   w->far[i] = far ? (T)1 : (T)0;
-  w->p[i] = (T)p, w->q[i] = (T)q, w->k[i] = (T)(p * (growth + 1) / O);
-  w->k1[i] = (T)(one ? p : p * (growth + 1) / (t * O));
+  w->p[i] = (T)p, w->q[i] = (T)q, w->k[i] = (T)(p * tilt / O);
+  w->k1[i] = (T)(one ? p : p * tilt / (t * O));
   w->k0[i] = (T)(one ? p * (ds - S) : far ? -p / t : p * (growth / t - S) / O);
   w->u1[i] = (T)(close ? p : 0);
   w->u2[i] = (T)(close ? q * gap : -q);
@@ -590,8 +591,8 @@ template <class T, bool PROBS> struct Pairs {
   Lanes<T> &w;
   T *a, *b, *f, *d;
   Sums *blocks;
-  bool graded, kept;
-  Order<T> order;
+  const bool graded, kept;
+  Order<T> order = {};
 
   static constexpr double nothing = PROBS ? 0 : -INFINITY;
 
@@ -601,8 +602,11 @@ template <class T, bool PROBS> struct Pairs {
   }
   // how small the gradient may be next to its parts: doubles have digits of floats to spare
   double faint() const { return sizeof(T) == 8 && task.format != 1 ? 1e-7 : 0.1; }
+  // Of a gradient that is lost next to s all is once more formed next to the middle: of r = d all but S stays as it is,
+  // and S is the sum of the cross-entropy.
+  bool beside = false;
   Mode mode() const {
-    if (task.cross) return task.order_row || order.t != 0x1p-60 ? COST_ANY : COST;
+    if (task.cross || beside) return task.order_row || order.t != 0x1p-60 ? COST_ANY : COST;
     return task.order_row || order.t < 0 ? ANY : order.t == 0x1p-60 ? ONE : order.t == 1 ? TWO : ABOVE;
   }
   bool one() const { return mode() == ONE || mode() == COST; }
@@ -655,12 +659,12 @@ template <class T, bool PROBS> struct Pairs {
 
   // whether h has lost too many digits of its parts; then the row is flagged
   bool faded(int64_t row, double size, double size_y, double S, double O, double s, double t) {
-    const double rest = task.cross ? 0 : larger(s, -s) / (1 + t);
+    const double rest = task.cross || beside ? 0 : larger(s, -s) / (1 + t);
     bool lost = size < faint() * (smaller(larger(S, -S) / O, 1 / larger(t, -t)) + rest);
-    lost = lost || (task.cross && size_y < faint() * larger(t, -t) * size);
-    if (task.flags[row] || !lost) return false;
-    task.flags[row] = 2;
-    return true;
+    lost = lost || size_y < faint() * larger(t, -t) * size;
+    if (task.flags[row]) return false;
+    task.flags[row] = lost ? 2 : 0;
+    return lost;
   }
   // what the entries of a lane are next to; of numbers that are too far from 1, or from 0 if they are logits, NaN
   void level(int64_t lanes) {
@@ -733,6 +737,16 @@ template <class T, bool PROBS> struct Pairs {
       if (PROBS) p *= w.per_x[i], q *= w.per_y[i];
       write(rows[i], swapped[i], p, q, 0, n, LANES, d + i, f + i);
     }
+    if (beside || task.cross || sizeof(T) == 4) return flagged;
+    int64_t lost[LANES], more = 0;
+    for (int64_t i = 0; i < count; i++)
+      if (task.flags[rows[i]] == 2 && D[i] - D[i] == 0) lost[more++] = rows[i];
+    return more ? flagged - more + again([&] { return tile(lost, more); }) : flagged;
+  }
+  template <class F> int64_t again(F f) {
+    beside = true;
+    int64_t flagged = f();
+    beside = false;
     return flagged;
   }
 
@@ -762,11 +776,13 @@ template <class T, bool PROBS> struct Pairs {
     } else b.B *= exp_(above), row->rest += b.B;
     double B = row->B + b.B, one = row->B / B, two = b.B / B, growth = two * expm1_(gap), e1, e2;
     double rise = log_sum(one + two * exp_(gap), growth);
-    if (task.cross) {
+    if (beside) down[0] = 0, down[1] = lift(b, *row);
+    if (task.cross || beside) {
       one *= exp_(-rise), two *= exp_(gap - rise);
       const double low = expm1_(order.t * down[0]), high = expm1_(order.t * down[1]);
-      row->S = one * (low / order.t + (1 + low) * row->S) + two * (high / order.t + (1 + high) * b.S);
-      row->O = one * (1 + low) * row->O + two * (1 + high) * b.O;
+      e1 = exp_(order.t * down[0]), e2 = exp_(order.t * down[1]);
+      row->S = one * (low / order.t + e1 * row->S) + two * (high / order.t + e2 * b.S);
+      row->O = one * e1 * row->O + two * e2 * b.O;
     } else {
       double k1 = excess(-rise, &e1), k2 = excess(gap - rise, &e2);
       row->S = one * (k1 + e1 * row->S) + two * (k2 + e2 * b.S);
@@ -947,7 +963,7 @@ template <class T, bool PROBS> struct Pairs {
       } else {
         const double above = distance(z.top, whole.top), up = lift(z, whole), gap = up + (z.s - whole.s);
         const double shares[2] = {exp_(above + up) / whole.A, exp_(above) / whole.B};
-        const double ds = task.cross ? above : gap;
+        const double ds = task.cross ? above : beside ? up : gap;
         slopes(&w, 0, whole.S, whole.O, t, one, shares[0], shares[1], ds, expm1_(t * ds), expm1_(up - whole.s));
         for (int i = 0; i < 2; i++)
           if (shares[i] > 0.5) {
@@ -973,7 +989,8 @@ template <class T, bool PROBS> struct Pairs {
         write(row, order.swapped, tops[i].factors[0], tops[i].factors[1], tops[i].at, 1, 1, tops[i].along,
               tops[i].along + 1);
       }
-    return faded(row, w.size[0], w.size_y[0], whole.S, whole.O, whole.s, t);
+    if (!faded(row, w.size[0], w.size_y[0], whole.S, whole.O, whole.s, t)) return 0;
+    return beside || task.cross || sizeof(T) == 4 ? 1 : again([&] { return long_row(row); });
   }
 
   // the Jensen-Shannon divergence of a long row, whose blocks are all kept
@@ -1076,7 +1093,7 @@ template <class T, bool PROBS> int64_t run(const Task &task, const int64_t *rows
   Lanes<T> &w = *(Lanes<T> *)start;
   const Door<T> in = door_of<T, PROBS>(task.format), out = door_of<T, PROBS>(task.gradient_format);
   T *b = a + room, *f = b + room, *d = f + room;
-  Pairs<T, PROBS> pairs{task, in, out, w, a, b, f, d, (Sums *)(d + room), graded, kept, {}};
+  Pairs<T, PROBS> pairs{task, in, out, w, a, b, f, d, (Sums *)(d + room), graded, kept};
   if (!task.order_row) pairs.prepare(0, 0, LANES);
   int64_t flagged = 0;
   if (far)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -94,11 +95,16 @@ def _with_gradients(call: Call, wrt: tuple[int, ...]) -> tuple[bool, Any]:
     ):
         found = _at_once(call, wrt)
         if found is not None:
-            return call.options["source"] == "logits", found
+            return call.options["source"] == "logits" or _are_numbers(found[1:]), found
     found = _computed(call, wrt, wide=True)
     if not wrt:
         return False, (found,)
-    return call.options["source"] == "logits" and bool(torch.isfinite(found[0]).all()), found
+    return _are_numbers(found[:1] if call.options["source"] == "logits" else found[1:]), found
+
+
+def _are_numbers(parts: Any) -> bool:
+    """Return whether all entries are finite, and not so large that their sum is not."""
+    return all(math.isfinite(part.sum().item()) for part in parts)
 
 
 def _gradients(call: Call, wrt: tuple[int, ...], cotangent: Tensor) -> Any:
