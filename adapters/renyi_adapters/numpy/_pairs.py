@@ -14,7 +14,7 @@ from renyi_adapters import native
 from renyi_adapters.native import _pairs as engine
 from renyi_core._kernels.cross_entropy import CROSS_ENTROPY
 from renyi_core._kernels.divergence import DIVERGENCE
-from renyi_core._kernels.family import Call
+from renyi_core._kernels.family import Call, Family
 from renyi_core._kernels.jensen import JENSEN
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.power_divergence import POWER_DIVERGENCE, Kind, of_divergence, order_of
@@ -189,19 +189,6 @@ def _narrow(x: Array, dtype: Any) -> Array:
     return np.where(np.isnan(x), np.uint16(0x7FC0), rounded).view(np.int16)
 
 
-def divergence(x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, **options: Any) -> Array:
-    """Overlay renyi_core._kernels.divergence.divergence."""
-    return _run(Call(DIVERGENCE, (x, y), order, where, options, xp))
-
-
-def divergence_and_alpha_gradient(
-    x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, **options: Any
-) -> tuple[Array, Array]:
-    """Overlay renyi_core._kernels.divergence.divergence_and_alpha_gradient."""
-    call = Call(DIVERGENCE, (x, y), order, where, options, xp)
-    return _run(call), rows(call, ("alpha",))[1]
-
-
 def _is_uniform(y: Array, x: Array, axis: tuple[int, ...]) -> bool:
     """Return whether y is one uniform row beside those of x."""
     if y.dtype != x.dtype or y.ndim > x.ndim or y.size != math.prod(x.shape[i] for i in axis) or y.size == 0:
@@ -210,84 +197,36 @@ def _is_uniform(y: Array, x: Array, axis: tuple[int, ...]) -> bool:
     return bool(np.isfinite(first)) and bool((y == first).all())
 
 
-def divergence_and_gradient(
-    x: Array,
-    y: Array,
-    order: Order,
-    *,
-    wrt: tuple[int, ...],
-    where: Array | None,
-    xp: Any,
-    scale: Any = None,
-    **options: Any,
-) -> tuple[Array, ...]:
-    """Overlay renyi_core._kernels.divergence.divergence_and_gradient."""
-    if wrt == (0,) and options["source"] == "logits" and _is_uniform(y, x, options["axis"]):
-        # D(p‖u) = log n − H(p), whose derivatives have all their digits
-        value = divergence(x, y, order, where=where, xp=xp, **options)
-        minus = -1.0 if scale is None else -scale
-        kind = {"source": "logits", "measure": ENTROPY, "axis": options["axis"]}
-        return value, entropy_and_gradient(x, order, where=where, xp=xp, scale=minus, **kind)[1]
-    found: tuple[Array, ...] = _run(Call(DIVERGENCE, (x, y), order, where, options, xp), wrt, scale)
-    return found
+def _overlays(family: Family) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    """Return the overlays of the value of a family, with its gradients, and with its derivative along α."""
+
+    def value(x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, **options: Any) -> Array:
+        return _run(Call(family, (x, y), order, where, options, xp))
+
+    def with_gradients(
+        x: Array, y: Array, order: Order, *, wrt: Axis, where: Array | None, xp: Any, scale: Any = None, **options: Any
+    ) -> tuple[Array, ...]:
+        axis = options["axis"]
+        if family is DIVERGENCE and wrt == (0,) and options["source"] == "logits" and _is_uniform(y, x, axis):
+            # D(p‖u) = log n − H(p), whose derivatives have all their digits
+            kind = {"source": "logits", "measure": ENTROPY, "axis": axis, "scale": -1.0 if scale is None else -scale}
+            gradient = entropy_and_gradient(x, order, where=where, xp=xp, **kind)[1]
+            return value(x, y, order, where=where, xp=xp, **options), gradient
+        found: tuple[Array, ...] = _run(Call(family, (x, y), order, where, options, xp), wrt, scale)
+        return found
+
+    def with_slope(
+        x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, **options: Any
+    ) -> tuple[Array, Array]:
+        call = Call(family, (x, y), order, where, options, xp)
+        return _run(call), rows(call, ("alpha",))[1]
+
+    return value, with_gradients, with_slope
 
 
-def cross_entropy(x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, **options: Any) -> Array:
-    """Overlay renyi_core._kernels.cross_entropy.cross_entropy."""
-    return _run(Call(CROSS_ENTROPY, (x, y), order, where, options, xp))
-
-
-def cross_entropy_and_alpha_gradient(
-    x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, **options: Any
-) -> tuple[Array, Array]:
-    """Overlay renyi_core._kernels.cross_entropy.cross_entropy_and_alpha_gradient."""
-    call = Call(CROSS_ENTROPY, (x, y), order, where, options, xp)
-    return _run(call), rows(call, ("alpha",))[1]
-
-
-def cross_entropy_and_gradient(
-    x: Array,
-    y: Array,
-    order: Order,
-    *,
-    wrt: tuple[int, ...],
-    where: Array | None,
-    xp: Any,
-    scale: Any = None,
-    **options: Any,
-) -> tuple[Array, ...]:
-    """Overlay renyi_core._kernels.cross_entropy.cross_entropy_and_gradient."""
-    found: tuple[Array, ...] = _run(Call(CROSS_ENTROPY, (x, y), order, where, options, xp), wrt, scale)
-    return found
-
-
-def power_divergence(x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, **options: Any) -> Array:
-    """Overlay renyi_core._kernels.power_divergence.power_divergence."""
-    return _run(Call(POWER_DIVERGENCE, (x, y), order, where, options, xp))
-
-
-def power_divergence_and_alpha_gradient(
-    x: Array, y: Array, order: Order, *, where: Array | None, xp: Any, **options: Any
-) -> tuple[Array, Array]:
-    """Overlay renyi_core._kernels.power_divergence.power_divergence_and_alpha_gradient."""
-    call = Call(POWER_DIVERGENCE, (x, y), order, where, options, xp)
-    return _run(call), rows(call, ("alpha",))[1]
-
-
-def power_divergence_and_gradient(
-    x: Array,
-    y: Array,
-    order: Order,
-    *,
-    wrt: tuple[int, ...],
-    where: Array | None,
-    xp: Any,
-    scale: Any = None,
-    **options: Any,
-) -> tuple[Array, ...]:
-    """Overlay renyi_core._kernels.power_divergence.power_divergence_and_gradient."""
-    found: tuple[Array, ...] = _run(Call(POWER_DIVERGENCE, (x, y), order, where, options, xp), wrt, scale)
-    return found
+divergence, divergence_and_gradient, divergence_and_alpha_gradient = _overlays(DIVERGENCE)
+cross_entropy, cross_entropy_and_gradient, cross_entropy_and_alpha_gradient = _overlays(CROSS_ENTROPY)
+power_divergence, power_divergence_and_gradient, power_divergence_and_alpha_gradient = _overlays(POWER_DIVERGENCE)
 
 
 def _jensen(x: Array, weights: Array | None, order: Order, xp: Any, wrt: tuple[int, ...], scale: Any) -> Any:
