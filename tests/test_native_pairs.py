@@ -81,8 +81,10 @@ def test_exact(dtype, source):
 @pytest.mark.parametrize("cross", [False, True])
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("alpha", [0.4, 1.0, 1.3, 2.0])
-def test_random_rows(alpha, source, cross):
-    x, y = sample(2000, 40, "float32", source)
+@pytest.mark.parametrize(("rows", "n"), [(2000, 40), (200, 300)])
+def test_random_rows(rows, n, alpha, source, cross):
+    """Of short rows, and of long ones, some of which plain sums are exact for."""
+    x, y = sample(rows, n, "float32", source)
     value, *gradients, left = computed(x, y, alpha, source, cross=cross)
     assert left is None
     kernel = cross_entropy_and_gradient if cross else divergence_and_gradient

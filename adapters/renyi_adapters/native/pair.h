@@ -851,7 +851,8 @@ template <class T, bool PROBS> struct Pairs {
 
     void raise(double x, double y) {
       const double up_x = top_x - x, up_y = top_y - y, up_c = along_u * up_x + along_v * up_y, up = exp_(up_c);
-      most += up_c, A *= exp_(up_x), B *= exp_(up_y), U = up * (U + up_x * C), V = up * (V + up_y * C), C *= up, top_x = x, top_y = y;
+      most += up_c, A *= exp_(up_x), B *= exp_(up_y), U = up * (U + up_x * C), V = up * (V + up_y * C);
+      C *= up, top_x = x, top_y = y;
     }
   };
 
@@ -866,7 +867,8 @@ template <class T, bool PROBS> struct Pairs {
     const double t = order.t, share = task.cross ? 1 : order.alpha;
     Plain<T> z = {};
     Far whole = {};
-    z.along_u = (T)(power ? share : task.cross ? 0 : 1), z.along_v = (T)(power ? task.cross ? t : -t : task.cross ? 1 : -1);
+    z.along_u = (T)(power ? share : task.cross ? 0 : 1);
+    z.along_v = (T)((task.cross ? 1 : -1) * (power ? t : 1));
     whole.along_u = power ? z.along_u : 1, whole.along_v = power ? z.along_v : 0;
     double most = -1e300;
     // the first entries tell what is to come
@@ -892,8 +894,8 @@ template <class T, bool PROBS> struct Pairs {
       const double mean = z.along_u * u + z.along_v * v;
       const double D = log_b + sign * (power ? (log_sum(whole.C, whole.C - 1) - share * log_a) / t
                                              : mean - (task.cross ? 0 : log_a));
-      const double rounded = power ? 1 + (1 + share - z.along_u * u + larger(z.along_v * v, -z.along_v * v)) / larger(t, -t)
-                                   : 2 - v - (task.cross ? 0 : u);
+      const double terms = 1 + share - z.along_u * u + larger(z.along_v * v, -z.along_v * v);
+      const double rounded = power ? 1 + terms / larger(t, -t) : 2 - v - (task.cross ? 0 : u);
       z.mean = (T)mean, z.size = (T)larger(mean, -mean);
       if (!(rounded <= (to < n ? 2 : 1) * TERMS * D) || !(most < 40 && whole.most < 40) || !(whole.C > 1e-12)) return 1;
       if (to < n) continue;
@@ -916,15 +918,16 @@ template <class T, bool PROBS> struct Pairs {
       const Span e = span(row, from, count, a, b);
       T *to_x = wanted(0, row, from, d), *to_y = wanted(1, row, from, f);
       const int64_t direct = to_x && to_y ? done : 0;
-      z.factor_x = (T)(direct ? factors[0] : 1), z.factor_y = (T)(direct ? factors[1] : 1), z.scale = direct ? scale : 1;
+      z.factor_x = z.factor_y = z.scale = 1;
+      if (direct) z.factor_x = (T)factors[0], z.factor_y = (T)factors[1], z.scale = scale;
       slopes(e.x, e.y, direct ? to_x : d, direct ? to_y : f, e.whole, &z, &squares);
       z.factor_x = z.factor_y = z.scale = 1;
       slopes(e.rest_x, e.rest_y, d + done, f + done, e.rest, &z, &squares);
       write(row, order.swapped, factors[0], factors[1], from + direct, count - direct, 1, d + direct, f + direct);
     }
-    // of w itself half of it is rounded
+    // of v alone it is less than half of it that is rounded
     const T terms = TERMS * TERMS;
-    const bool exact_x = squares.parts_x <= (power ? 1 : 4) * terms * squares.x;
+    const bool exact_x = squares.parts_x <= (power || !task.cross ? 1 : 4) * terms * squares.x;
     task.flags[row] = exact_x && squares.parts_y <= terms * squares.y ? 0 : 2;
     return task.flags[row] != 0;
   }
@@ -1046,7 +1049,8 @@ template <class T, bool PROBS> struct Pairs {
         for (int k = pass ? 0 : 6; k < (pass ? 6 : 8); k++)
           for (int64_t i = 0; i < LANES; i++) sums[k][tall ? i : 0] += fields[k][i];
       }
-      for (int64_t i = 0; i < LANES; i++) least[tall ? i : 0] = i && !tall ? smaller(least[0], (double)w.rest[i]) : w.rest[i];
+      for (int64_t i = 0; i < LANES; i++)
+        least[tall ? i : 0] = i && !tall ? smaller(least[0], (double)w.rest[i]) : w.rest[i];
       for (int64_t i = 0; i < lanes && !pass; i++) halve(i, sums[6][i], sums[7][i], least[i]);
       if (pass && tall) second_lanes(&w, J, sums, faint());
       else if (pass) J[0] = second(&w, 0, sums, faint());
@@ -1111,7 +1115,9 @@ template <bool PROBS> int64_t run(const Task &task) {
   int64_t *rows = (int64_t *)malloc((size_t)all * sizeof(int64_t)), count = 0;
   if (!rows) return -1;
   for (int64_t i = task.first; i < task.last; i++) task.flags[i] = far ? 0 : 1;
-  int64_t flagged = !far ? all : wide ? run<double, PROBS>(task, nullptr, all, true) : run<float, PROBS>(task, nullptr, all, true);
+  int64_t flagged = all;
+  if (far && wide) flagged = run<double, PROBS>(task, nullptr, all, true);
+  if (far && !wide) flagged = run<float, PROBS>(task, nullptr, all, true);
   for (int step = wide; step < 2 && flagged > 0; step++) {
     count = 0;
     for (int64_t i = task.first; i < task.last; i++)
