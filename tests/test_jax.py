@@ -51,14 +51,15 @@ def test_derivatives_agree_with_the_analytic_ones(backend, f):
     orders = backend.asarray(np.asarray([0.5, 1.0, math.inf]))
     got = jax.jit(jax.grad(lambda x, a: f(x, a).sum(), argnums=(0, 1)))(x, orders)
     eps = float(jax.numpy.finfo(x.dtype).eps)
-    np.testing.assert_allclose(got[0], renyi.grad(f)(x, orders), rtol=64 * eps, atol=64 * eps)
-    np.testing.assert_allclose(got[1], renyi.grad(f, "alpha")(x, orders), rtol=64 * eps, atol=64 * eps)
-    each = jax.vmap(jax.grad(f, argnums=(0, 1)))(x, orders)
+    for part, wrt in zip(got, (0, "alpha"), strict=True):
+        want = renyi.grad(f, wrt)(np.asarray(x), np.asarray(orders))
+        np.testing.assert_allclose(part, want, rtol=64 * eps, atol=64 * eps)
+    each = jax.jit(jax.vmap(jax.grad(f, argnums=(0, 1))))(x, orders)
     np.testing.assert_allclose(each[0], got[0], rtol=64 * eps, atol=64 * eps)
     np.testing.assert_allclose(each[1], got[1], rtol=64 * eps, atol=64 * eps)
     if "logits" in f.__name__ and backend.variant != "x32":
-        hessian = jax.jacfwd(jax.jacrev(lambda row: f(row, 1.3)))(x[0])
-        product = renyi.hvp(f)(x[0], 1.3, vector=x[1])
+        hessian = jax.jit(jax.jacfwd(jax.jacrev(lambda row: f(row, 1.3))))(x[0])
+        product = renyi.hvp(f)(*np.asarray(x[:1]), 1.3, vector=np.asarray(x[1]))
         np.testing.assert_allclose(hessian @ x[1], product, rtol=1e4 * eps, atol=1e4 * eps)
 
 
@@ -231,6 +232,8 @@ def test_long_rows(backend, n, alphas):
 
 def test_terms_are_pytrees(backend):
     """Options that are arrays are leaves: one compilation for all weights, and derivatives with respect to them."""
+    if backend.variant == "x32":
+        pytest.skip("the same with 64 bits")
     x, traced = jax.numpy.asarray(np.random.default_rng(0).normal(size=(4, 5))), []
     reference = jax.numpy.zeros((4, 5))
 
