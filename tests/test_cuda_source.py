@@ -38,10 +38,12 @@ def path(request, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_values_and_gradients_against_exact_arithmetic(path, dtype):
+def test_values_and_gradients_against_exact_arithmetic(backend, path, dtype):
     eps = float(np.finfo(dtype).eps)
     cases = []
-    orders = oracle.ORDERS[1:] if path == "lanes" else oracle.ORDERS[2::3]
+    # of every class in float32
+    few = backend.few and dtype == "float64"
+    orders = oracle.ORDERS[1::4] if few else oracle.ORDERS[1:] if path == "lanes" else oracle.ORDERS[2::3]
     for name, doors in oracle.rows(dtype).items():
         x = doors["logits"]
         for alpha in orders[:: 8 if x.size > LARGE else 1]:
@@ -251,14 +253,14 @@ def test_more_rows_than_a_grid_has_in_y():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_very_short_rows(dtype):
+def test_very_short_rows(backend, dtype):
     """A thread for each row, and value and gradient at once."""
     rng = np.random.default_rng(8)
     most = _plan.SHORT_BYTES // np.dtype(dtype).itemsize
     for n in (2, 3, 10, most - 1, most):
         x = np.round(rng.normal(size=(5000 + n, n)) * 3, 2).astype(dtype)
         x[3], x[4, 1], x[5, 0], x[6, -1] = -np.inf, np.nan, np.inf, -np.inf
-        for alpha in (1.0, 0.3) if n != 10 else KINDS:
+        for alpha in (1.0, 0.3) if n != 10 else KINDS[:: 3 if backend.few and dtype != "float32" else 1]:
             with_row = rng.normal(size=len(x))
             assert agrees(ENTROPY, x, alpha, cotangent=with_row) == ["short_rows"] * 2
     # one entry more than a thread takes, and rows that are not one after another

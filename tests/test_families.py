@@ -205,7 +205,8 @@ def test_memory_of_numpy(backend):
             # at α = 1 its rows are compared with their mean, all at once
             continue
         given = [arrays[k] for k in names]
-        for call in (f, renyi.value_and_grad(f.args[0], 0)):
+        # the gradient is with the value
+        for call in (f, renyi.value_and_grad(f.args[0], 0))[0 if backend.full else 1 :]:
             options = {"cotangent": given[0]} if name == "regularized_argmax" and call is not f else {}
             order = () if call is f else f.args[1]
             tracemalloc.start()

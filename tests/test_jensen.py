@@ -101,7 +101,6 @@ def test_orders_in_an_array(backend):
 WEIGHTS = st.lists(st.floats(0.01, 1), min_size=12, max_size=12)
 
 
-@hypothesis.settings(max_examples=25)
 @hypothesis.given(WEIGHTS, st.lists(st.floats(0.01, 1), min_size=3, max_size=3), st.floats(0.05, 5))
 def test_laws(backend, rows, weights, alpha):
     if backend.compiles:

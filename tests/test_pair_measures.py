@@ -206,7 +206,6 @@ def test_rational_distributions(backend, alpha):
 LOGITS = st.lists(st.floats(-8, 8), min_size=4, max_size=4)
 
 
-@hypothesis.settings(max_examples=25)
 @hypothesis.given(LOGITS, LOGITS, st.floats(0.05, 4))
 def test_laws(backend, one, other, alpha):
     if backend.compiles:
