@@ -86,7 +86,9 @@ def test_names():
 
 
 @pytest.mark.parametrize("name", CASES if EVERY else FEW)
-def test_a_schedule_of_numbers(name):
+def test_a_schedule_of_numbers(backend, name):
+    if not backend.full and name not in FEW[::3]:
+        pytest.skip("seconds each: --full")
     f, given, options, orders = CASES[name]
     traced = compiled(lambda alpha: f(*given, alpha, **options))
     for alpha in orders:

@@ -100,7 +100,7 @@ def check_half(device, dtype):
         rows = np.stack([rng.normal(size=width) * 3, rng.normal(size=width) * 1e-4, np.round(rng.normal(size=width))])
         x = torch.from_numpy(rows).to(kind).to(device)
         exact_rows = x.double().cpu().numpy()
-        for alpha in FEW:
+        for alpha in FEW if device != "cpu" or ALL else FEW[dtype == "float16" :: 2]:
             leaf = x.clone().requires_grad_()
             order = order_of(x, alpha)
             values, _ = kernels.values_and_state(x, [order])
@@ -130,7 +130,7 @@ def check_bad_rows(device, width):
     for k, count in enumerate(counts):
         with processors(count):
             orders = FEW if width < 1000 else FEW[1::3]
-            for alpha in orders if device != "cpu" or ALL else orders[k :: len(counts)]:
+            for alpha in orders if device != "cpu" or ALL else orders[k::2]:
                 value, gradient = renyi.value_and_grad(renyi.entropy_from_logits)(x, alpha)
                 assert value.isnan().tolist() == [True, True, True, False, True, False], alpha
                 assert gradient[[0, 1, 2, 4]].isnan().all()
@@ -228,7 +228,8 @@ def check_autograd(device):
     """Backward uses the state of forward; derivatives of higher order hold; the gradient can replace the logits."""
     x = torch.randn(2, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(device)
     for alpha in (0.5, 1.1, math.inf):
-        for f in (renyi.entropy_from_logits, renyi.hill_number_from_logits):
+        both = (renyi.entropy_from_logits, renyi.hill_number_from_logits)
+        for f in both if device != "cpu" or ALL else both[alpha == 1.1 :][:1]:
             call = lambda x, f=f, alpha=alpha: f(x, alpha)  # noqa: E731
             leaf = x.clone().requires_grad_()
             assert torch.autograd.gradcheck(call, leaf, check_forward_ad=True, check_batched_grad=True)
@@ -262,7 +263,7 @@ def check_statistics(device):
         where[0] = True
         weights = torch.randn(6, 2, 1, generator=generator, dtype=torch.float64).to(device)
         for mask in (None, where):
-            for alpha in (orders, orders[:2], 1.7):
+            for alpha in (orders, orders[:2], 1.7)[1 if device == "cpu" and mask is None and not ALL else 0 :]:
                 leaf, other = x.clone().requires_grad_(), x.clone().requires_grad_()
                 found = entropy_and_log_prob(leaf, alpha, tokens, where=mask)
                 z = other if mask is None else torch.where(mask, other, -math.inf)
