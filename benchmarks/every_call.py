@@ -72,6 +72,7 @@ class Case(NamedTuple):
     label: str = ""
     more: str = ""
     libraries: tuple[str, ...] = NUMPY + OTHERS
+    options: dict[str, Any] = {}  # noqa: RUF012  a default that no one changes
 
 
 ENTROPIES, PAIRS, CHOICES = (1.0, 2.0, 1.7, 0.9, math.inf), (1.0, 1.7), (1.0, 1.5, 2.0)
@@ -125,6 +126,7 @@ CASES = (
     Case("cross_entropy_from_logits", "x y", PAIRS, every(crossed, pair_logits), crossed(np_pair_logits), BOTH),
     Case("cross_entropy", "p q", PAIRS, crossed(plain.pair), crossed(plain.np_pair), BOTH),
     Case("jensen_divergence", "sets", (1.0, 2.0), plain.jensen, plain.np_jensen, ONE),
+    Case("jensen_divergence_from_logits", "pairs", (1.0, 2.0), plain.jensen_from_logits, None, ONE),
     Case("conditional_entropy", "joint", (1.0, 2.0), plain.conditional_entropy, None, ONE),
     Case("mutual_information", "joint", (1.0, 2.0), plain.mutual_information, None, ONE),
     Case("maximal_leakage", "joint", (None,), plain.maximal_leakage, None, ONE),
@@ -136,6 +138,10 @@ CASES = (
     Case("exponential_entropy", "widths", (1.7,), plain.of_scale, None, ONE),
     Case("laplace_entropy", "widths", (1.7,), lambda m, b, a: plain.of_scale(m, 2 * b, a), None, ONE),
     Case("uniform_entropy", "widths", (1.7,), lambda m, b, _a: m.xp.log(b), None, ONE),
+    Case("beta_entropy", "shapes shapes", (1.7,), plain.beta_entropy, None, BOTH),
+    Case("gamma_entropy", "shapes widths", (1.7,), plain.gamma_entropy, None, BOTH),
+    Case("dirichlet_entropy", "shapes", (1.7,), plain.dirichlet_entropy, None, ONE),
+    Case("truncated_gaussian_entropy", "mean scale low high", (2.0,), plain.truncated_gaussian, None, ((0, 1),)),
     Case("gaussian_entropy", "s", (2.0,), plain.gaussian_entropy, None, ONE),
     Case("gaussian_divergence", "u s v t", (1.0, 0.5), plain.gaussian_divergence, None, ((0, 1),)),
     Case("tanh_gaussian_entropy", "mean scale", (1.0, 2.0), plain.tanh_gaussian_entropy, None, ((0, 1),)),
@@ -147,6 +153,9 @@ CASES = (
     Case("particle_entropy", "points", (1.0, 0.5), plain.particle_entropy, None, ONE),
     Case("particle_mutual_information", "points partners", (None,), plain.particle_mutual_information),
     Case("particle_reward", "points", (0.5,), plain.particle_reward),
+    Case("entropy_bounds_from_top", "top", (2.0,), plain.entropy_bounds_from_top, None, ONE, options={"n": 10**6}),
+    Case("nucleus_mask", "x", (None,), plain.nucleus_mask, options={"mass": 0.9}),
+    Case("high_entropy_mask", "x", (None,), plain.high_entropy_mask, options={"share": 0.2}),
 )
 
 
@@ -163,6 +172,9 @@ def inputs(rows, columns):
     found |= {"mean": x.ravel()[:100_000], "scale": np.exp(c.ravel()[:100_000] / 4)}
     found |= {"sets": found["p"][: rows // 2 * 2].reshape(-1, 2, columns)}
     found |= {"points": rng.normal(size=(rows, max(8, side), 4))}
+    found |= {"pairs": x[: rows // 2 * 2].reshape(-1, 2, columns), "shapes": 1 + found["widths"]}
+    found |= {"low": found["mean"] - 1, "high": found["mean"] + 2}
+    found |= {"top": np.log(np.sort(found["p"], -1)[:, columns * 2 // 3 :])}
     found |= {"partners": found["points"] + rng.normal(size=found["points"].shape)}
     for covariance, gram in ("sk", "tl"):
         matrix, points = rng.normal(size=(rows, side, side)), rng.normal(size=(rows, side, 4))
@@ -194,8 +206,13 @@ class Row(NamedTuple):
         """Return ours and the formulas, as calls without arguments."""
         case, wrt = self.case, self.wrt
         function, a = getattr(renyi, case.name), () if self.order is None else (self.order,)
+        if case.options:
+            # both bounds as one array
+            plain_function, both = functools.partial(function, **case.options), case.name == "entropy_bounds_from_top"
+            function = (lambda *xs: m.xp.stack(plain_function(*xs), -1)) if both else plain_function
         arrays, more = ([known[x] for x in names.format(self.order).split()] for names in (case.arrays, case.more))
         formulas = case.formulas if isinstance(case.formulas, tuple) else (case.formulas,)
+        formulas = [functools.partial(f, **case.options) for f in formulas]
         weights = more[-1] if wrt and "c" in case.more.split() else None
         if options.library == "numpy":
             cotangent = {} if weights is None else {"cotangent": weights}

@@ -12,6 +12,7 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
+import scipy.special
 
 NODES = np.arange(-6, 6.25, 0.25)
 
@@ -105,7 +106,7 @@ def np_entropy_from_logits(wrt, z, a):
             return 2 * np.log(total) - np.log(squares), x
         case math.inf:
             if wrt:
-                w /= total[:, None]
+                w /= total[..., None]
                 w[np.arange(len(w)), z.argmax(-1)] -= 1
             return np.log(total), w
     x *= column(a)
@@ -211,7 +212,7 @@ def np_pair_from_logits(wrt, x, y, a, crossed=False):
         total = w.sum(-1)
         value = (np.log(total) + top - u * np.log(sum_p) - v * np.log(sum_q)) / k
         if wrt:
-            w /= total[:, None]
+            w /= total[..., None]
             p /= sum_p[:, None]
             first = np.subtract(w, p, out=p)
             first *= u / k
@@ -247,6 +248,10 @@ def jensen(m, sets, a):
     if a == 1:
         return (sets * (m.xp.log(sets) - m.xp.log(mean)[..., None, :])).sum(-1).mean(-1)
     return entropy(m, mean, a) - entropy(m, sets, a).mean(-1)
+
+
+def jensen_from_logits(m, sets, a):
+    return jensen(m, m.softmax(sets), a)
 
 
 def np_jensen(wrt, sets, a):
@@ -326,6 +331,54 @@ def log_ratio(a):
 
 def of_scale(m, scale, a):
     return m.xp.log(scale) + log_ratio(a)
+
+
+def dirichlet_entropy(m, concentration, a):
+    """Return the entropy of Dirichlet densities, from log-gammas as they stand."""
+
+    def log_beta(x):
+        return m.lgamma(x).sum(-1) - m.lgamma(x.sum(-1))
+
+    return (log_beta(a * (concentration - 1) + 1) - a * log_beta(concentration)) / (1 - a)
+
+
+def beta_entropy(m, a, b, alpha):
+    return dirichlet_entropy(m, m.xp.stack([a, b], -1), alpha)
+
+
+def gamma_entropy(m, k, rate, a):
+    power = a * (k - 1) + 1
+    return (m.lgamma(power) - a * m.lgamma(k) - power * math.log(a)) / (1 - a) - m.xp.log(rate)
+
+
+def truncated_gaussian(m, mean, scale, low, high, a):
+    def mass(factor):
+        return m.ndtr((high - mean) / scale * factor) - m.ndtr((low - mean) / scale * factor)
+
+    whole = math.log(2 * math.pi) / 2 + math.log(a) / (2 * (a - 1))
+    return whole + m.xp.log(scale) + (m.xp.log(mass(math.sqrt(a))) - a * m.xp.log(mass(1.0))) / (1 - a)
+
+
+def entropy_bounds_from_top(m, log_probs, a, n):
+    """Return both bounds along a new last axis; log_probs are the k largest of n."""
+    p, k = m.xp.exp(log_probs), log_probs.shape[-1]
+    rest, least = 1 - p.sum(-1), m.falling(p)[..., -1]
+    whole, known = m.xp.floor(rest / least), (p**a).sum(-1)
+    lower = known + whole * least**a + m.xp.abs(rest - whole * least) ** a
+    upper = known + (n - k) * (rest / (n - k)) ** a
+    return m.xp.log(m.xp.stack([lower, upper], -1)) / (1 - a)
+
+
+def nucleus_mask(m, z, mass):
+    p = m.softmax(z)
+    falling = m.falling(p)
+    count = (m.xp.cumsum(falling, -1) - falling < mass).sum(-1)
+    return p >= m.along(falling, count[..., None] - 1)
+
+
+def high_entropy_mask(m, entropies, share):
+    falling = m.falling(entropies.reshape(-1))
+    return entropies >= falling[max(1, round(share * len(falling))) - 1]
 
 
 def half_log_det(m, matrix):
@@ -490,7 +543,7 @@ def chained(f, outer, slope):
 
 def softmax(x):
     _, w, total = exponentials(x)
-    w /= total[:, None]
+    w /= total[..., None]
     return w
 
 
@@ -527,6 +580,9 @@ NUMPY = SimpleNamespace(
     kth_smallest=lambda x, k: np.partition(x, k, -1)[..., k],
     falling=lambda x: np.sort(x, -1)[..., ::-1],
     along=lambda x, index: np.take_along_axis(x, index, -1),
+    greatest=lambda x: x.max(-1),
+    lgamma=scipy.special.gammaln,
+    ndtr=scipy.special.ndtr,
 )
 
 
@@ -570,6 +626,9 @@ def of_torch(dtype):
         kth_smallest=lambda x, k: x.topk(k + 1, largest=False)[0][..., k],
         falling=lambda x: x.sort(-1, descending=True)[0],
         along=lambda x, index: x.take_along_dim(index, -1),
+        greatest=lambda x: x.amax(-1),
+        lgamma=torch.lgamma,
+        ndtr=torch.special.ndtr,
         implicit=Implicit.apply,
         constant=torch.Tensor.detach,
     )
@@ -610,6 +669,9 @@ def of_jax(dtype):
         kth_smallest=lambda x, k: -jax.lax.top_k(-x, k + 1)[0][..., k],
         falling=lambda x: jnp.sort(x, -1, descending=True),
         along=lambda x, index: jnp.take_along_axis(x, index, -1),
+        greatest=lambda x: x.max(-1),
+        lgamma=jax.scipy.special.gammaln,
+        ndtr=jax.scipy.special.ndtr,
         implicit=implicit,
         constant=jax.lax.stop_gradient,
     )
