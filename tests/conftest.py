@@ -192,7 +192,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 ALIKE = {"numpy:agnostic": "strict", "jax:x32": "jax"}
 """Variants that run the code of another: together they have each value once."""
-Values = set[tuple[tuple[str, int], ...]]
+Values = set[tuple[tuple[str, int, bool], ...]]
 RUN: dict[tuple[str, str | None], Values] = collections.defaultdict(set)
 """Of each test on each library: the values of its parameters with which it has run."""
 REDUNDANT: list[pytest.Item] = []
@@ -203,13 +203,17 @@ def _on(item: pytest.Item) -> str | None:
 
 
 def _values(item: pytest.Item) -> tuple[tuple[str, str | None], Values]:
-    """Return the test and the library, and the values of the parameters; those of one mark are one value."""
+    """Return the test and the library, and the values of the parameters; those of one mark are one value.
+
+    Where the dtype is one of them, the others count in float64 and in what has less digits.
+    """
     params = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+    wide = params.get("dtype") == "float64"
     marks = [mark.args[0] for mark in item.iter_markers("parametrize")]
     together = [mark.replace(" ", "").split(",") if isinstance(mark, str) else mark for mark in marks]
-    values = {tuple((name, id(params.pop(name))) for name in names) for names in together}
+    values = {tuple((name, id(params.pop(name)), wide) for name in names) for names in together}
     on = ALIKE.get(_on(item), _on(item))
-    return (item.nodeid.partition("[")[0], on), values | {((name, id(value)),) for name, value in params.items()}
+    return (item.nodeid.partition("[")[0], on), values | {((name, id(value), wide),) for name, value in params.items()}
 
 
 def _new_values_first(items: list[pytest.Item]) -> None:

@@ -42,6 +42,8 @@ ORDERS = (
     1e6,
     math.inf,
 )
+FEW = (0.0, 0.3, 0.5, 0.9, 1 - 1e-12, 1.0, 1 + 1e-6, 1.7, 2.0, 1e3, math.inf)
+"""One of each class."""
 
 
 class Pair(NamedTuple):
