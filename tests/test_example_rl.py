@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ import rl  # noqa: E402
 import rl_answers  # noqa: E402
 import rl_explore  # noqa: E402
 import rl_grid  # noqa: E402
+import rl_masks  # noqa: E402
 import rl_robot  # noqa: E402
 
 import renyi_core as renyi  # noqa: E402
@@ -124,12 +126,13 @@ class TestExplore:
         assert max(others) < 0.005  # what the page says of the rest
 
 
-class TestAnswers:
-    @pytest.fixture
-    def small(self, monkeypatch):
-        for name, value in (("TASKS", 2), ("STEPS", 250), ("PRETRAINING", 150)):
-            monkeypatch.setattr(rl_answers, name, value)
+@pytest.fixture
+def small(monkeypatch):
+    for name, value in (("TASKS", 2), ("STEPS", 250), ("PRETRAINING", 150)):
+        monkeypatch.setattr(rl_answers, name, value)
 
+
+class TestAnswers:
     @pytest.mark.usefixtures("small")
     def test_claim(self):
         """Order 2 keeps the right answers apart without the leak; 1/2 leaks, and Shannon's bears less weight."""
@@ -189,6 +192,46 @@ class TestAnswers:
         gradient = renyi.grad(renyi.entropy_from_logits)
         orders = (0.5, 1.0, 2.0, 4.0, math.inf)
         on_page(f"{n:,}", *(f"{gradient(logits, alpha)[1:].sum():.4f}" for alpha in orders))
+
+
+class TestMasks:
+    @pytest.mark.usefixtures("small")
+    def test_claim(self):
+        """Shannon's bonus keeps the answers apart without the leak on a nucleus, and leaks at the forks alone."""
+        nucleus, forks = (
+            rl_masks.run(1, rl_masks.Setting(500, 1.0, 0.3, mass, share, 0.0), 100)
+            for mass, share in ((rl_masks.MASS, 1.0), (1.0, rl_masks.FORKS))
+        )
+        assert nucleus["distinct"].min() > 60
+        assert nucleus["leak"].max() < 0.03
+        assert forks["leak"].min() > 0.2
+
+    @pytest.mark.usefixtures("small")
+    def test_anchor(self, monkeypatch):
+        """The weight that is returned is the controller's, of the share of the first entropy."""
+        monkeypatch.setattr(rl_answers, "STEPS", 30)
+        weights = [
+            rl_masks.run(2, rl_masks.Setting(100, 1.0, 0.0, 1.0, 1.0, anchor), 100)["weight"] for anchor in (0.1, 10.0)
+        ]
+        assert (weights[0] < rl_answers.INITIAL).all()
+        assert (weights[1] > rl_answers.INITIAL).all()
+
+    def test_page(self):
+        assert doctest.testfile(str(ROOT / "docs" / "rl.md"), module_relative=False) == (0, 16)
+        rows = results("masks")
+        assert len(rows) == 4 * len(rl_masks.settings(full=True))
+        for setting, same in harness.groups(rows, rl_masks.Setting._fields).items():
+            vocabulary, alpha, beta, nucleus, forks, anchor = setting
+            on_page(
+                f"{vocabulary:,}",
+                order(alpha),
+                cell(same, "weight", 2) if anchor else f"{beta:g}",
+                *("all" if share == 1 else f"{share:g}" for share in (nucleus, forks)),
+                f"{anchor:g}" if anchor else "–",
+                cell(same, "right", 3),
+                cell(same, "distinct", 0),
+                percent(same, "leak"),
+            )
 
 
 def exits_at(levels, algorithm, alpha):

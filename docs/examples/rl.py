@@ -4,6 +4,7 @@
 
 robot    a gridworld with 252 shortest paths: how many of them a policy keeps, and what for
 answers  GRPO on answers that a program checks, 10 useful tokens among 1,000: diversity against the leak into the tail
+masks    the same answers, with what keeps a bonus out of the tail: a nucleus, the most uncertain positions, an anchor
 explore  a room with a near goal that deceives: a bonus on the states that are visited
 
 Without --part, all of them. Each prints a table and writes its runs, rl_PART.csv, and a figure, rl_PART.png.
@@ -17,7 +18,7 @@ import numpy as np
 from harness import parse, print_table, study, write_csv
 from matplotlib.figure import Figure
 
-PARTS = ("robot", "answers", "explore")
+PARTS = ("robot", "answers", "masks", "explore")
 
 
 def together(run, settings, *, seeds, workers, description):

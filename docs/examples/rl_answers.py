@@ -133,15 +133,15 @@ def sample(probs, generators):
     return states, tokens, written, alive & (total == task)
 
 
-def tune(policy, generators, setting):
-    """Run GRPO; return each run's weight of the bonus at the end."""
+def tune(policy, generators, setting, *, controllers=(), mass=1.0, share=1.0):
+    """Run GRPO; return each run's weight of the bonus at the end.
+
+    ``controllers``: of β, one for each run, if there are any. The bonus is on the nucleus of that ``mass``, and on that
+    ``share`` of the tokens written that has the highest entropy.
+    """
     optimizers = policy.optimizers(RATE)
     runs = len(generators)
     bonus = renyi.value_and_grad(EntropyBonus(alpha=setting.alpha, weight=1.0, reduction="none"))
-    controllers = [
-        TargetEntropy(setting.target, initial=INITIAL, rate=CONTROLLER_RATE, bounds=BOUNDS)
-        for _ in (generators if setting.target > 0 else ())
-    ]
     for _ in range(STEPS):
         logits = policy.logits()
         probs = np.exp(log_softmax(logits))
@@ -156,13 +156,19 @@ def tune(policy, generators, setting):
         pulls = np.zeros(logits.shape, dtype=np.float32)
         np.add.at(pulls, (np.broadcast_to(run, states.shape), states, tokens), pull.astype(np.float32))
         gradient = probs * pulls.sum(axis=-1, keepdims=True) - pulls
+        nucleus = None if mass == 1 else renyi.nucleus_mask(logits, mass)
+        counted = written
+        if share < 1:
+            entropies = renyi.entropy_from_logits(logits, setting.alpha, where=nucleus)[run, states]
+            forks = [renyi.high_entropy_mask(entropies[:, k], share, where=written[:, k]) for k in range(runs)]
+            counted = np.stack(forks, axis=1)
         at = np.ravel_multi_index((np.broadcast_to(run, states.shape), states), logits.shape[:2])
-        visits = np.bincount(at.ravel(), written.ravel(), minlength=runs * logits.shape[1]).reshape(logits.shape[:2])
-        share = (visits / visits.sum(axis=1, keepdims=True)).astype(np.float32)
+        visits = np.bincount(at.ravel(), counted.ravel(), minlength=runs * logits.shape[1]).reshape(logits.shape[:2])
+        part = (visits / visits.sum(axis=1, keepdims=True)).astype(np.float32)
         weights = np.asarray([controller.weight for controller in controllers] or runs * [setting.beta])
-        values, regulariser = bonus(logits, cotangent=share * weights[:, None].astype(np.float32))
+        values, regulariser = bonus(logits, cotangent=part * weights[:, None].astype(np.float32), where=nucleus)
         policy.descend(optimizers, gradient + regulariser)
-        for controller, entropy in zip(controllers, -(share * values).sum(axis=1), strict=False):
+        for controller, entropy in zip(controllers, -(part * values).sum(axis=1), strict=False):
             controller.update(float(entropy))
     return weights
 
@@ -190,7 +196,9 @@ def run(seeds, setting, seed):
     generators = [np.random.default_rng(number) for number in range(seed, seed + seeds)]
     policy = pretrain(generators, setting.vocabulary)
     before = {f"{name} before": values for name, values in measures(policy).items()}
-    weights = tune(policy, generators, setting)
+    held = {"initial": INITIAL, "rate": CONTROLLER_RATE, "bounds": BOUNDS}
+    controllers = [TargetEntropy(setting.target, **held) for _ in (generators if setting.target > 0 else ())]
+    weights = tune(policy, generators, setting, controllers=controllers)
     return {**measures(policy), "weight": weights, **before}
 
 

@@ -208,8 +208,8 @@ def _flat(rows: Rows) -> tuple[Array, Array, Array]:
 
 
 def sort_gaps(gaps: Array, *, xp: Any) -> Array:
-    """Return the gaps sorted along the last axis."""
-    return xp.sort(gaps, axis=-1)
+    """Return the gaps sorted along the last axis; of numbers an unstable order is as good, and faster."""
+    return xp.sort(gaps, axis=-1, stable=False)
 
 
 def _top(rows: Rows) -> tuple[Array, Array, Array]:
