@@ -63,7 +63,7 @@ def neighbor_counts(x: Array, y: Array, *, k: int, xp: Any) -> tuple[Array, Arra
     for block in blocks_of(x):
         gaps = [_largest_gap(part, block, xp) for part in (x, y)]
         reach = xp.sort(xp.maximum(*gaps), axis=-1)[..., k]
-        counts = [xp.sum(xp.astype(gap < reach[..., None], xp.int64), axis=-1) for gap in gaps]
+        counts = [xp.sum(xp.astype(gap < reach[..., None], xp.int32), axis=-1) for gap in gaps]
         found.append((*counts, reach == 0))
     first, second, zero = (part[0] if len(part) == 1 else xp.concat(part, axis=-1) for part in zip(*found, strict=True))
     return first, second, zero
