@@ -54,7 +54,7 @@ CASES = [
     (renyi.divergence, [PROBS, NO_SUM, 2], {}, "`q` must sum to 1", "(1,): 0.9", "call divergence_from_logits"),
     (renyi.cross_entropy, [NEGATIVE, PROBS, 2], {}, "`p` must be finite and >= 0", "(1, 0): -0.1"),
     (renyi.tsallis_divergence, [PROBS[1], NO_SUM, 2], {"axis": 1}, "`q` must sum to 1", "first at (1,): 0.9"),
-    (renyi.jensen_divergence, [NO_SUM, 2], {}, "`probs` must sum to 1", "first at (1,): 0.9", "call jensen_divergence_from_logits"),
+    (renyi.jensen_divergence, [NO_SUM, 2], {}, "`probs` must sum to 1", "first at (1,): 0.9", "jensen_divergence_from"),
     (renyi.jensen_divergence, [PROBS, 2], {"weights": [2.0, -1.0]}, "`weights` must be >= 0 and finite", "(1,): -1"),
     (renyi.mutual_information, [PROBS, 2], {}, "`joint` must sum to 1 within", "axis (-2, -1)", "first at (): 2"),
     (renyi.entropy_from_logits, [NO_NUMBER, 2], {}, "`logits` must be below +inf and not NaN: " + GONE),
