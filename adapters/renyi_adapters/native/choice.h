@@ -38,7 +38,7 @@ struct Task {
   void *product;
   int64_t product_row, product_entry;
   void *value, *entropy, *by_temperature;
-  double *c;  // where on its curve each row is
+  double *c;      // where on its curve each row is
   int64_t given;  // 1: c is given, 2: p is, at α = 1
 };
 
@@ -371,8 +371,8 @@ template <class T> APART double weight_of(const T *g_all, const T *x_all, int64_
 
 // The derivative of p by the scores times a vector x; it returns Σ product g, both over the temperature. `middle` is
 // the mean of x at the top, `v` room for what is left of it.
-template <class T> APART double product_of(const Gaps<T> &q, double c, T middle, double temperature,
-                                                  const T *p_all, const T *x_all, T *v_all, T *out_all) {
+template <class T> APART double product_of(const Gaps<T> &q, double c, T middle, double temperature, const T *p_all,
+                                           const T *x_all, T *v_all, T *out_all) {
   const Place<T> at = place_of(q, c);
   double size = 0, y = 0, v = 0;
   for (int64_t first = 0; first < q.n; first += BLOCK) {
@@ -475,8 +475,8 @@ template <class T, int M> static void choose(const Task &q, int64_t row, const G
 }
 
 // e of each entry at α = 1, 0 from the cap on, and their sums; that of e g with MEAN
-template <class T, bool EXACT, bool MEAN> APART Found soft_weights(const T *x_all, T *e_all, int64_t n, T peak, T unit,
-                                                                   T cap) {
+template <class T, bool EXACT, bool MEAN>
+APART Found soft_weights(const T *x_all, T *e_all, int64_t n, T peak, T unit, T cap) {
   const T half = peak / 2;
   double rest = 0, y = 0, tops = 0;
   for (int64_t first = 0; first < n; first += BLOCK) {
@@ -649,10 +649,17 @@ template <class T> static void long_row(const Task &q, int64_t row, const Room<T
   const Gaps<T> gaps = {w.g, whole, alpha, t, cap};
 #define RENYI_FORM(M) choose<T, M>(q, row, gaps, span, tops, peak, temperature, w)
   switch (r.form()) {
-    case LINEAR: RENYI_FORM(LINEAR); break;
-    case SQUARE: RENYI_FORM(SQUARE); break;
-    case INVERSE_SQUARE: RENYI_FORM(INVERSE_SQUARE); break;
-    default: RENYI_FORM(POWER);
+    case LINEAR:
+      RENYI_FORM(LINEAR);
+      break;
+    case SQUARE:
+      RENYI_FORM(SQUARE);
+      break;
+    case INVERSE_SQUARE:
+      RENYI_FORM(INVERSE_SQUARE);
+      break;
+    default:
+      RENYI_FORM(POWER);
   }
 #undef RENYI_FORM
 }

@@ -408,7 +408,6 @@ template <class T, bool POWER> INLINE Exponents<T> exponents(T x, T y, T top_x, 
 template <class T> struct Plain {
   T top_x, top_y, along_u, along_v, A, B, C, U, V, most;
   T mean, size, per_a, per_b, per_c, factor_x, factor_y, scale;
-
 };
 
 template <class T, bool POWER> APART void plain_sums(const T *x, const T *y, int64_t m, Plain<T> *__restrict w) {
@@ -481,8 +480,8 @@ template <class T> APART void squares(const T *x, const T *y, int64_t m, Lanes<T
       w->sum_x[i] = fma_(f, q, w->sum_x[i]), w->sum_y[i] = fma_(f, p + q, w->sum_y[i]);
     }
 }
-template <class T> APART void square_slopes(const T *x, const T *y, T *__restrict to_x, T *__restrict to_y, int64_t m,
-                                            const Lanes<T> *w) {
+template <class T>
+APART void square_slopes(const T *x, const T *y, T *__restrict to_x, T *__restrict to_y, int64_t m, const Lanes<T> *w) {
   for (int64_t j = 0; j < m; j++, x += LANES, y += LANES, to_x += LANES, to_y += LANES) EACH_LANE {
       const T p = x[i] * w->per_x[i], q = y[i] * w->per_y[i], f = gap_of(x[i], y[i], w->middle[i]) * w->per_x[i];
       const T g = fma_(w->u1[i], f - w->u2[i] * q, w->u3[i]);
@@ -556,8 +555,8 @@ template <class T> INLINE double second(Lanes<T> *w, int64_t i, const double (*s
   w->k1[i] = (T)(-(G / 2 + E / 4) / (p * W)), w->k0[i] = (T)((G / 2 - E / 4) / (q * W));
   return (larger(x, -x) >= faint * E / root) & (faint * faint * F * F <= E) ? J : (double)NAN;
 }
-template <class T> APART void second_lanes(Lanes<T> *__restrict w, double *__restrict J, const double (*sums)[LANES],
-                                           double faint) {
+template <class T>
+APART void second_lanes(Lanes<T> *__restrict w, double *__restrict J, const double (*sums)[LANES], double faint) {
   EACH_LANE J[i] = second(w, i, sums, faint);
 }
 

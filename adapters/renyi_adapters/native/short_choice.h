@@ -265,8 +265,7 @@ APART void lane_products(const T *__restrict g, const T *__restrict p, T *__rest
   }
 }
 // what has more than half of p gets what the others lose
-template <class T>
-APART void lane_dominant(const T *__restrict p, T *__restrict x, const Lanes<T> *__restrict l) {
+template <class T> APART void lane_dominant(const T *__restrict p, T *__restrict x, const Lanes<T> *__restrict l) {
   SIMD
   for (int i = 0; i < LANES; i++) x[i] = p[i] > (T)0.5 ? l->dominant[i] : x[i];
 }
@@ -302,8 +301,8 @@ template <class T, int M> static void multiply_rows(int n, Workspace<T> &w) {
 template <class T> static void take(const Task &q, const void *from, int64_t row, int64_t entry, const uint8_t *mask,
                                     T nothing, int i, T *__restrict to, T *room) {
   const bool plain = q.format < 2 && entry == 1 && !mask;
-  const T *z = plain ? (const T *)from + row
-                     : read_row(q.format, from, row, entry, mask, q.mask_entry, q.n, q.n, nothing, room);
+  const T *z =
+      plain ? (const T *)from + row : read_row(q.format, from, row, entry, mask, q.mask_entry, q.n, q.n, nothing, room);
   for (int j = 0; j < (int)q.n; j++) to[j * LANES + i] = z[j];
 }
 template <class T> static void put(const Task &q, const T *__restrict from, int i, const uint8_t *mask, void *to,
@@ -335,8 +334,8 @@ static void settle(const Task &q, int64_t first, int rows, const int *forms, Wor
 }
 
 // rows of one form among those from `first`, whose forms are `forms`
-template <class T, int M> static void choose_rows(const Task &q, int64_t first, int rows, const int *forms,
-                                                  Workspace<T> &w) {
+template <class T, int M>
+static void choose_rows(const Task &q, int64_t first, int rows, const int *forms, Workspace<T> &w) {
   Lanes<T> &l = w.lanes;
   const int n = (int)q.n, kept = q.given == 2;
   if (first == q.first || q.order_row || q.temperature_row) {
