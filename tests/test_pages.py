@@ -59,8 +59,9 @@ def test_quantities():
     modules = {"monitoring", "regularizers", "schedules"}
     names = {name.removesuffix("_from_logits") for name in renyi.__all__} - tools - modules
     assert {name for name in names if f"`{name}" not in text} == set()
-    results = PAGES.parent / "benchmarks" / "results" / "2026-11-25-estimators.md"
-    measured = results.read_text(encoding="utf-8").splitlines()
+    results = PAGES.parent / "benchmarks" / "results"
+    files = ("2026-11-25-estimators.md", "2026-11-30-mutual-information.md")
+    measured = [line for file in files for line in (results / file).read_text(encoding="utf-8").splitlines()]
     rows = [line for line in text.splitlines() if "±" in line]
     assert rows
     assert set(rows) <= set(measured)
