@@ -123,9 +123,8 @@ def entropy_bounds_from_top(
     """
     arguments = prepare(log_probs, alpha, name="log_probs", axis=axis, where=where, base=base, keepdims=False)
     rectangular(log_probs, "log_probs", arguments.axis)
-    shape = arguments.x.shape
-    n, known = integer(n, "n"), math.prod(shape[i] for i in arguments.axis)
-    least = 1 if where is not None or not isinstance(known, int) else known
+    n, lengths = integer(n, "n"), [arguments.x.shape[i] for i in arguments.axis]
+    least = 1 if where is not None or not all(isinstance(k, int) for k in lengths) else math.prod(lengths)
     if n < least:
         msg = f"`n` must count all outcomes, at least the {least} known ones along `axis`; got {n!r}"
         raise ValueError(msg)

@@ -322,3 +322,14 @@ def test_memory(backend):
         assert kept == {given.data_ptr()}
     else:
         pytest.skip("what NumPy and torch take")
+
+
+def test_lengths_that_are_not_known(backend):
+    """How many are known is then seen in the values alone."""
+    if backend.library != "dask":
+        pytest.skip("lengths of Dask's arrays")
+    x = backend.asarray(np.log([[0.5, 0.25], [0.1, 0.1], [0.3, 0.3]]))
+    lower, upper = bounds(x[x[:, 0] > -2], 2.0, n=8)
+    want = bounds(np.log([[0.5, 0.25], [0.3, 0.3]]), 2.0, n=8)
+    for got, part in zip((lower, upper), want, strict=True):
+        np.testing.assert_allclose(backend.numpy(got), part, rtol=1e-14)
