@@ -212,7 +212,7 @@ class Row(NamedTuple):
             function = (lambda *xs: m.xp.stack(plain_function(*xs), -1)) if both else plain_function
         arrays, more = ([known[x] for x in names.format(self.order).split()] for names in (case.arrays, case.more))
         formulas = case.formulas if isinstance(case.formulas, tuple) else (case.formulas,)
-        formulas = [functools.partial(f, **case.options) for f in formulas]
+        formulas = [f and functools.partial(f, **case.options) for f in formulas]
         weights = more[-1] if wrt and "c" in case.more.split() else None
         if options.library == "numpy":
             cotangent = {} if weights is None else {"cotangent": weights}

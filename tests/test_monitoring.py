@@ -63,7 +63,8 @@ def test_summary_takes_one_pass_for_each_order(backend, monkeypatch):
     calls = []
     kernel = adapter.entropy
     monkeypatch.setattr(adapter, "entropy", lambda *args, **options: calls.append(args[1]) or kernel(*args, **options))
-    monkeypatch.setattr(adapter, "entropies_at_once", lambda *_: None)
+    for name in ("entropies_at_once", "spectrum_at_once"):
+        monkeypatch.setattr(adapter, name, lambda *_: None)
     renyi.summary(np.zeros((2, 3)))
     assert [order.alpha for order in calls] == [0.5, 1, 2, math.inf]
     calls.clear()

@@ -604,9 +604,10 @@ APART void plain_sums(const T *__restrict z, int64_t n, const Order<T> *__restri
   to->least = least, to->most = most;
 }
 
-template <class T, int M, int S, bool NEAR>
-APART void plain_slopes(const T *z, int64_t n, T shift, const T *first, const T *second, T factor, T beside, T *out) {
-  const T low = -factor * beside;
+template <class T, int M, int S, bool NEAR> APART void plain_slopes(const T *z, int64_t n,
+                                                                    const Order<T> *__restrict given, const T *first,
+                                                                    const T *second, T factor, T beside, T *out) {
+  const T low = -factor * beside, shift = given->shift, floor = Format<T>::least / smaller(given->beta, (T)1);
   SIMD
   for (int64_t i = 0; i < n; i++) {
     T g = factor * (first[i] - beside);
@@ -615,7 +616,7 @@ APART void plain_slopes(const T *z, int64_t n, T shift, const T *first, const T 
       else if (M == TWO || M == HALF) g = first[i] * fma_(first[i], factor, low);
       else if (M == BELOW && !NEAR) g = fma_(first[i], factor, second[i] * low);
       else g = fma_(second[i], factor, first[i] * low);
-      g = z[i] == -(T)INFINITY ? (T)0 : g;
+      g = z[i] - shift < floor ? (T)0 : g;
     }
     out[i] = g;
   }
@@ -639,7 +640,7 @@ template <class T, int M, int S, bool NEAR> APART bool plain_row(const Task &q, 
       const T *z = x.block(i, n = piece<T>(q.n - i), &whole, w.room);
       largest(z, whole, &peak);
     }
-    c.shift = peak;
+    c.shift = x.beyond = peak;
   } else {
     int k;
     frexp((double)q.n, &k);
@@ -652,8 +653,8 @@ template <class T, int M, int S, bool NEAR> APART bool plain_row(const Task &q, 
     if (wants) plain_sums<T, M, S, NEAR, true>(z, whole, &c, kept(i, n), w.k + i, &s);
     else plain_sums<T, M, S, NEAR, false>(z, whole, &c, nullptr, nullptr, &s);
   }
-  // entries beyond the end of a row of probabilities are 1, whose logarithm is 0
-  const double n = (double)q.n, beyond = S == PROBS ? (double)whole_of<T>(q.n) - n : 0, scale = 1 / (double)c.shift;
+  // entries beyond the end of a row have the weight 1, and its logarithm is 0
+  const double n = (double)q.n, beyond = (double)whole_of<T>(q.n) - n, scale = S == PROBS ? 1 / (double)c.shift : 1;
   const double more = M == ONE || NEAR ? 0 : beyond;
   double one = s.one.value() - beyond, two = s.two.value() - more;
   if (S == PROBS && !(s.least >= (wants && (NEAR || !above) ? Format<T>::tiny : (T)0))) return false;
@@ -679,7 +680,7 @@ template <class T, int M, int S, bool NEAR> APART bool plain_row(const Task &q, 
   const double beside = M == ONE || NEAR ? r.beside_m : S == LOGITS || above ? r.beside_e : 1 + r.beside_m;
   if (wants && !(S == LOGITS && M == ONE)) {
     const bool swapped = S == LOGITS && !above && !NEAR;
-    const double squares[] = {S == PROBS ? n : s.one_one.value(), s.two_two.value() - more};
+    const double squares[] = {S == PROBS ? n : s.one_one.value() - beyond, s.two_two.value() - more};
     const double high = squares[!swapped], low = beside * beside * squares[swapped];
     if (!(high + low - 2 * beside * (s.one_two.value() - more) >= 0.3 * larger(high, low))) return false;
   }
@@ -687,7 +688,7 @@ template <class T, int M, int S, bool NEAR> APART bool plain_row(const Task &q, 
   if (wants)
     write_gradient(q, row, x, factor == 0, w, [&](const T *z, int64_t i, int64_t whole, T *out) {
       const T *kept_first = kept(i, smaller(q.n - i, whole));
-      plain_slopes<T, M, S, NEAR>(z, whole, c.shift, kept_first, w.k + i, finite<T>(factor * r.factor), (T)beside, out);
+      plain_slopes<T, M, S, NEAR>(z, whole, &c, kept_first, w.k + i, finite<T>(factor * r.factor), (T)beside, out);
     });
   return true;
 }
