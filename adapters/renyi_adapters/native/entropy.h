@@ -573,6 +573,8 @@ APART void plain_sums(const T *__restrict z, int64_t n, const Order<T> *__restri
       if (M == HALF) kept = v = exp_plain(larger(F::least, (T)0.5 * d)), u = v * v;
       else if (NEAR && M == BELOW) kept = u = exp_plain(larger(F::least, fma_(c.beta, d, c.beta_rest * d)));
       else kept = u = exp_plain(larger(F::least, d));
+      // of what has no weight nothing is left in sums of which a uniform row has none
+      if (M == ONE || NEAR) kept = u = z[i] == -(T)INFINITY ? (T)0 : u;
       if (M == ONE) v = u * d;
       if (M == TWO) v = u * u;
       if (general && NEAR) v = u * expm1_plain(larger(F::least, fma_(c.t, d, c.t_rest * d)));
@@ -627,7 +629,8 @@ template <class T, int M, int S, bool NEAR> APART bool plain_row(const Task &q, 
   constexpr bool powers = M != ONE && M != INFINITE, above = M == TWO || M == ABOVE;
   constexpr bool general = M == ABOVE || M == BELOW;
   const double alpha = q.alpha[row * q.order_row], t = q.t[row * q.order_row], gamma = fabs(t);
-  const bool wants = q.gradient, in_place = wants && direct<T>(q, Format<T>::lanes);
+  // what is kept lies where the gradient will, unless that is the input
+  const bool wants = q.gradient, in_place = wants && q.gradient != q.x && direct<T>(q, Format<T>::lanes);
   if (wants && (M == INFINITE || (q.n > KEPT<T> && (!in_place || (S == LOGITS && M > HALF))))) return false;
   Reader<T> x(q, row);
   T *first = in_place ? (T *)q.gradient + row * q.gradient_row : w.b, peak = -(T)INFINITY;
