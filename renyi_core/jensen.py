@@ -156,7 +156,8 @@ def jensen_divergence_from_logits(
     As exact as :func:`jensen_divergence`, for close distributions too: what two have in common is taken from their
     logits before any is exponentiated. An outcome that is further below the largest of its distribution than the dtype
     reaches, 708 in float64 and 87 in float32, counts as if it were so far: at α = 0 as one of the support, as it
-    should, and for small α as a little more than it is.
+    should, and for small α as a little more than it is. Where all that have it are so far below, as with a mask of
+    −1e4, it is still of the support at α = 0, and else of probability 0, with a derivative of 0.
 
     ``grad`` and ``value_and_grad`` take ``wrt=0``, ``"alpha"`` and ``"weights"``. The derivative with respect to a
     logit of −inf is 0.

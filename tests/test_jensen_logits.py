@@ -141,6 +141,25 @@ def test_automatic_differentiation(backend):
         np.testing.assert_allclose(np.asarray(part), want, rtol=1e-9, atol=1e-18)
 
 
+def test_outcomes_beyond_the_reach_of_the_dtype(backend):
+    """What all that have it have far below the others is as good as −inf, but of the support at α = 0."""
+    if backend.compiles:
+        pytest.skip("compilations of the same code")
+    masks = [(-1e4, -1e4), (-760, -math.inf), (-760, -900), (-742, -743), (-1e30, -1e4), (-math.inf, -math.inf)]
+    rows = np.asarray([[[0, 1, a], [1, 0, b]] for a, b in masks] + [[[0, -math.inf, a]] * 2 for a, _ in masks[::5]])
+    same = np.asarray([5] * 6 + [7] * 2)
+    for dtype in backend.dtypes[-2:]:
+        eps = float(np.finfo(dtype).eps)
+        for alpha in (0.0, 0.01, 0.5, 1.0, 2.0, math.inf):
+            value, (gradient, slope) = renyi.value_and_grad(f, (0, "alpha"))(backend.asarray(rows, dtype), alpha)
+            value, gradient, slope = map(backend.numpy, (value, gradient, slope))
+            want = value[same] if alpha else [0, math.log(1.5) / 2, *[0] * 6]
+            np.testing.assert_allclose(value, want, rtol=4 * eps)
+            np.testing.assert_allclose(gradient, gradient[same], rtol=16 * eps)
+            np.testing.assert_array_equal(gradient[:, :, 2], 0)
+            np.testing.assert_allclose(slope, slope[same], rtol=16 * eps)
+
+
 def test_sets_that_are_none_are_nan_alone(backend):
     if backend.compiles:
         pytest.skip("compilations of the same code")

@@ -89,7 +89,9 @@ def _mixture(x: Array, weights: Array | None, order: Order, xp: Any, source: Sou
     x = xp.where(zero & (empty | (order.t + 0 * x <= 0)), 0.0, x)
     sizes = total(x, -1, xp)
     mean = total(w * (x / sizes), -2, xp)
-    empty = empty | (mean == 0)
+    # of logits that none has within the reach of the dtype; what was raised to it is then never near its mean
+    least = 0.0 if logits is None else 2 * float(xp.finfo(x.dtype).smallest_normal)
+    empty = empty | (mean <= least)
     some = xp.where(empty, 1.0, mean)
     mass = total(xp.where(empty, 0.0, mean), -1, xp)
     live = used & ~empty
