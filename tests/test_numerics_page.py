@@ -18,7 +18,8 @@ import renyi_core as renyi
 BACKENDS = ("numpy",)
 pytestmark = pytest.mark.usefixtures("backend")
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
+# after tests/, which has an every_call of its own
+sys.path.append(str(ROOT / "benchmarks"))
 
 import accuracy  # noqa: E402
 import accuracy_report  # noqa: E402
