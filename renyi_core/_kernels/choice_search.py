@@ -138,7 +138,9 @@ def _best(cells: Array, count: int, curve: Curve) -> Array:
     xp = curve.xp
     # the largest first; not every library sorts in descending order
     index = ask(argsort_cells, xp)(-_bounds(*_ends(cells), curve.order, xp), xp=xp)[:count, ...]
-    return ask(take_cells, xp)(cells, xp.broadcast_to(index[..., None], (*index.shape, cells.shape[-1])), xp=xp)
+    # lengths may be unknown: not broadcast to a shape
+    index = index[..., None] + constants([0] * cells.shape[-1], index, xp)
+    return ask(take_cells, xp)(cells, index, xp=xp)
 
 
 def argsort_cells(values: Array, *, xp: Any) -> Array:

@@ -97,7 +97,7 @@ def gradient(x: Array, peak: Array, rows: Rows, order: Order, *, where: Array | 
     gamma = abs(order.t)
     scale = -order.alpha / (rows.total if order.t >= 0 else rows.total_alpha)
     if gamma == 0:
-        return b * (scale * (m - rows.c))
+        return b * (-scale * (rows.c - m))
     shift = -gamma * rows.c
     return b * (m * (scale * jnp.exp(shift)) + scale * (jnp.expm1(shift) * (1 / gamma)))
 
