@@ -92,7 +92,6 @@ ABSENT = {
 DOORS = "probs logits"
 DENSITIES = "laplace_entropy exponential_entropy uniform_entropy"
 SHARES = "beta_entropy gamma_entropy dirichlet_entropy"
-TERMS = "floor smoothing forward gaussian sampled information"
 TERMS = "floor smoothing forward jensen gaussian sampled information"
 AUTODIFF = "test_automatic_differentiation"
 QUANTITIES = {

@@ -56,8 +56,8 @@ def _number(found: Array, xp: Any) -> Array:
 def _largest(x: Array, count: Callable[[Array], Array], xp: Any) -> Array:
     """Return where the largest entries above −inf are, of equal ones the first; ``count`` is told of them in order."""
     ranked = -ask(sort_gaps, xp)(-x, xp=xp)
-    number = count(ranked)
     place = xp.cumulative_sum(xp.ones_like(x, dtype=xp.int32), axis=-1)
+    number = xp.astype(count(ranked), place.dtype)
     least = xp.min(xp.where((place <= number) & (ranked > -math.inf), ranked, math.inf), axis=-1, keepdims=True)
     above, ties = x > least, x == least
     return above | (ties & (xp.cumulative_sum(xp.astype(ties, xp.int32), axis=-1) <= number - _number(above, xp)))

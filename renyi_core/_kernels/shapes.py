@@ -92,9 +92,14 @@ def shape_of(x: Array, s: Array, e: Array, m: int, common: Common, xp: Any) -> t
     v = xp.where(low, (b + shift) / y / beta, 1 + u)
     inverse = 1 / y
     inverse_b = xp.where(low, 1 / (b + shift), inverse / beta / v)
-    j = constants(list(range(SHIFT)), x, xp)
+    j = _numbers(x[..., None], xp)
     steps = xp.where(low, x, 1.0)[..., None] + j, xp.where(low, b, 1.0)[..., None] + j
     return Shape(x, s, b, m, low, shift, y, inverse, inverse_b, e, u, v, log_over(u, v, xp), steps), alive
+
+
+def _numbers(like: Array, xp: Any) -> Array:
+    """Return 0, 1, … along a last axis, with the others of an array at length 1."""
+    return constants(list(range(SHIFT)), like, xp)[(None,) * (like.ndim - 1) + (...,)]
 
 
 def _over_steps(shape: Shape, values: Array, xp: Any) -> Array:
@@ -130,7 +135,7 @@ def _steps_of_entropy(shape: Shape, order: Order, xp: Any) -> Array:
     near = far = None
     if not order.static or order.alpha >= 0.5:
         # (b + j) y/((x + j)(b + 8)) is 1 + t·gain
-        gain = _last(shape.s * shape.inverse_b) * (SHIFT - constants(list(range(SHIFT)), x, xp)) / x
+        gain = _last(shape.s * shape.inverse_b) * (SHIFT - _numbers(x, xp)) / x
         near = gain * log_over(t * gain, b / x * _last(shape.y * shape.inverse_b), xp) - xp.log(own)
     if not order.static or order.alpha < 0.5:
         far = (xp.log(b * _last(shape.inverse_b)) - alpha * xp.log(own)) / _last(nonzero(order, xp=xp))

@@ -91,7 +91,8 @@ def _nodes(interval: Interval, alpha: Array, xp: Any) -> Nodes:
     reach = unit / (r + large * xp.sqrt(1 + ratio * ratio))
     left = xp.where(interval.left < reach, interval.left, reach)[..., None]
     right = xp.where(interval.right < reach, interval.right, reach)[..., None]
-    points, shares = (constants(part, alpha, xp) for part in gauss_legendre(64 if eps < 1e-10 else 32))
+    quadrature = gauss_legendre(64 if eps < 1e-10 else 32)
+    points, shares = (constants(part, alpha, xp)[(None,) * (left.ndim - 1) + (...,)] for part in quadrature)
     w = (left + right) * points - left
     return Nodes(w, -w * (interval.mode[..., None] + w / 2), (left + right) * shares)
 
