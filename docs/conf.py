@@ -36,7 +36,7 @@ ELSEWHERE = (
 nitpick_ignore_regex = [
     (r"py:.*", rf"({ELSEWHERE.replace(' ', '|')})\b.*"),
     # annotations that are private names: Array is any library's
-    (r"py:(class|obj)", r"(Any|Array|Kind|Source|Kernel|Tensor|Base|renyi_core\._\w+.*)"),
+    (r"py:(class|obj)", r"(Any|Array|Kind|Source|Kernel|Tensor|Base|renyi_(core|training\.torch)\._\w+.*)"),
 ]
 
 myst_heading_anchors = 3

@@ -424,3 +424,13 @@ def test_zeros_beside_weights_so_small_that_their_products_underflow(alpha):
     assert value.tolist() == renyi.entropy(x, alpha).tolist() == [0, 0, 0]
     assert np.isfinite(gradient[0]).all()
     assert not gradient[:, 1].any()
+
+
+def test_orders_next_to_0_beside_a_certain_row():
+    """All of its weights round to 1 there, the largest outcome's and the others'."""
+    x = np.asarray([[0.0, 0.40625], [0.0, -np.inf]])
+    with native.off():
+        gradient = renyi.grad(renyi.entropy_from_logits)(x, 1e-294)
+        alone = renyi.grad(renyi.entropy_from_logits)(x[:1], 1e-294)
+    np.testing.assert_allclose(gradient[0], alone[0], rtol=1e-14)
+    assert gradient[0, 0] > 0 > gradient[0, 1]

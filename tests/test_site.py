@@ -266,7 +266,12 @@ def test_every_value_runs_once_or_all_do(tmp_path, options, counts, more):
     command += ["--backends=numpy", f"--rootdir={tmp_path}", *options, *files]
     paths = os.pathsep.join([str(ROOT / "tests"), *sys.path])
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths}
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": paths, "PYTEST_ADDOPTS": ""},
     )
     assert counts in done.stdout, done.stdout + done.stderr
     assert (f"{more} combinations" in done.stdout) == bool(more)

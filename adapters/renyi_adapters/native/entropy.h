@@ -677,7 +677,7 @@ template <class T, int M, int S, bool NEAR> APART bool plain_row(const Task &q, 
     r.O = above ? two - 1 : one - 1;
   }
   finish(M, S, alpha, gamma, 1, scale, &r);
-  if (!(r.h * (powers && !NEAR ? smaller(gamma, 1.0) : 1.0) >= (S == PROBS ? larger(0.7, 0.4 * fabs(r.c)) : 0.7) &&
+  if (!(r.h * (powers && !NEAR ? smaller(gamma, 1.0) : 1.0) >= (S == PROBS ? larger(1.4, 0.8 * fabs(r.c)) : 1.4) &&
         r.h < INFINITY))
     return false;
   const double beside = M == ONE || NEAR ? r.beside_m : S == LOGITS || above ? r.beside_e : 1 + r.beside_m;
@@ -746,7 +746,7 @@ template <class T, int M, int S> APART bool plain_order(const Task &q, int64_t r
   r.B = (powers && !above ? sum : w.total) - 1, r.O = (above ? sum : w.total) - 1,
   r.S = M == ONE ? w.moment : -INFINITY;
   finish(M, LOGITS, alpha, gamma, 1, 1, &r);
-  if (!(r.h * (powers ? smaller(gamma, 1.0) : 1.0) >= 0.7 && r.h < INFINITY)) return false;
+  if (!(r.h * (powers ? smaller(gamma, 1.0) : 1.0) >= 1.4 && r.h < INFINITY)) return false;
   settled<T>(q, row, M, alpha, t, w.shift, &r);
   return true;
 }

@@ -440,7 +440,7 @@ class Block:
             if self.top is not None and not self.long:
                 part[self.top] = (-form.tau * mean)[:, 0]
             else:
-                np.copyto(part, -form.tau * mean, where=weights.b == 1)
+                np.copyto(part, -form.tau * mean, where=(weights.b == 1) & (weights.rest == 1))
         some = self._alike(base, other)
         if some is not None:
             moved = self._moved(columns, some)
