@@ -234,6 +234,10 @@ def test_a_spectrum_is_its_orders(source, n):
         np.testing.assert_allclose(found[:, k], DOORS[source](x, alpha), rtol=16 * np.finfo(np.float32).eps)
     np.testing.assert_array_equal(np.concatenate([whole(x[i : i + 1], orders) for i in range(70)]), found)
     np.testing.assert_array_equal(whole(x, orders[::-1]), found[:, ::-1])
+    if source == "probs":
+        eps = np.finfo(np.float32).eps
+        for factor in (1e-30, 1e10, 1e30):
+            np.testing.assert_allclose(whole(x * np.float32(factor), orders), found, rtol=32 * eps)
     x[0, 0] = np.nan
     assert np.isnan(whole(x, orders)[0]).all()
     assert not np.isnan(whole(x, orders)[1:]).any()

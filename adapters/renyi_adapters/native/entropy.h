@@ -730,7 +730,8 @@ template <class T, int M, int S> APART bool plain_order(const Task &q, int64_t r
         const T *z = x.block(i, n = piece<T>(q.n - i), &whole, w.room);
         plain_sums<T, ONE, PROBS, false, true>(z, whole, &c, w.b + i, nullptr, &logs);
       }
-      least = logs.least;
+      // beyond that, what is lifted for its logarithm may be no number
+      least = logs.one.value() < power_of_two<T>(BAND<T>) ? logs.least : (T)-1;
     }
     each([&](const T *z, int64_t n) { largest(z, n, &peak); });
     w.known = row, w.shift = c.shift = peak;
