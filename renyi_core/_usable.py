@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from array_api_compat import array_namespace, is_array_api_obj
+from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 
 from ._advice import conversion, instead_of_array
 from ._dispatch import namespace_of, tracer_of
@@ -66,7 +66,9 @@ def namespace(x: Any) -> Any:
             _namespaces[kind], _differ[kind] = torch, True
         else:
             sound = is_array_api_obj(x) and _objection(kind) is None
-            _namespaces[kind] = namespace_of(array_namespace(x)) if sound else None
+            # NumPy is such a namespace itself; to wrap it loads all of it, f2py and its test tools included
+            wrapped = False if is_numpy_array(x) else None
+            _namespaces[kind] = namespace_of(array_namespace(x, use_compat=wrapped)) if sound else None
             _differ[kind] = hasattr(x, "is_nested") or hasattr(x, "_meta")
     return _namespaces[kind]
 

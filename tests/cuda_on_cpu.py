@@ -11,7 +11,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import array_api_compat.numpy as namespace
 import numpy as np
 import pytest
 
@@ -77,10 +76,10 @@ class Emulated(_launch.Runtime):
         self.allocated.append((memory, start, size))
         return memory[start : start + size].view(dtype).reshape(shape)
 
-    def empty_like(self, x):
+    def empty_like(self, x, dtype=None):
         """Return such an array with its axes in the order of x's in memory."""
         axes = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
-        array = self.empty([x.shape[i] for i in axes], x.dtype)
+        array = self.empty([x.shape[i] for i in axes], dtype or x.dtype)
         return np.transpose(array, np.argsort(axes))
 
     def check_guards(self):
@@ -117,8 +116,8 @@ def emulated():
     renyi.register_adapter("numpy", adapter)
     try:
         with np.errstate(all="ignore"), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(namespace, "empty", runtime.empty)
-            patch.setattr(namespace, "empty_like", runtime.empty_like)
+            patch.setattr(np, "empty", runtime.empty)
+            patch.setattr(np, "empty_like", runtime.empty_like)
             yield runtime
         runtime.check_guards()
     finally:

@@ -219,6 +219,18 @@ def test_plain_and_exact_forms_agree_with_double(source, n, scale):
         assert sound.any() or (scale > 8 and alpha < 1)
 
 
+@pytest.mark.parametrize("alpha", [20.0, 1e3, 1e6, 1e30])
+@pytest.mark.parametrize("lead", [1.01, 1.1, 1.3, 3.0])
+def test_large_orders_of_nearly_uniform_probabilities(lead, alpha):
+    """The power of the one that leads is beyond the numbers of float32."""
+    p = np.full(1000, 1e-3, np.float32)
+    p[0] *= lead
+    exact = p.astype(float) / p.sum(dtype=float)
+    others = 999 * math.exp(alpha * math.log(exact[1] / exact[0]))
+    expected = (math.log1p(others) + alpha * math.log(exact[0])) / (1 - alpha)
+    assert abs(float(renyi.entropy(p, alpha)) - expected) <= 8 * np.spacing(np.float32(expected))
+
+
 @compiled
 @pytest.mark.parametrize("n", [6, 300])
 @pytest.mark.parametrize("source", sorted(DOORS))

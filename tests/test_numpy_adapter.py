@@ -11,7 +11,6 @@ import mpmath
 import numpy as np
 import oracle
 import pytest
-from array_api_compat import numpy as numpy_namespace
 
 import renyi_core as renyi
 from renyi_adapters import native
@@ -246,10 +245,10 @@ def test_gradient_of_a_part(alpha, in_place):
     x[3] = 1e-6 * x[3]
     x[4, :20] = -np.inf
     order = Order(alpha, alpha - 1.0)
-    kwargs = {"source": "logits", "axis": (-1,), "xp": numpy_namespace}
+    kwargs = {"source": "logits", "axis": (-1,), "xp": np}
     parts = [np.array(x[:, :17]), np.array(x[:, 17:])]
     one, other = (adapter.entropy_partial_state(part, order, full=True, **kwargs) for part in parts)
-    state = merge(one, other, order, source="logits", xp=numpy_namespace)
+    state = merge(one, other, order, source="logits", xp=np)
     scale = rng.normal(size=(6, 1))
     got = []
     for part in parts:
@@ -271,10 +270,10 @@ def test_gradient_of_a_part_of_long_rows(alpha, source, dtype):
     x[1] *= 1e-6
     x = (np.exp(x) if source == "probs" else x).astype(dtype)
     order = Order(alpha, alpha - 1.0)
-    kwargs = {"source": source, "axis": (-1,), "xp": numpy_namespace}
+    kwargs = {"source": source, "axis": (-1,), "xp": np}
     parts = [np.array(x[:, :70_000]), np.array(x[:, 70_000:])]
     one, other = (adapter.entropy_partial_state(part, order, full=True, **kwargs) for part in parts)
-    state = merge(one, other, order, source=source, xp=numpy_namespace)
+    state = merge(one, other, order, source=source, xp=np)
     want = renyi.grad(DOORS[source])(x, alpha)
     for scale in (None, np.asarray([[-2.0], [0.5]], dtype)):
         got = [
@@ -290,10 +289,10 @@ def test_gradient_of_a_part_of_long_rows(alpha, source, dtype):
 def test_gradient_of_a_part_along_another_axis(alpha):
     x = np.random.default_rng(2).normal(size=(3, 40, 50)) * 3
     order = Order(alpha, alpha - 1.0)
-    kwargs = {"source": "logits", "axis": (-2,), "xp": numpy_namespace}
+    kwargs = {"source": "logits", "axis": (-2,), "xp": np}
     parts = [x[:, :15], x[:, 15:]]
     one, other = (adapter.entropy_partial_state(part, order, full=True, **kwargs) for part in parts)
-    state = merge(one, other, order, source="logits", xp=numpy_namespace)
+    state = merge(one, other, order, source="logits", xp=np)
     got = [adapter.entropy_gradient_of_state(part, state, None, order, measure=ENTROPY, **kwargs) for part in parts]
     want = renyi.grad(renyi.entropy_from_logits)(x, alpha, axis=1)
     np.testing.assert_allclose(np.concatenate(got, axis=1), want, rtol=1e-11, atol=1e-15)
@@ -308,12 +307,12 @@ def test_parts_without_weight(alpha, source, full):
     nothing = -np.inf if source == "logits" else 0.0
     x[0, :40], x[1, 40:], x[2], x[3, 5] = nothing, nothing, nothing, np.nan if source == "logits" else -1.0
     order = Order(alpha, alpha - 1.0)
-    kwargs = {"source": source, "axis": (-1,), "xp": numpy_namespace}
+    kwargs = {"source": source, "axis": (-1,), "xp": np}
     for cut in (40, 20):
         parts = [np.array(x[:, start : start + cut]) for start in range(0, 80, cut)]
         states = [adapter.entropy_partial_state(part, order, full=full, **kwargs) for part in parts]
-        state = functools.reduce(lambda a, b: merge(a, b, order, source=source, xp=numpy_namespace), states)
-        got = finish(state, order, xp=numpy_namespace).h[:, 0]
+        state = functools.reduce(lambda a, b: merge(a, b, order, source=source, xp=np), states)
+        got = finish(state, order, xp=np).h[:, 0]
         assert np.isnan(got[2:]).all()
         np.testing.assert_allclose(got[:2], DOORS[source](x[:2], alpha), rtol=1e-14)
 
@@ -354,9 +353,9 @@ def test_states_beside_a_nearly_certain_outcome(dtype, alpha):
     x[:, 7] = 0
     x = x.astype(dtype)
     order = Order(alpha, alpha - 1.0)
-    kwargs = {"source": "logits", "axis": (-1,), "xp": numpy_namespace}
+    kwargs = {"source": "logits", "axis": (-1,), "xp": np}
     state = adapter.entropy_partial_state(x, order, full=True, **kwargs)
-    values = finish(state, order, xp=numpy_namespace).h
+    values = finish(state, order, xp=np).h
     gradient = adapter.entropy_gradient_of_state(x, state, None, order, measure=ENTROPY, **kwargs)
     for row, value, part, ra in zip(x, values, gradient, state.ra, strict=True):
         exact = oracle.exact(row, alpha, "logits")

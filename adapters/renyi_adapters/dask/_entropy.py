@@ -11,7 +11,6 @@ from typing import Any
 
 import dask.array
 import numpy as np
-from array_api_compat import numpy as numpy_namespace
 
 from renyi_adapters import numpy as blocks
 from renyi_core._kernels.entropy import ENTROPIES
@@ -62,7 +61,7 @@ def renyi_state(x: Array, axis: Axis, keepdims: bool, *, order: Order, source: S
     """Return the packed states of a chunk."""
     axis = tuple(k - x.ndim for k in axis)
     x = _at_least_one(x, axis, source)
-    return _pack(blocks.entropy_partial_state(x, order, source=source, axis=axis, xp=numpy_namespace, full=full))
+    return _pack(blocks.entropy_partial_state(x, order, source=source, axis=axis, xp=np, full=full))
 
 
 def renyi_merge(packed: Array, axis: Axis, keepdims: bool, *, order: Order, source: Source, full: bool) -> Array:  # noqa: ARG001
@@ -72,21 +71,21 @@ def renyi_merge(packed: Array, axis: Axis, keepdims: bool, *, order: Order, sour
     total = _unpack(parts[0], order, full=full)
     with np.errstate(all="ignore"):
         for part in parts[1:]:
-            total = merge(total, _unpack(part, order, full=full), order, source=source, xp=numpy_namespace)
+            total = merge(total, _unpack(part, order, full=full), order, source=source, xp=np)
     return np.expand_dims(_pack(total), axis)
 
 
 def renyi_value(packed: Array, *, order: Order, measure: Measure, full: bool) -> Array:
     """Return the measure, given the states of whole distributions."""
     with np.errstate(all="ignore"):
-        rows = finish(_unpack(packed, order, full=full), order, xp=numpy_namespace)
-        return measure.value(rows, order, xp=numpy_namespace)
+        rows = finish(_unpack(packed, order, full=full), order, xp=np)
+        return measure.value(rows, order, xp=np)
 
 
 def renyi_whole_rows(x: Array, *, order: Order, source: Source, measure: Measure, axis: Axis) -> Array:
     """Return the measure of a chunk of whole distributions."""
     x = _at_least_one(x, axis, source)
-    return blocks.entropy(x, order, source=source, measure=measure, where=None, axis=axis, xp=numpy_namespace)
+    return blocks.entropy(x, order, source=source, measure=measure, where=None, axis=axis, xp=np)
 
 
 def renyi_value_and_gradient(
@@ -96,7 +95,7 @@ def renyi_value_and_gradient(
     scale = number if scale is None else scale
     some = _at_least_one(x, axis, source)
     value, gradient = blocks.entropy_and_gradient(
-        some, order, source=source, measure=measure, where=None, axis=axis, xp=numpy_namespace, scale=scale
+        some, order, source=source, measure=measure, where=None, axis=axis, xp=np, scale=scale
     )
     return value, gradient if some is x else x
 
@@ -124,7 +123,7 @@ def renyi_gradient(
     scale = number if scale is None else scale
     with np.errstate(all="ignore"):
         return blocks.entropy_gradient_of_state(
-            x, state, scale, order, source=source, measure=measure, axis=axis, xp=numpy_namespace
+            x, state, scale, order, source=source, measure=measure, axis=axis, xp=np
         )
 
 

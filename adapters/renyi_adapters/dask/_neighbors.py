@@ -9,7 +9,6 @@ from typing import Any
 
 import dask.array
 import numpy as np
-from array_api_compat import numpy as numpy_namespace
 
 from renyi_adapters.numpy._neighbors import kth_neighbor as search
 from renyi_core._kernels import particles as agnostic
@@ -23,12 +22,12 @@ __all__ = ["kth_neighbor", "particle_reward"]
 
 def renyi_neighbors(samples: Array, *, k: int) -> Array:
     """Return the indices for a chunk, with a last axis of length 1."""
-    return search(samples, k=k, xp=numpy_namespace)[..., None]
+    return search(samples, k=k, xp=np)[..., None]
 
 
 def renyi_reward(samples: Array, index: Array, *, order: Order) -> Array:
     """Return the rewards for a chunk, with a last axis of length 1."""
-    return agnostic.particle_reward(samples, index[..., 0], order, xp=numpy_namespace)[..., None]
+    return agnostic.particle_reward(samples, index[..., 0], order, xp=np)[..., None]
 
 
 def _whole(x: Array, axes: tuple[int, ...]) -> Array:

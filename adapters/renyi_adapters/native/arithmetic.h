@@ -154,10 +154,10 @@ template <class T> INLINE T exp_low(T x, T low) {
   return fma_(p, power, power) * F::lowered;
 }
 
-// exp(x) for `least` <= x <= `most`, to a rounding or two
-template <class T> INLINE T exp_plain(T x) {
+// exp(x + low) for `least` <= x <= `most`, to a rounding or two
+template <class T> INLINE T exp_plain(T x, T low = 0) {
   using F = Format<T>;
-  T y = fma_(x, F::log2e, F::magic), r = F::remainder(y - F::magic, x);
+  T y = fma_(x, F::log2e, F::magic), r = F::remainder(y - F::magic, x) + low;
   T p = fma_(fma_(F::excess(r), r, (T)1), r, (T)1);
   return bits<T>(bits<typename F::U>(p) + (bits<typename F::U>(y) << F::mantissa));
 }

@@ -275,7 +275,7 @@ INLINE void finish(int mode, int source, double alpha, double gamma, double unit
     r->factor = source == LOGITS ? one : one * f;
     r->top = -r->low / r->count * r->factor;
   } else {
-    double x = S * one, lo = log1p_(O), close = log1p_(x > -0.5 ? x : -0.5), L = x > -0.5 ? close : lo - l1;
+    double x = S * one, some = log1p_(x > -0.5 ? x : O), L = x > -0.5 ? some : some - l1, lo = x > -0.5 ? l1 + L : some;
     bool above = mode == ABOVE || mode == TWO;
     double up = x > -0.5 ? 1 / (1 + x) : (1 + B) / (1 + O), more = x > -0.5 ? -x * up : up - 1;
     double down = x > -0.5 ? 1 + x : (1 + O) * one, less = x > -0.5 ? x : down - 1, a = alpha / gamma;
@@ -589,13 +589,14 @@ APART void plain_sums(const T *__restrict z, int64_t n, const Order<T> *__restri
         T rest;
         kept = log_of(z[i] * c.lifted, (T)0, false, (T)LIFT<T>, &rest);
         if (general) {
-          const T x = within(fma_(c.t, kept, c.t_rest * kept));
-          kept = NEAR ? expm1_plain(x) : exp_plain(x);
+          const T x = c.t * kept;
+          if (NEAR) kept = expm1_plain(within(fma_(c.t_rest, kept, x)));
+          else kept = exp_plain(within(x), rest_of(c.t, kept, x) + fma_(c.t_rest, kept, c.t * rest));
         }
         v = u * kept;
       }
       least = z[i] < least ? z[i] : least;
-      if (M == INFINITE || (GRADIENT && M == ABOVE)) most = z[i] > most ? z[i] : most;
+      if (M == INFINITE || M == ABOVE) most = z[i] > most ? z[i] : most;
       if (GRADIENT) two_two += kept * kept, one_two += kept;
     }
     one += u, two += v;
@@ -609,10 +610,11 @@ APART void plain_sums(const T *__restrict z, int64_t n, const Order<T> *__restri
 template <class T, int M, int S, bool NEAR> APART void plain_slopes(const T *z, int64_t n,
                                                                     const Order<T> *__restrict given, const T *first,
                                                                     const T *second, T factor, T beside, T *out) {
+  constexpr bool light = S == PROBS && M == TWO;
   const T low = -factor * beside, shift = given->shift, floor = Format<T>::least / smaller(given->beta, (T)1);
   SIMD
   for (int64_t i = 0; i < n; i++) {
-    T g = factor * (first[i] - beside);
+    T g = factor * ((light ? z[i] * shift : first[i]) - beside);
     if (S == LOGITS) {
       if (M == ONE) g = first[i] * (factor * (larger(z[i] - shift, Format<T>::least) - beside));
       else if (M == TWO || M == HALF) g = first[i] * fma_(first[i], factor, low);
@@ -627,7 +629,7 @@ template <class T, int M, int S, bool NEAR> APART void plain_slopes(const T *z, 
 // whether it served
 template <class T, int M, int S, bool NEAR> APART bool plain_row(const Task &q, int64_t row, Workspace<T> &w) {
   constexpr bool powers = M != ONE && M != INFINITE, above = M == TWO || M == ABOVE;
-  constexpr bool general = M == ABOVE || M == BELOW;
+  constexpr bool general = M == ABOVE || M == BELOW, light = S == PROBS && M == TWO;
   const double alpha = q.alpha[row * q.order_row], t = q.t[row * q.order_row], gamma = fabs(t);
   // what is kept lies where the gradient will, unless that is the input
   const bool wants = q.gradient, in_place = wants && q.gradient != q.x && direct<T>(q, Format<T>::lanes);
@@ -653,17 +655,20 @@ template <class T, int M, int S, bool NEAR> APART bool plain_row(const Task &q, 
   Plain<T> s;
   for (int64_t i = 0, n; i < q.n; i += n) {
     const T *z = x.block(i, n = piece<T>(q.n - i), &whole, w.room);
-    if (wants) plain_sums<T, M, S, NEAR, true>(z, whole, &c, kept(i, n), w.k + i, &s);
+    if (wants && !light) plain_sums<T, M, S, NEAR, true>(z, whole, &c, kept(i, n), w.k + i, &s);
     else plain_sums<T, M, S, NEAR, false>(z, whole, &c, nullptr, nullptr, &s);
   }
+  // its weights are the entries
+  if (light) s.two_two = s.two, s.one_two = s.one;
   // entries beyond the end of a row have the weight 1, and its logarithm is 0
   const double n = (double)q.n, beyond = (double)whole_of<T>(q.n) - n, scale = S == PROBS ? 1 / (double)c.shift : 1;
   const double more = M == ONE || NEAR ? 0 : beyond;
   double one = s.one.value() - beyond, two = s.two.value() - more;
   if (S == PROBS && !(s.least >= (wants && (NEAR || !above) ? Format<T>::tiny : (T)0))) return false;
   if (S == PROBS && !(one * scale > 0.125 && one * scale < 8)) return false;
-  // entries of most weight in the gradient, whose power is lost by large logarithms
-  if (S == PROBS && wants && general && gamma * fabs(log((above ? s.most : s.least) * (double)c.shift)) > 12)
+  // entries of most weight, whose power is beyond the numbers, and in the gradient lost by large logarithms
+  if (S == PROBS && general && (wants || above) &&
+      !(gamma * fabs(log((above ? s.most : s.least) * (double)c.shift)) < (wants ? 12 : 80)))
     return false;
   Row r = {};
   r.S = -INFINITY;
@@ -677,7 +682,8 @@ template <class T, int M, int S, bool NEAR> APART bool plain_row(const Task &q, 
     r.O = above ? two - 1 : one - 1;
   }
   finish(M, S, alpha, gamma, 1, scale, &r);
-  if (!(r.h * (powers && !NEAR ? smaller(gamma, 1.0) : 1.0) >= (S == PROBS ? larger(1.4, 0.8 * fabs(r.c)) : 1.4) &&
+  if (!(r.h * (powers && !NEAR ? smaller(gamma, 1.0) : 1.0) >=
+            (S == PROBS && (NEAR || !general) ? larger(1.4, 0.8 * fabs(r.c)) : 1.4) &&
         r.h < INFINITY))
     return false;
   const double beside = M == ONE || NEAR ? r.beside_m : S == LOGITS || above ? r.beside_e : 1 + r.beside_m;
@@ -755,7 +761,9 @@ template <class T, int M, int S> APART bool plain_order(const Task &q, int64_t r
 template <class T, int M, int S> INLINE bool plain(const Task &q, int64_t row, Workspace<T> &w) {
   constexpr bool general = M == ABOVE || M == BELOW;
   const double alpha = q.alpha[row * q.order_row], gamma = fabs(q.t[row * q.order_row]);
-  if (q.state || q.slope || q.given || alpha < (S == LOGITS ? 0.01 : 0.25) || (general && gamma < 1e-12)) return false;
+  if (q.state || q.slope || q.given || alpha < (S == LOGITS ? 0.01 : 0.25) || (general && gamma < 1e-12) ||
+      (S == PROBS && gamma > 1e4 && general))
+    return false;
   if (q.orders > 1 && q.n <= KEPT<T> && !(general && gamma < 0.25)) return plain_order<T, M, S>(q, row, w);
   return general && gamma < 0.25 ? plain_row<T, M, S, general>(q, row, w) : plain_row<T, M, S, false>(q, row, w);
 }

@@ -20,7 +20,8 @@
 //     u = x - max x    v = y - max y    A = sum exp(u)    B = sum exp(v)    w = alpha u - t v    C = sum exp(w)
 //     D = (log C - alpha log A)/t + log B      dD/dx = alpha (exp(w)/C - exp(u)/A)/t      dD/dy = exp(v)/B - exp(w)/C
 //
-// with w = u - v itself, weighted by exp(u), at alpha = 1; that of the cross-entropy is u + t v, or v.
+// with w = u - v itself, weighted by exp(u), at alpha = 1; that of the cross-entropy is u + t v, or v. Those of
+// probabilities have A = sum p, B = sum q and C = sum p exp(t r), or sum p r, with r = log(p/q), or log q.
 #pragma once
 #include <stdlib.h>
 
@@ -458,6 +459,63 @@ APART void plain_slopes(const T *x, const T *y, T *to_x, T *to_y, int64_t m, con
   sums->x += square_x, sums->y += square_y, sums->parts_x += parts_x, sums->parts_y += parts_y;
 }
 
+// What C is the mean of: r = log(p/q), or log q for the cross-entropy, at alpha = 1, else exp(t r), at 2 without both.
+enum Way { LOG, POWER, SQUARE };
+template <class T, int WAY, bool CROSS> INLINE T tilted(T p, T q, T t, T *ratio, T *r) {
+  T over, base = *ratio = p / q;
+  if (CROSS) base = q;
+  if (WAY == SQUARE) return *r = 0, base;
+  *r = log_of(larger(Format<T>::tiny, base), (T)0, false, (T)0, &over);
+  return WAY == LOG ? *r : exp_of(larger(Format<T>::nothing, t * *r));
+}
+
+// Sums of a block of probabilities: of p, q, C, and of |r| with the weights of C; the largest t r or power, and the
+// least p and q. Then what the derivatives need.
+template <class T> struct Quotients {
+  T t, A, B, C, R, most, least_p, least_q;
+  T mean, per_a, per_b, per_c, factor_x, factor_y, scale;
+};
+
+template <class T, int WAY, bool CROSS>
+APART void quotient_sums(const T *__restrict x, const T *__restrict y, int64_t m, Quotients<T> *__restrict w) {
+  const T t = w->t;
+  T most = w->most, least_p = w->least_p, least_q = w->least_q;
+  for (int64_t from = 0; from < m * LANES; from += 4 * STEP) {
+    const int64_t to = smaller(from + 4 * STEP, m * LANES);
+    T A = 0, B = 0, C = 0, R = 0;
+    _Pragma(
+        "omp simd reduction(+ : A, B, C, R) reduction(max : most) reduction(min : least_p, least_q)") for (int64_t k =
+                                                                                                               from;
+                                                                                                           k < to;
+                                                                                                           k++) {
+      T ratio, r;
+      const T p = x[k], q = y[k], e = tilted<T, WAY, CROSS>(p, q, t, &ratio, &r), c = p * e;
+      const T weight = WAY == LOG ? p : c, top = WAY == SQUARE ? e : t * r;
+      A += p, B += q, C += c, R += weight * larger(r, -r);
+      most = top > most ? top : most, least_p = p < least_p ? p : least_p, least_q = q < least_q ? q : least_q;
+    }
+    w->A += A, w->B += B, w->C += C, w->R += R;
+  }
+  w->most = most, w->least_p = least_p, w->least_q = least_q;
+}
+
+template <class T, int WAY, bool CROSS> APART void quotient_slopes(const T *x, const T *y, T *to_x, T *to_y, int64_t m,
+                                                                   const Quotients<T> *w, Squares<T> *sums) {
+  const Quotients<T> z = *w;
+  T square_x = 0, square_y = 0, parts_x = 0, parts_y = 0;
+  _Pragma("omp simd reduction(+ : square_x, square_y, parts_x, parts_y)") for (int64_t k = 0; k < m * LANES; k++) {
+    T ratio, r;
+    const T e = tilted<T, WAY, CROSS>(x[k], y[k], z.t, &ratio, &r), u = e * z.per_c;
+    const T v = WAY == LOG ? ratio * z.per_a : ratio * u, h = u - z.mean, g = z.per_b - v;
+    const T part_x = WAY == LOG ? z.per_a * (1 + larger(r, -r)) : u * (1 + larger(z.t * r, -z.t * r));
+    to_x[k] = h * z.factor_x * z.scale, to_y[k] = g * z.factor_y * z.scale;
+    square_x = fma_(h, h, square_x), parts_x = fma_(part_x, part_x, parts_x);
+    const T part_y = WAY == POWER ? v * (1 + larger(z.t * r, -z.t * r)) : v;
+    square_y = fma_(g, g, square_y), parts_y = fma_(part_y, part_y, parts_y);
+  }
+  sums->x += square_x, sums->y += square_y, sums->parts_x += parts_x, sums->parts_y += parts_y;
+}
+
 // ---------------------------------------------------------------- the Jensen-Renyi divergence of order 2
 
 // With p2 = sum p**2, q2, g = p - q, E = sum g**2, G = sum g (p + q) = p2 - q2 and W = (p2 + q2)/2 - E/4, that of M:
@@ -855,13 +913,79 @@ template <class T, bool PROBS> struct Pairs {
     }
   };
 
+  // a long row of probabilities by plain sums, flagged as below
+  template <int WAY, bool CROSS> int64_t quotients(int64_t row) {
+    const auto sums = quotient_sums<T, WAY, CROSS>;
+    const auto slopes = quotient_slopes<T, WAY, CROSS>;
+    const bool one = WAY == LOG;
+    const int64_t n = task.n;
+    const double t = order.t, size = larger(t, -t), share = CROSS ? 1 : order.alpha;
+    Quotients<T> z = {};
+    z.t = (T)t, z.least_p = z.least_q = (T)INFINITY, z.most = -(T)INFINITY;
+    // of what fills up the last group: what it adds is known
+    int power;
+    frexp((double)n, &power);
+    const double filler = ldexp(1.0, -power);
+    double A = 0, B = 0, C = 0, R = 0, D = 0;
+    // the first entries tell what is to come
+    for (int64_t from = 0, to; from < n; from = to) {
+      to = smaller(from + (from ? BLOCK : STEP), n);
+      const Span e = span(row, from, to - from, a, b);
+      const int64_t whole = (e.whole + e.rest) * LANES;
+      const double added = (double)(whole - (to - from)) * filler;
+      for (int64_t k = to - from; k < whole; k++) a[k] = CROSS ? 0 : (T)filler, b[k] = (T)filler;
+      z.A = z.B = z.C = z.R = 0;
+      sums(e.x, e.y, e.whole, &z);
+      sums(e.rest_x, e.rest_y, e.rest, &z);
+      A += z.A - (CROSS ? 0 : added), B += z.B - added, C += z.C - (CROSS || one ? 0 : added), R += z.R;
+      const double log_a = log_sum(A, A - 1), log_b = log_sum(B, B - 1), log_c = one ? 0 : log_sum(C, C - 1);
+      const double mean = one ? C / A : (log_c - log_a) / t;
+      D = log_b + (CROSS ? -mean : mean - log_a);
+      const double rounded = one ? 1 + R / A : 1 + (1 + share) / size + R / C;
+      const bool usual = z.least_p >= 0 && z.least_q >= Format<T>::tiny &&
+                         (one || (C > 1e-12 * A && z.most < (WAY == SQUARE ? 1e15 : 40)));
+      if (!usual || !(rounded <= (to < n ? 2 : 1) * TERMS * D)) return 1;
+    }
+    if (!(smaller(A, B) > 0.125 && larger(A, B) < 8)) return 1;
+    finish(row, D, order.factor);
+    if (!graded) return 0;
+    // logarithms of outcomes that P has not
+    if (!CROSS && z.least_p < Format<T>::tiny) return task.flags[row] = 2, 1;
+    z.per_a = (T)(1 / A), z.per_b = (T)(1 / B), z.per_c = one ? z.per_a : (T)(1 / C);
+    z.mean = (T)(one ? C / A / A : 1 / A);
+    const double factors[2] = {(CROSS ? -1 : order.alpha) * order.factor / (one ? 1 : t), order.factor};
+    Squares<T> squares = {};
+    for (int64_t from = 0; from < n; from += BLOCK) {
+      const int64_t count = smaller(BLOCK, n - from), done = count / LANES * LANES;
+      const Span e = span(row, from, count, a, b);
+      for (int64_t k = count; k < done + e.rest * LANES; k++) a[k] = a[count - 1], b[k] = b[count - 1];
+      T *to_x = wanted(0, row, from, d), *to_y = wanted(1, row, from, f);
+      const int64_t direct = to_x && to_y ? done : 0;
+      z.factor_x = z.factor_y = z.scale = 1;
+      if (direct) z.factor_x = (T)factors[0], z.factor_y = (T)factors[1], z.scale = scale_of(row);
+      slopes(e.x, e.y, direct ? to_x : d, direct ? to_y : f, e.whole, &z, &squares);
+      z.factor_x = z.factor_y = z.scale = 1;
+      slopes(e.rest_x, e.rest_y, d + done, f + done, e.rest, &z, &squares);
+      write(row, order.swapped, factors[0], factors[1], from + direct, count - direct, 1, d + direct, f + direct);
+    }
+    const T terms = TERMS * TERMS / 4;
+    task.flags[row] = squares.parts_x <= terms * squares.x && squares.parts_y <= terms * squares.y ? 0 : 2;
+    return task.flags[row] != 0;
+  }
+
   // a long row by plain sums; it is flagged if its value (1), or its gradient (2), is small next to the terms
   int64_t far_row(int64_t row) {
     const int64_t n = task.n;
     if (task.order_row) prepare(row, 0, 1);
     // next to alpha = 1 the logarithms cancel, and at 2 the other way takes as long
     task.flags[row] = 1;
-    if (mode() == TWO || (!one() && order.t > -0.5 && order.t < 0.5)) return 1;
+    if ((!PROBS && mode() == TWO) || (!one() && order.t > -0.5 && order.t < 0.5)) return 1;
+    if constexpr (PROBS) {
+      const bool square = order.t == 1;
+      if (task.cross)
+        return one() ? quotients<LOG, true>(row) : square ? quotients<SQUARE, true>(row) : quotients<POWER, true>(row);
+      return one() ? quotients<LOG, false>(row) : square ? quotients<SQUARE, false>(row) : quotients<POWER, false>(row);
+    }
     const bool power = !one();
     const double t = order.t, share = task.cross ? 1 : order.alpha;
     Plain<T> z = {};
@@ -1109,7 +1233,7 @@ template <class T, bool PROBS> int64_t run(const Task &task, const int64_t *rows
 // How many rows are left flagged, -1 if there is no memory. Those that plain sums do not hold for are done with care,
 // and of these those that float does not hold for in double.
 template <bool PROBS> int64_t run(const Task &task) {
-  const bool wide = task.format == 1, far = !PROBS && task.n > SHORT;
+  const bool wide = task.format == 1, far = task.cross < 2 && task.n > SHORT;
   const int64_t all = task.last - task.first;
   int64_t *rows = (int64_t *)malloc((size_t)all * sizeof(int64_t)), count = 0;
   if (!rows) return -1;

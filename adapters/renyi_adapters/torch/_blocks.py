@@ -13,7 +13,6 @@ import torch
 
 try:
     import numpy as np
-    from array_api_compat import numpy as numpy_namespace
 
     from renyi_adapters import numpy as _blocks
 except ImportError:  # torch itself can do without NumPy
@@ -34,7 +33,7 @@ __all__ = [
     "blocks",
     "gradient",
     "gradient_of_state",
-    "numpy_namespace",
+    "np",
     "product",
     "state",
     "value",
@@ -149,7 +148,7 @@ def value(x: Tensor, order: Order, where: Tensor | None, axis: Axis, source: Sou
         return None
 
     def kernel(x: Array, order: Order, where: Array, out: Array) -> None:
-        out[...] = blocks.entropy(x, order, source=source, measure=measure, where=where, axis=axis, xp=numpy_namespace)
+        out[...] = blocks.entropy(x, order, source=source, measure=measure, where=where, axis=axis, xp=np)
 
     (values,) = arguments.rows(1)
     arguments.run(kernel, values)
@@ -187,7 +186,7 @@ def gradient(
             measure=measure,
             where=where,
             axis=axis,
-            xp=numpy_namespace,
+            xp=np,
             scale=scale if tensor is None else part,
             out=out,
         )
@@ -212,7 +211,7 @@ def alpha_gradient(
 
     def kernel(x: Array, order: Order, where: Array, values: Array, slopes: Array) -> None:
         values[...], slopes[...] = blocks.entropy_and_alpha_gradient(
-            x, order, source=source, measure=measure, where=where, axis=axis, xp=numpy_namespace
+            x, order, source=source, measure=measure, where=where, axis=axis, xp=np
         )
 
     values, slopes = arguments.rows(2)
@@ -231,9 +230,7 @@ def product(
         return None
 
     def kernel(x: Array, order: Order, where: Array, vector: Array, out: Array) -> None:
-        out[...] = blocks.entropy_hvp(
-            x, vector, order, measure=measure, where=where, axis=axis, xp=numpy_namespace, scale=scale
-        )
+        out[...] = blocks.entropy_hvp(x, vector, order, measure=measure, where=where, axis=axis, xp=np, scale=scale)
 
     out = _empty(arguments.shape, x.dtype)
     arguments.run(kernel, out)
@@ -253,7 +250,7 @@ def state(x: Tensor, order: Order, where: Tensor | None, *, full: bool) -> State
     def kernel(x: Array, order: Order, where: Array, *outs: Array) -> None:
         if where is not None:
             x = np.where(where, x, x.dtype.type(-math.inf))
-        found = blocks.entropy_partial_state(x, order, source="logits", axis=LAST, xp=numpy_namespace, full=full)
+        found = blocks.entropy_partial_state(x, order, source="logits", axis=LAST, xp=np, full=full)
         for out, values in zip(outs, (values for values in found if values is not None), strict=True):
             out[...] = values
 
@@ -292,7 +289,7 @@ def gradient_of_state(
             source="logits",
             measure=ENTROPY,
             axis=LAST,
-            xp=numpy_namespace,
+            xp=np,
             out=out,
         )
         if where is not None:

@@ -11,7 +11,7 @@ from array_api_compat import torch as torch_namespace
 from torch.autograd import forward_ad
 
 try:
-    from array_api_compat import numpy as numpy_namespace
+    import numpy as np
 
     from renyi_adapters.native import _pairs as native
     from renyi_adapters.numpy import _pairs as _engine
@@ -58,7 +58,7 @@ def _tensor(part: Any, like: Tensor) -> Tensor:
 
 def _computed(call: Call, wrt: tuple[int, ...] = (), scale: Any = None, *, wide: bool = False) -> Any:
     arrays = tuple(_array(x) for x in call.arrays)
-    seen = call._replace(arrays=arrays, where=_array(call.where), xp=numpy_namespace)
+    seen = call._replace(arrays=arrays, where=_array(call.where), xp=np)
     found = engine.computed(seen, wrt, _array(scale), wide=wide, threads=torch.get_num_threads())
     if not wrt:
         return torch.from_numpy(found)

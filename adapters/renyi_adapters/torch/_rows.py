@@ -69,7 +69,7 @@ def _in_blocks(call: Call, wrt: Wrt, scale: Any) -> Any:
     """Return what NumPy's adapter gives, as tensors, or None if NumPy can't see these: on a GPU, batched, fake."""
     if numpy_blocks.blocks is None:
         return None
-    order, options, xp = call.order, call.options, numpy_blocks.numpy_namespace
+    order, options, xp = call.order, call.options, numpy_blocks.np
     try:
         arrays = tuple(_array(x) for x in call.arrays)
         if order is not None and not order.static:
