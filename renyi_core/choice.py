@@ -88,7 +88,8 @@ def regularized_argmax(
     lower ones 1/α has no room.
 
     ``grad`` and ``value_and_grad`` take ``wrt=0``, ``"temperature"`` and ``"alpha"``, and need ``cotangent=``, an array
-    that broadcasts to the result: a vector–Jacobian product.
+    that broadcasts to the result: a vector–Jacobian product. By torch's and JAX's own means there are second and third
+    derivatives, right where probabilities are 0 too; there the second one jumps as an outcome enters the support.
 
     References
     ----------

@@ -17,7 +17,7 @@ from oracle import DIGITS
 STEP = mpmath.mpf(10) ** -25
 ORDERS = (1e-20, 0.3, 0.9, 1 - 1e-12, 1.0, 1 + 1e-12, 1 + 1e-6, 1.5, 2.0, 4.0, 20.0, math.inf)
 
-__all__ = ["ORDERS", "Exact", "exact", "objective", "rows"]
+__all__ = ["ORDERS", "Exact", "along", "exact", "objective", "rows"]
 
 
 class Exact(NamedTuple):
@@ -94,6 +94,35 @@ class _Condition:
         return delta
 
 
+def _near(condition, delta, scores, alpha, temperature):
+    """Return the p that moves to these arguments from the root δ of a condition that is close."""
+    near = _Condition(scores, alpha, temperature)
+    return near.p(near.moved(delta * (near.level / condition.level)))
+
+
+def along(scores, alpha, temperature, direction):
+    """Return dp/dε, d²p/dε² and d³p/dε³ along a direction of the scores, the temperature and α, a list of n + 2."""
+    with mpmath.workdps(3 * DIGITS if alpha == 1 else DIGITS):
+        start = [mpmath.mpf(float(x)) for x in (*scores, temperature, alpha)]
+        if alpha == 1:
+            start[-1] += STEP**2
+        condition = _Condition(start[:-2], start[-1], start[-2])
+        roots = (
+            (objective(condition.p(delta), start[:-2], start[-1], start[-2]), delta) for delta in condition.roots()
+        )
+        _, delta = max(roots)
+        step = mpmath.mpf(10) ** -15
+
+        def at(k):
+            *moved, heat, order = (x + k * step * float(d) for x, d in zip(start, direction, strict=True))
+            return _near(condition, delta, moved, order, heat)
+
+        parts = list(zip(*map(at, range(-2, 3)), strict=True))
+        first = [(q[3] - q[1]) / (2 * step) for q in parts]
+        second = [(q[3] - 2 * q[2] + q[1]) / step**2 for q in parts]
+        return first, second, [(q[4] - 2 * q[3] + 2 * q[1] - q[0]) / (2 * step**3) for q in parts]
+
+
 def exact(scores, alpha, temperature):
     with mpmath.workdps(3 * DIGITS if alpha == 1 else DIGITS):
         return _exact(tuple(map(float, scores)), alpha, float(temperature))
@@ -114,8 +143,7 @@ def _exact(scores, alpha, temperature):
     def at(change, step):
         moved = [s + (step if change == k else 0) for k, s in enumerate(scores)]
         there = a + (step if change == "alpha" else 0), temperature + (step if change == "temperature" else 0)
-        near = _Condition(moved, *there)
-        q = near.p(near.moved(delta * (near.level / condition.level)))
+        q = _near(condition, delta, moved, *there)
         return [*q, objective(q, moved, *there)]
 
     def difference(change):

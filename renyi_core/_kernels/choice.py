@@ -163,21 +163,22 @@ def _spread(choice: Choice, order: Order, axis: Axis, xp: Any) -> Spread:
 
 
 def _solve(rows: Rows) -> Choice:
-    """Return the maximum, after a step of Newton's method that has its derivatives."""
+    """Return the maximum, after two steps of Newton's method: its first three derivatives are those of the two."""
     curve = rows.curve
     order, axis, xp = curve.order, curve.axis, curve.xp
     if order.static and order.t == 0:
         return _choice(rows, 0 * curve.span)
     fixed = ask(constant, xp)
     v = ask(search_choice, xp)(curve._replace(g=fixed(curve.g), span=fixed(curve.span), order=fixed(order)))
-    there = _choice(rows, v)
-    spread = _spread(there, order, axis, xp)
-    square = spread.x * spread.x
     eps = float(xp.finfo(v.dtype).eps)
-    regular = spread.curvature > math.sqrt(eps) * square
-    step = (v - there.m) * there.r * square / xp.where(regular, spread.curvature, 1.0)
-    regular = regular & (xp.abs(step) <= curve.span / 64)
-    return _choice(rows, v - xp.where(regular, step, 0.0))
+    for _ in range(2):
+        there = _choice(rows, v)
+        spread = _spread(there, order, axis, xp)
+        square = spread.x * spread.x
+        regular = spread.curvature > math.sqrt(eps) * square
+        step = (v - there.m) * there.r * square / xp.where(regular, spread.curvature, 1.0)
+        v = v - xp.where(regular & (xp.abs(step) <= curve.span / 64), step, 0.0)
+    return _choice(rows, v)
 
 
 def _flat(rows: Rows) -> tuple[Array, Array, Array]:

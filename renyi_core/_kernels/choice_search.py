@@ -12,7 +12,7 @@ R >= n**(−t/α) for α > 1, by R >= 1/Σ e and R >= (Σ e/n)**t; R <= n**(−t
 Up to α = 1 there is one stationary point, since d(v − M)/dv > 0. Beyond it there may be several, and the largest f is
 looked for: in a cell of the curve df/dh is between two numbers, which bound f there from its ends. The cells of the
 largest bounds are halved, again and again, and what is left is bisected. No v so found depends on s but through
-comparisons: a step of Newton's method from it has the derivatives of the stationary point.
+comparisons: k steps of Newton's method from it have the first 2^k − 1 derivatives of the stationary point.
 """
 
 from __future__ import annotations
