@@ -74,7 +74,7 @@ def truncated_gaussian_entropy(
     Gauss–Legendre quadrature of 64 nodes (32 in float32) stand for it. Against 300 digits of mpmath, for intervals from
     1e-3 to 1e4 standard deviations from the mean and orders from 1e-6 to 1e6, 1 ± 1e-12 among them, the error is within
     64 units in the last place of the dtype of the result or of 1 if that is larger, that of the gradient of its norm,
-    and 256 for ∂/∂α, which is small of a density that is nearly flat.
+    and that of ∂/∂α of its own, also where a density is nearly flat.
 
     ``grad`` and ``value_and_grad`` take ``wrt=0`` (mean), ``1`` (scale), ``2``, ``3`` (the ends) and ``"alpha"``; where
     H is +inf they mean nothing. Independent dimensions add up: sum the result over them.

@@ -8,8 +8,8 @@ In units of σ, with the mode z₀ (0 or the end next to it), w = z − z₀ and
     ∂H/∂high = (α p − q)/t/σ at the upper end, = p (1 − v φ(t v))/σ; the lower one the same, with the other sign
 
 Of the two ends the further one from the mode has v < 0, so that nothing cancels there; the derivative of the other
-comes from Σ ∂H = 0, over μ and the ends. Near α = 1, and where the density is nearly flat, the integrals are those of
-one set of nodes, else each has its own.
+comes from Σ ∂H = 0, over μ and the ends. Near α = 1, and where neither density falls too far for the other's nodes, the
+integrals are those of one set of nodes, and sums of terms of one sign; else each has its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Array = Any
 __all__ = ["TRUNCATED_GAUSSIAN"]
 
 NEAR = 0.5, 1.75
-"""Between these orders both integrals have the same nodes."""
+"""Between these orders both integrals have the same nodes on any interval."""
 
 
 class Interval(NamedTuple):
@@ -80,11 +80,16 @@ def _interval(mean: Array, scale: Array, low: Array, high: Array, order: Order, 
     return Interval(scale, mode, left, right, Order(xp.where(alpha < least, least, alpha), t), sound)
 
 
+def _depth(eps: float) -> float:
+    """Return how far below its mode the logarithm of a density is taken to be nothing."""
+    return 4 - math.log(eps)
+
+
 def _nodes(interval: Interval, alpha: Array, xp: Any) -> Nodes:
     """Return the nodes of the part where exp(α d) is not below rounding."""
     eps = float(xp.finfo(alpha.dtype).eps)
     # α (|z₀| w + w²/2) is the depth at unit · 1/(r + √(r² + 1))
-    unit = math.sqrt(2 * (4 - math.log(eps))) / xp.sqrt(alpha)
+    unit = math.sqrt(2 * _depth(eps)) / xp.sqrt(alpha)
     r = xp.abs(interval.mode) / unit
     large, small = xp.where(r > 1, r, 1.0), xp.where(r > 1, 1.0, r)
     ratio = small / large
@@ -102,7 +107,7 @@ def _parts(interval: Interval, xp: Any) -> Parts:
     furthest = xp.where(interval.left > interval.right, interval.left, interval.right)
     deepest = furthest * (xp.abs(interval.mode) + furthest / 2)
     near = (alpha >= NEAR[0]) & (alpha <= NEAR[1])
-    near = near | (xp.where(alpha > 1, alpha, 1.0) * deepest <= 0.5)
+    near = near | (xp.where(alpha > 1, alpha, 1.0) * deepest <= NEAR[1] * _depth(float(xp.finfo(t.dtype).eps)))
     one = _nodes(interval, xp.where(near & (alpha < 1), alpha, 1.0), xp)
     own = _nodes(interval, alpha, xp)
     e = one.weight * xp.exp(one.d)
