@@ -180,8 +180,8 @@ def test_value_is_the_same_with_and_without_gradients():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n", [1, 12, 700, 9000])
-@pytest.mark.parametrize("alpha", [1.0, 2.0])
-def test_jensen_shannon(alpha, n, dtype):
+@pytest.mark.parametrize(("alpha", "share"), [(1.0, None), (2.0, None), (1.0, 0.9), (1.0, 1e-6)])
+def test_jensen_shannon(alpha, share, n, dtype):
     """Of close pairs too, with zeros, beside rows that make no sense, and of rows as they are alone."""
     rng, eps = np.random.default_rng(n), float(np.finfo(dtype).eps)
     p = rng.gamma(0.5, size=(70, 2, n)) + 1e-6
@@ -192,7 +192,12 @@ def test_jensen_shannon(alpha, n, dtype):
     p[5, 0, 0] = np.nan
     p = p.astype(dtype)
     cotangent = rng.normal(size=70).astype(dtype)
-    both = renyi.value_and_grad(renyi.jensen_divergence)
+    weights = None if share is None else np.asarray([1 - share, share], dtype)
+
+    def both(p, alpha, cotangent):
+        given = weights if weights is None else weights.astype(p.dtype)
+        return renyi.value_and_grad(renyi.jensen_divergence)(p, alpha, weights=given, cotangent=cotangent)
+
     value, gradient = both(p, alpha, cotangent=cotangent)
     with native.off():
         want, along = both(p.astype(np.float64), alpha, cotangent=cotangent.astype(np.float64))
@@ -205,4 +210,4 @@ def test_jensen_shannon(alpha, n, dtype):
         one, row = both(p[i], alpha, cotangent=float(cotangent[i]))
         np.testing.assert_array_equal(one, value[i])
         np.testing.assert_array_equal(row, gradient[i])
-    np.testing.assert_array_equal(renyi.jensen_divergence(np.asfortranarray(p), alpha), value)
+    np.testing.assert_array_equal(renyi.jensen_divergence(np.asfortranarray(p), alpha, weights=weights), value)

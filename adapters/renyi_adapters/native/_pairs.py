@@ -20,7 +20,7 @@ Array = Any
 __all__ = ["FORMATS", "divergences", "plain", "sum_dtype"]
 
 HEAD = struct.Struct("@2q")
-TASK = struct.Struct("@5qP2qP2qP2qPPqPqPP2qP2qP")
+TASK = struct.Struct("@5qP2qP2qP2qPPqPqPP2qP2qP2d")
 """What the engine's Task has after its first and last row."""
 FORMATS = {"f": 0, "d": 1, "h": 2, "e": 3}
 NONE = 0, 0, 0
@@ -55,7 +55,7 @@ def plain(
     x, y, value, along_x, along_y, flags = entries
     rows, n = shape
     alpha, t, kept = _order(order.alpha, order.t)
-    ends = (value, along_x, n, 1, along_y, n, 1, flags)
+    ends = (value, along_x, n, 1, along_y, n, 1, flags, 0.5, 0.5)
     kinds = (*formats, int(source == "probs"), cross)
     task = TASK.pack(n, *kinds, x, n, 1, y, n, 1, 0, 0, 0, alpha, t, 0, 0, 0, *ends)
     flagged = native.run(native.library().renyi_pairs, task, HEAD, rows, n, threads)
@@ -81,6 +81,7 @@ def divergences(
     scale: Any = None,
     wide: bool = False,
     cross: int = 0,
+    shares: tuple[float, float] = (0.5, 0.5),
     outs: tuple[Array, ...] | None = None,
     threads: int | None = None,
 ) -> tuple[Array, list[Array], Array | None]:
@@ -96,6 +97,8 @@ def divergences(
         Of numbers but α = ∞, or of arrays of a number a row.
     scale : None, number or array
         The array has one number, or one a row.
+    shares : tuple of two floats
+        Those of x and y in the mixture of the Jensen–Shannon divergence.
     outs : tuple of arrays of shape (rows, n), optional
         Where the gradients go.
 
@@ -138,6 +141,7 @@ def divergences(
         *_place(gradients.get(0)),
         *_place(gradients.get(1)),
         flags.ctypes.data,
+        *shares,
     )
     left = native.run(native.library().renyi_pairs, task, HEAD, rows, n, threads or native.threads())
     return value, [gradients[i] for i in wrt], flags if left else None

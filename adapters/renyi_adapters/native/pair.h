@@ -50,6 +50,7 @@ struct Task {
   void *along_y;
   int64_t along_y_row, along_y_entry;
   uint8_t *flags;  // of rows that are left: 1, or 2 if only their gradients are
+  double share_x, share_y;  // in the mixture of the Jensen-Shannon divergence
 };
 
 constexpr int64_t LANES = 64, SHORT = 64, BLOCK = 4096, STEP = 256, KEPT = 1 << 18;
@@ -255,7 +256,8 @@ INLINE Differentiated<T> differentiated(T a, T b, T f, T d, const Lanes<T> *w, i
   return {b > 0 ? y / b : (T)0, (a > 0) | ((w->at_zero[i] > 0) & (b > 0)) ? ratio : (T)0, y, h};
 }
 
-// Half the Jensen-Shannon divergence is Σ (p + q)/2 ((1 + u) log(1 + u) + (1 - u) log(1 - u))/2, u = (p - q)/(p + q).
+// The Jensen-Shannon divergence of the mixture M = v P + w Q is Σ M (v K(x) + w K(y)), where x = p/M - 1 = w (p - q)/M,
+// y = q/M - 1 = -v (p - q)/M, K(x) = (1 + x) log(1 + x) - x.
 template <class T> struct Mixed {
   T f, d, S, x, y;
 };
@@ -265,16 +267,30 @@ template <class T, int K = 1> INLINE T even_series(T z) {
   if constexpr (K == Series<T>::even) return c;
   else return fma_(even_series<T, K + 1>(z), z, c);
 }
+template <class T, int K = 1> INLINE T odd_series(T z) {
+  constexpr T c = (T)(1 / (K * (2.0 * K + 1)));
+  if constexpr (K == Series<T>::even) return c;
+  else return fma_(odd_series<T, K + 1>(z), z, c);
+}
+// twice K(x); q = 1 + x
+template <class T> INLINE T twice_excess(T x, T q, T log_q, bool close) {
+  const T z = x * x;
+  return close ? z * (even_series(z) - x * odd_series(z)) : 2 * (q * log_q - x);
+}
 
-// log(p/M) and log(q/M) of the mean M, 0 where there is none, and what they add to their means
-template <class T> INLINE Mixed<T> mixed(T a, T b, T f, const Lanes<T> *w, int64_t i) {
-  T p = a * w->p[i], q = b * w->q[i], m = p + q, some = m > 0 ? m : (T)1, over;
-  T u = fma_(w->u1[i], f, fma_(w->u2[i], b, w->u3[i] * a)) / some, x = 2 * p / some, y = 2 * q / some;
-  bool close = (u < (T)0.25) & (u > (T)-0.25);
-  T log_x = log_of(x > Format<T>::tiny ? x : (T)1, u, close, (T)0, &over);
-  T log_y = log_of(y > Format<T>::tiny ? y : (T)1, -u, close, (T)0, &over);
-  T along_p = p * log_x, along_q = q * log_y, z = u * u;
-  return {log_y, log_x, close ? m * z * even_series(z) / 4 : (along_p + along_q) / 2 + 0 * u, along_p, along_q};
+// log(p/M) and log(q/M), 0 where there is none, and what they add to their means; v and w are 1/2 if EVEN
+template <class T, bool EVEN> INLINE Mixed<T> mixed(T a, T b, T f, const Lanes<T> *w, int64_t i, T along_x, T along_y) {
+  T p = a * w->p[i], q = b * w->q[i], m = along_x * p + along_y * q, some = m > 0 ? m : (T)1, over;
+  T gap = fma_(w->u1[i], f, fma_(w->u2[i], b, w->u3[i] * a)) / some, x = p / some, y = q / some;
+  T above = along_y * gap, below = -along_x * gap;
+  bool close_x = (above < (T)0.25) & (above > (T)-0.25), close_y = (below < (T)0.25) & (below > (T)-0.25);
+  T log_x = log_of(x > Format<T>::tiny ? x : (T)1, above, close_x, (T)0, &over);
+  T log_y = log_of(y > Format<T>::tiny ? y : (T)1, below, close_y, (T)0, &over);
+  T along_p = p * log_x, along_q = q * log_y, z = above * above, S;
+  if (EVEN) S = close_x ? m * z * even_series(z) / 2 : (along_p + along_q) / 2 + 0 * gap;
+  else
+    S = m / 2 * (along_x * twice_excess(above, x, log_x, close_x) + along_y * twice_excess(below, y, log_y, close_y));
+  return {log_y, log_x, S, along_p, along_q};
 }
 
 // The same of all entries, with their sums. Short rows have a lane each, and its numbers; of a long row the numbers are
@@ -355,18 +371,19 @@ template <class T, bool PROBS, bool CODED, bool LONG> APART void differentiate(c
       }
 }
 
-template <class T, bool LONG> APART void mix(const T *__restrict a, const T *__restrict b, T *__restrict f,
-                                             T *__restrict d, int64_t m, Lanes<T> *__restrict w) {
+template <class T, bool LONG, bool EVEN>
+APART void mix(const T *__restrict a, const T *__restrict b, T *__restrict f, T *__restrict d, int64_t m,
+               Lanes<T> *__restrict w, T along_x, T along_y) {
   if (LONG) {
     T S = w->S[0], x = w->sum_x[0], y = w->sum_y[0];
     _Pragma("omp simd reduction(+ : S, x, y)") for (int64_t k = 0; k < m * LANES; k++) {
-      Mixed<T> e = mixed(a[k], b[k], f[k], w, 0);
+      Mixed<T> e = mixed<T, EVEN>(a[k], b[k], f[k], w, 0, along_x, along_y);
       f[k] = e.f, d[k] = e.d, S += e.S, x += e.x, y += e.y;
     }
     w->S[0] = S, w->sum_x[0] = x, w->sum_y[0] = y;
   } else
     for (int64_t j = 0; j < m; j++, a += LANES, b += LANES, f += LANES, d += LANES) EACH_LANE {
-        Mixed<T> e = mixed(a[i], b[i], f[i], w, i);
+        Mixed<T> e = mixed<T, EVEN>(a[i], b[i], f[i], w, i, along_x, along_y);
         f[i] = e.f, d[i] = e.d, w->S[i] += e.S, w->sum_x[i] += e.x, w->sum_y[i] += e.y;
       }
 }
@@ -733,6 +750,10 @@ template <class T, bool PROBS> struct Pairs {
       w.per_x[i] = usual ? 1 / x : (T)NAN, w.per_y[i] = 1 / y;
     }
   }
+  template <bool LONG> void mix_all(const T *a, const T *b, T *f, T *d, int64_t m) {
+    const bool even = task.share_x == 0.5 && task.share_y == 0.5;
+    (even ? mix<T, LONG, true> : mix<T, LONG, false>)(a, b, f, d, m, &w, (T)task.share_x, (T)task.share_y);
+  }
   template <bool LONG> void sum(int64_t m, T *a, T *b, T *f, T *d) {
     Mode way = mode();
     if (way == ONE) measure<T, ONE, LONG>(a, b, f, d, m, &w);
@@ -769,13 +790,13 @@ template <class T, bool PROBS> struct Pairs {
     centre_lanes(&w);
     if (task.cross == 2) {
       slope_lanes(&w, true);
-      mix<T, false>(a, b, f, d, n, &w);
+      mix_all<false>(a, b, f, d, n);
       subtract<T, false>(a, d, n, w.sum_x);
       subtract<T, false>(b, f, n, w.sum_y);
       int64_t flagged = 0;
       for (int64_t i = 0; i < count; i++) {
         flagged += finish(rows[i], w.A[i] > 0 && w.B[i] > 0 ? w.S[i] : NAN, 1);
-        if (graded) write(rows[i], false, w.p[i] * w.per_x[i] / 2, w.q[i] * w.per_y[i] / 2, 0, n, LANES, d + i, f + i);
+        if (graded) write(rows[i], false, w.p[i] * w.per_x[i] * task.share_x, w.q[i] * w.per_y[i] * task.share_y, 0, n, LANES, d + i, f + i);
       }
       return flagged;
     }
@@ -1135,11 +1156,11 @@ template <class T, bool PROBS> struct Pairs {
         const double p = z.B == 0 ? 0 : exp_(above + up) / whole.A, q = z.B == 0 ? 0 : exp_(above) / whole.B;
         if (pass == 0) {
           slopes(&w, 0, 0, 1, 1, true, p, q, 0, 0, expm1_(up - whole.s));
-          if (z.B != 0) mix<T, true>(a, b, f, d, m, &w);
+          if (z.B != 0) mix_all<true>(a, b, f, d, m);
         } else {
           subtract<T, true>(a, d, m, w.sum_x);
           subtract<T, true>(b, f, m, w.sum_y);
-          write(row, false, p * z.per_x / 2, q * z.per_y / 2, from, count, 1, d, f);
+          write(row, false, p * z.per_x * task.share_x, q * z.per_y * task.share_y, from, count, 1, d, f);
         }
       }
       if (pass == 0 && (finish(row, whole.A > 0 && whole.B > 0 ? w.S[0] : NAN, 1) || !graded)) break;

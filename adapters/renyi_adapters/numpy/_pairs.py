@@ -229,11 +229,23 @@ cross_entropy, cross_entropy_and_gradient, cross_entropy_and_alpha_gradient = _o
 power_divergence, power_divergence_and_gradient, power_divergence_and_alpha_gradient = _overlays(POWER_DIVERGENCE)
 
 
+def _shares(weights: Array | None) -> tuple[float, float] | None:
+    """Return the shares of two distributions where those are positive numbers, the same ones in all rows."""
+    if weights is None:
+        return 0.5, 0.5
+    flat = weights.reshape(-1, weights.shape[-1])
+    if flat.shape[-1] != 2 or not flat.size or (flat != flat[0]).any():
+        return None
+    one, two = map(float, flat[0])
+    return (one / (one + two), two / (one + two)) if min(one, two) > 0 and one + two < math.inf else None
+
+
 def _jensen(x: Array, weights: Array | None, order: Order, xp: Any, wrt: tuple[int, ...], scale: Any) -> Any:
     """Return the Jensen–Shannon divergence of two distributions, (value, *gradients), by the engine."""
     call = Call(JENSEN, (x, weights), order, None, {}, xp)
-    known = weights is None and order.static and order.alpha in {1, 2} and wrt in {(), (0,)}
-    if not known or x.ndim < 2 or x.shape[-2] != 2 or x.shape[-1] > KEPT or not _takes(x, x, order):
+    shares = _shares(weights) if order.static and x.ndim > 1 and wrt in {(), (0,)} else None
+    known = shares is not None and (order.alpha == 1 or (order.alpha == 2 and shares == (0.5, 0.5)))
+    if shares is None or not known or x.shape[-2] != 2 or x.shape[-1] > KEPT or not _takes(x, x, order):
         found = rows(call, wrt, scale)
         return found if wrt else (found,)
     both = np.ascontiguousarray(x).reshape(-1, 2, x.shape[-1])
@@ -247,6 +259,7 @@ def _jensen(x: Array, weights: Array | None, order: Order, xp: Any, wrt: tuple[i
         wrt=(0, 1) if wrt else (),
         scale=factor,
         cross=int(order.alpha) + 1,
+        shares=shares,
         outs=(gradient[:, 0], gradient[:, 1]) if wrt else (),
     )
     value = value[:, None, None]
@@ -254,7 +267,8 @@ def _jensen(x: Array, weights: Array | None, order: Order, xp: Any, wrt: tuple[i
         left = flags.nonzero()[0]
         if hasattr(factor, "shape") and factor.size > 1:
             factor = factor[left]
-        found = rows(call._replace(arrays=(both[left], None)), wrt, factor)
+        same = None if weights is None else weights.reshape(-1, 2)[0]
+        found = rows(call._replace(arrays=(both[left], same)), wrt, factor)
         value[left] = found[0] if wrt else found
         if wrt:
             gradient[left] = found[1]
