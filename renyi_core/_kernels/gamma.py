@@ -18,7 +18,7 @@ from .state import Order
 
 Array = Any
 
-__all__ = ["SHIFT", "STIRLING", "divided", "gamma_ratio", "gamma_ratio_slope"]
+__all__ = ["SHIFT", "STIRLING", "divided", "gamma_ratio", "gamma_ratio_slope", "stirling"]
 
 SHIFT = 8
 """So far are k − t and k moved up before Stirling's series, whose tenth term is then under 1e-17."""
@@ -60,17 +60,25 @@ def gamma_ratio_slope(order: Order, k: int, *, xp: Any) -> Any:
     return total
 
 
-def divided(coefficients: Any, a: Any, b: Any, *, first: int = 0) -> tuple[Any, Any]:
-    """Return P = Σ cₙ (aᵏ − bᵏ)/(a − b), k = 2n − 1 + first, and its derivative times a, plus P.
+def divided(coefficients: Any, a: Any, b: Any, *, first: int = 0, slope: bool = True) -> tuple[Any, Any]:
+    """Return P = Σ cₙ (aᵏ − bᵏ)/(a − b), k = 2n − 1 + first, and its derivative times a, plus P, if ``slope``.
 
     P is the sum of cₙ aⁱ b^(k−1−i); q is the coefficient of aⁱ.
     """
-    q, value, slope = 0.0, 0.0, 0.0
+    q, value, rise = 0.0, 0.0, 0.0
     for i in reversed(range(2 * len(coefficients) - 1 + first)):
-        q = q * b + (coefficients[i // 2] if i % 2 == first else 0.0)
-        slope = slope * a + value
+        q = q * b + coefficients[i // 2] if i % 2 == first else q * b
+        rise = rise * a + value if slope else rise
         value = value * a + q
-    return value, value + a * slope
+    return value, value + a * rise
+
+
+def stirling(inverse: Any) -> Any:
+    """Return y times what Stirling's series adds to log Γ(y), of 1/y."""
+    square, value = inverse * inverse, 0.0
+    for coefficient in reversed(STIRLING):
+        value = value * square + coefficient
+    return value
 
 
 def _series(t: Any, y: int) -> tuple[Any, Any]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .gamma import SHIFT, STIRLING, divided
+from .gamma import SHIFT, STIRLING, divided, stirling
 from .library import constants
 from .special import log1p_curvature, log1p_ratio, log1p_ratio_slope
 from .state import Order, nonzero
@@ -120,11 +120,10 @@ def shape_entropy(shape: Shape, common: Common, xp: Any) -> Array:
     """Return what the parameter adds to the entropy."""
     order, m = common.order, shape.m
     constant = math.log(2 * math.pi) / 2 - m
-    stirling, _ = divided(STIRLING, 0 * shape.inverse, shape.inverse)
-    series, _ = divided(STIRLING, shape.inverse_b, shape.inverse)
+    series, _ = divided(STIRLING, shape.inverse_b, shape.inverse, slope=False)
     value = constant - shape.shift + (m - 0.5) * xp.log(shape.y) + _log_v(shape, common) / 2
     value = value + shape.e * shape.ratio * xp.where(shape.low, shape.b / shape.y / common.beta, shape.v)
-    value = value + shape.inverse * (stirling + shape.s * shape.inverse_b * series)
+    value = value + shape.inverse * (stirling(shape.inverse) + shape.s * shape.inverse_b * series)
     return value + _over_steps(shape, _steps_of_entropy(shape, order, xp), xp)
 
 
@@ -147,7 +146,7 @@ def _steps_of_entropy(shape: Shape, order: Order, xp: Any) -> Array:
 def slope(shape: Shape, common: Common, xp: Any) -> Array:
     """Return (ψ(b) − ψ(x))/t − ρ: the derivative of the entropy with respect to x is −α times that."""
     x, b = shape.steps
-    series, _ = divided(SLOPES, shape.inverse_b, shape.inverse, first=1)
+    series, _ = divided(SLOPES, shape.inverse_b, shape.inverse, first=1, slope=False)
     value = _log_v(shape, common) + shape.s * shape.inverse_b * shape.inverse * (0.5 + series)
     return value + _over_steps(shape, _last(shape.s) / x / b, xp)
 

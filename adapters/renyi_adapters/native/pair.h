@@ -49,7 +49,7 @@ struct Task {
   int64_t along_x_row, along_x_entry;
   void *along_y;
   int64_t along_y_row, along_y_entry;
-  uint8_t *flags;  // of rows that are left: 1, or 2 if only their gradients are
+  uint8_t *flags;           // of rows that are left: 1, or 2 if only their gradients are
   double share_x, share_y;  // in the mixture of the Jensen-Shannon divergence
 };
 
@@ -371,9 +371,9 @@ template <class T, bool PROBS, bool CODED, bool LONG> APART void differentiate(c
       }
 }
 
-template <class T, bool LONG, bool EVEN>
-APART void mix(const T *__restrict a, const T *__restrict b, T *__restrict f, T *__restrict d, int64_t m,
-               Lanes<T> *__restrict w, T along_x, T along_y) {
+template <class T, bool LONG, bool EVEN> APART void mix(const T *__restrict a, const T *__restrict b, T *__restrict f,
+                                                        T *__restrict d, int64_t m, Lanes<T> *__restrict w, T along_x,
+                                                        T along_y) {
   if (LONG) {
     T S = w->S[0], x = w->sum_x[0], y = w->sum_y[0];
     _Pragma("omp simd reduction(+ : S, x, y)") for (int64_t k = 0; k < m * LANES; k++) {
@@ -796,7 +796,9 @@ template <class T, bool PROBS> struct Pairs {
       int64_t flagged = 0;
       for (int64_t i = 0; i < count; i++) {
         flagged += finish(rows[i], w.A[i] > 0 && w.B[i] > 0 ? w.S[i] : NAN, 1);
-        if (graded) write(rows[i], false, w.p[i] * w.per_x[i] * task.share_x, w.q[i] * w.per_y[i] * task.share_y, 0, n, LANES, d + i, f + i);
+        if (graded)
+          write(rows[i], false, w.p[i] * w.per_x[i] * task.share_x, w.q[i] * w.per_y[i] * task.share_y, 0, n, LANES,
+                d + i, f + i);
       }
       return flagged;
     }
