@@ -102,21 +102,23 @@ def _nodes(interval: Interval, alpha: Array, xp: Any) -> Nodes:
     return Nodes(w, -w * (interval.mode[..., None] + w / 2), (left + right) * shares)
 
 
-def _parts(interval: Interval, xp: Any) -> Parts:
+def _parts(interval: Interval, order: Order, xp: Any) -> Parts:
     alpha, t, _ = interval.order
+    everywhere = order.static and NEAR[0] <= order.alpha <= NEAR[1]
     furthest = xp.where(interval.left > interval.right, interval.left, interval.right)
     deepest = furthest * (xp.abs(interval.mode) + furthest / 2)
     near = (alpha >= NEAR[0]) & (alpha <= NEAR[1])
     near = near | (xp.where(alpha > 1, alpha, 1.0) * deepest <= NEAR[1] * _depth(float(xp.finfo(t.dtype).eps)))
     one = _nodes(interval, xp.where(near & (alpha < 1), alpha, 1.0), xp)
-    own = _nodes(interval, alpha, xp)
-    e = one.weight * xp.exp(one.d)
+    own = one if everywhere else _nodes(interval, alpha, xp)
+    falls = xp.exp(one.d)
+    e = one.weight * falls
     powers = own.weight * xp.exp(alpha[..., None] * own.d)
     size, own_size = xp.sum(e, axis=-1), xp.sum(powers, axis=-1)
-    order = Order(xp.where(near, alpha, 1.0)[..., None], xp.where(near, t, 0.0)[..., None])
-    gap = power_gap(one.d, xp.exp(one.d), xp.exp(order.alpha * one.d), order, xp=xp)
+    along = Order(xp.where(near, alpha, 1.0)[..., None], xp.where(near, t, 0.0)[..., None])
+    gap = power_gap(one.d, falls, xp.exp(along.alpha * one.d), along, xp=xp)
     mean = xp.sum(one.weight * gap, axis=-1) / size
-    close = mean * log1p_ratio(order.t[..., 0] * mean, eps=float(xp.finfo(t.dtype).eps), xp=xp)
+    close = mean * log1p_ratio(along.t[..., 0] * mean, eps=float(xp.finfo(t.dtype).eps), xp=xp)
     far = (xp.log(own_size) - xp.log(size)) / xp.where(near, 1.0, t)
     c = xp.where(near, close, far)
     return Parts(interval, near, xp.log(size), c, one, own, e / size[..., None], powers / own_size[..., None])
@@ -165,7 +167,7 @@ def _at_end(parts: Parts, w: Array, xp: Any) -> Array:
 
 def truncated_gaussian_entropy(mean: Array, sigma: Array, low: Array, high: Array, order: Order, *, xp: Any) -> Array:
     """Return the entropy of each Gaussian on its interval."""
-    parts = _parts(_interval(mean, sigma, low, high, order, xp), xp)
+    parts = _parts(_interval(mean, sigma, low, high, order, xp), order, xp)
     return _value(parts, order, xp.where(parts.interval.sound, high - low, 1.0), xp)
 
 
@@ -181,7 +183,7 @@ def truncated_gaussian_entropy_and_gradient(
     scale: Any = None,
 ) -> tuple[Array, ...]:
     """Return the entropy and its derivatives along mean (0), scale (1) and the ends (2, 3), times ``scale``."""
-    parts = _parts(_interval(mean, sigma, low, high, order, xp), xp)
+    parts = _parts(_interval(mean, sigma, low, high, order, xp), order, xp)
     interval = parts.interval
     alpha = xp.where(order.alpha + xp.zeros_like(interval.mode) == 0, 0.0, interval.order.alpha)
     value = _value(parts, order, xp.where(interval.sound, high - low, 1.0), xp)
@@ -199,7 +201,7 @@ def truncated_gaussian_entropy_and_alpha_gradient(
     mean: Array, sigma: Array, low: Array, high: Array, order: Order, *, xp: Any
 ) -> tuple[Array, Array]:
     """Return the entropy and its derivative with respect to α."""
-    parts = _parts(_interval(mean, sigma, low, high, order, xp), xp)
+    parts = _parts(_interval(mean, sigma, low, high, order, xp), order, xp)
     interval = parts.interval
     value = _value(parts, order, xp.where(interval.sound, high - low, 1.0), xp)
     t = interval.order.t
