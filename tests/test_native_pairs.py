@@ -15,6 +15,7 @@ from renyi_adapters.native import _pairs as engine
 from renyi_core._kernels.cross_entropy import cross_entropy_and_gradient
 from renyi_core._kernels.divergence import divergence_and_gradient
 from renyi_core._kernels.state import Order
+from renyi_core.regularizers import JensenTerm
 
 BACKENDS = ("numpy",)
 pytestmark = pytest.mark.usefixtures("backend")
@@ -211,3 +212,39 @@ def test_jensen_shannon(alpha, share, n, dtype):
         np.testing.assert_array_equal(one, value[i])
         np.testing.assert_array_equal(row, gradient[i])
     np.testing.assert_array_equal(renyi.jensen_divergence(np.asfortranarray(p), alpha, weights=weights), value)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize(("n", "mixture"), [(5, 0.5), (70, 0.9), (5000, 1e-3)])
+def test_mixture_of_logits(n, mixture, dtype):
+    """With a mask, logits of −inf, rows that make no sense, and a teacher of one row; of rows as they are alone."""
+    rng, eps = np.random.default_rng(n), float(np.finfo(dtype).eps)
+    x, y = 3 * rng.normal(size=(9, n)), 3 * rng.normal(size=(1, n))
+    x[2, 1], x[3, 0], x[4, 2], x[5] = -np.inf, np.nan, np.inf, -np.inf
+    x[6] = y[0]
+    x, y, mask = x.astype(dtype), y.astype(dtype), np.arange(n) != 3
+    for where in (None, mask):
+
+        def both(term, x, y, where=where):
+            return renyi.value_and_grad(term, (0, 1))(x, y, where=where)
+
+        term = JensenTerm(mixture=mixture, reduction="none")
+        value, (along_x, along_y) = both(term, x, y)
+        with native.off():
+            want, exact = both(term, x.astype(float), np.repeat(y, 9, 0).astype(float))
+        sound = np.isfinite(want)
+        np.testing.assert_array_equal(sound, [1, 1, 1, 0, 0, 0, 1, 1, 1])
+        np.testing.assert_allclose(value[sound], want[sound], rtol=64 * eps, atol=1e-30)
+        assert np.isnan(value[~sound]).all()
+        miss = np.linalg.norm((along_x - exact[0])[sound].astype(float), axis=-1)
+        assert (
+            miss <= 64 * eps * np.linalg.norm(exact[0][sound], axis=-1) + np.finfo(dtype).smallest_subnormal * n
+        ).all()
+        assert where is None or (along_x[:, 3] == 0)[sound].all()
+        alone = both(term, x[2:3], y)
+        np.testing.assert_array_equal(alone[0], value[2:3])
+        np.testing.assert_array_equal(alone[1][0], along_x[2:3])
+        miss = np.linalg.norm((along_y - exact[1])[sound].astype(float), axis=-1)
+        assert (
+            miss <= 64 * eps * np.linalg.norm(exact[1][sound], axis=-1) + np.finfo(dtype).smallest_subnormal * n
+        ).all()

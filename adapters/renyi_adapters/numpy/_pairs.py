@@ -16,6 +16,7 @@ from renyi_core._kernels.cross_entropy import CROSS_ENTROPY
 from renyi_core._kernels.divergence import DIVERGENCE
 from renyi_core._kernels.family import Call, Family
 from renyi_core._kernels.jensen import JENSEN
+from renyi_core._kernels.jensen_pair import JENSEN_PAIR
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.power_divergence import POWER_DIVERGENCE, Kind, of_divergence, order_of
 from renyi_core._kernels.sources import accumulate
@@ -40,6 +41,8 @@ __all__ = [
     "jensen_divergence",
     "jensen_divergence_and_alpha_gradient",
     "jensen_divergence_and_gradient",
+    "jensen_pair",
+    "jensen_pair_and_gradient",
     "power_divergence",
     "power_divergence_and_alpha_gradient",
     "power_divergence_and_gradient",
@@ -294,4 +297,59 @@ def jensen_divergence_and_gradient(
 ) -> tuple[Array, ...]:
     """Overlay renyi_core._kernels.jensen.jensen_divergence_and_gradient."""
     found: tuple[Array, ...] = _jensen(x, weights, order, xp, wrt, scale)
+    return found
+
+
+def _jensen_pair(call: Call, wrt: tuple[int, ...] = (), scale: Any = None) -> Any:
+    """Return the Jensen–Shannon divergence of two arrays of logits, and (value, *gradients), by the engine."""
+    (x, y, share), order = call.arrays, _order(call)
+    known = order.static and order.alpha == 1 and isinstance(share, float) and 2 not in wrt
+    if not known or call.options["source"] != "logits" or x.shape[-1] > KEPT or not _takes(x, y, order):
+        return rows(call, wrt, scale)
+    with np.errstate(all="ignore"):
+        return in_blocks(RowsOfCall(call, scale), wrt, call.family.block, _of_logits)
+
+
+def _of_logits(call: Call, wrt: tuple[int, ...], scale: Any) -> Any:
+    """Return the same of arrays of two axes."""
+    *logits, share = call.arrays
+    given = distributions(*logits, source="logits", where=call.where, axis=LAST, xp=np)[0]
+    weights = one, other = [np.exp(part - part.max(axis=-1, keepdims=True)) for part in given]
+    value, gradients, flags = engine.divergences(
+        one, other, _order(call), source="probs", wrt=wrt, scale=scale, cross=2, shares=(1 - share, share)
+    )
+    found = [value[:, None], *(np.multiply(part, weights[i], out=part) for i, part in zip(wrt, gradients, strict=True))]
+    if flags is not None:
+        left = flags.nonzero()[0]
+        mask = None if call.where is None else call.where[left]
+        factor = scale[left] if hasattr(scale, "shape") and scale.size > 1 else scale
+        again = call._replace(arrays=(*(part[left] for part in logits), share), where=mask)
+        redone = rows(again, wrt, factor)
+        for to, part in zip(found, redone if wrt else (redone,), strict=True):
+            to[left] = part
+    found = [found[0], *(part.astype(logits[i].dtype, copy=False) for i, part in zip(wrt, found[1:], strict=True))]
+    return tuple(found) if wrt else found[0]
+
+
+def jensen_pair(
+    x: Array, y: Array, mixture: Any, order: Order, *, where: Array | None, xp: Any, **options: Any
+) -> Array:
+    """Overlay renyi_core._kernels.jensen_pair.jensen_pair."""
+    return _jensen_pair(Call(JENSEN_PAIR, (x, y, mixture), order, where, options, xp))
+
+
+def jensen_pair_and_gradient(
+    x: Array,
+    y: Array,
+    mixture: Any,
+    order: Order,
+    *,
+    wrt: tuple[int, ...],
+    where: Array | None,
+    xp: Any,
+    scale: Any = None,
+    **options: Any,
+) -> tuple[Array, ...]:
+    """Overlay renyi_core._kernels.jensen_pair.jensen_pair_and_gradient."""
+    found: tuple[Array, ...] = _jensen_pair(Call(JENSEN_PAIR, (x, y, mixture), order, where, options, xp), wrt, scale)
     return found
