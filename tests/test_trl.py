@@ -26,7 +26,7 @@ from renyi_training.transformers import RenyiTrainerMixin  # noqa: E402
 with warnings.catch_warnings():
     # a newer version runs the tests as well
     warnings.filterwarnings("ignore", message="renyi_training.trl is tested with TRL")
-    from renyi_training.trl import OF_LOGITS, RenyiGRPOTrainer
+    from renyi_training.trl import RenyiGRPOTrainer
 
 pytestmark = [
     pytest.mark.usefixtures("backend"),
@@ -46,14 +46,15 @@ def tokenizer():
     )
 
 
-def llama(**options):
+def model_of(family, **options):
     torch.manual_seed(0)
-    config = transformers.LlamaConfig(
+    config = getattr(transformers, f"{family}Config")(
         vocab_size=len(WORDS),
         hidden_size=16,
         intermediate_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
+        num_key_value_heads=2,
         max_position_embeddings=32,
         initializer_range=0.4,
         pad_token_id=0,
@@ -61,7 +62,11 @@ def llama(**options):
         eos_token_id=1,
         **options,
     )
-    return transformers.LlamaForCausalLM(config)
+    return getattr(transformers, f"{family}ForCausalLM")(config)
+
+
+def llama(**options):
+    return model_of("Llama", **options)
 
 
 def reward(completions, **kwargs):
@@ -247,14 +252,48 @@ def test_what_does_not_go_with_it(tmp_path):
         trainer(tmp_path, bonus={"entropy_weight": 0.1}, use_adaptive_entropy=True)
 
 
-@pytest.mark.parametrize("name", OF_LOGITS)
-def test_models_that_change_their_logits(tmp_path, name):
-    model = llama()
-    setattr(model.config, name, 1.0)
-    trainer(tmp_path, model=model)
-    setattr(model.config, name, 30.0)
-    with pytest.raises(ValueError, match=f"does more to its logits.*{name}"):
-        trainer(tmp_path, model=model)
+AFTER_HEAD = {
+    "Gemma2": {"final_logit_softcapping": 0.5, "head_dim": 8, "sliding_window": 16},
+    "Cohere": {"logit_scale": 0.25},
+    "Granite": {"logits_scaling": 4.0},
+    "HyperCLOVAX": {"logits_scaling": 4.0},
+}
+
+
+@pytest.mark.parametrize("family", AFTER_HEAD)
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
+def test_models_that_change_their_logits(tmp_path, family, alpha):
+    """The bonus and its gradient are those of a loop over the model's own logits."""
+    made = trainer(tmp_path, model=model_of(family, **AFTER_HEAD[family]), bonus={"entropy_alpha": alpha})
+    ids, mask = tokens()
+    part = mask[:, -6:] == 1
+    _, found, _ = made._get_per_token_logps_and_entropies(made.model, ids, mask, 6, compute_entropy=True)
+    logits = made.model(input_ids=ids, attention_mask=mask).logits[:, -7:-1] / 0.8
+    rows = [renyi.entropy_from_logits(row, alpha) for row in logits[part]]
+    torch.testing.assert_close(found[part], torch.stack(rows), rtol=1e-5, atol=1e-6)
+    parameters = list(made.model.parameters())
+    pairs = [torch.autograd.grad(total, parameters) for total in (found.sum(), sum(rows))]
+    for ours, theirs in zip(*pairs, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * max(1.0, theirs.abs().max()))
+
+
+def test_a_capped_model_trains_as_trl_at_order_1(tmp_path):
+    plain, found = (
+        trained(tmp_path, kind=kind, model=model_of("Gemma2", **AFTER_HEAD["Gemma2"]), entropy_coef=0.3)
+        for kind in (trl.GRPOTrainer, RenyiGRPOTrainer)
+    )
+    torch.testing.assert_close(weights(found), weights(plain), rtol=0, atol=5e-6)
+    assert logged(found, "entropy") == pytest.approx(logged(plain, "entropy"), rel=1e-5)
+
+
+def test_nothing_to_score(tmp_path):
+    """A batch without labels has a bonus of 0, which can be differentiated."""
+    made = trainer(tmp_path, bonus={"entropy_alpha": 2.0})
+    ids, _ = tokens()
+    found = made.model(input_ids=ids, labels=torch.full_like(ids, -100), fused_lm_head=True).entropy
+    found.sum().backward()
+    assert not found.any()
+    assert not any(parameter.grad.any() for parameter in made.model.parameters())
 
 
 # of the forward that TRL adds for the logits

@@ -30,15 +30,19 @@ USED = {
     "_compute_loss": {"_entropy_bonus_enabled", "entropy_coef"},
 }
 """What the methods of TRL's trainer refer to and this one replaces, none of it a public interface."""
-IGNORED = -100
-OF_LOGITS = (
-    "final_logit_softcapping",
-    "logit_scale",
-    "output_multiplier",
-    "lm_head_multiplier",
-    "logits_scaling",
-)
-"""Settings of models that do something to logits after the head."""
+SCALES = ("logit_scale", "output_multiplier", "lm_head_multiplier")
+"""What models call the factor of their logits: Cohere, Muse and Falcon-H1."""
+
+
+def _after_head(config: Any) -> dict[str, Any]:
+    """Return what a model does to its logits after the head, by its configuration, as TRL's own head reads it."""
+    scales = [getattr(config, name, None) for name in SCALES]
+    divisor = getattr(config, "logits_scaling", None)
+    if divisor is not None:
+        # HyperCLOVA X multiplies by what Granite and MiniCPM3 divide by
+        scales.append(divisor if config.model_type == "hyperclovax" else 1 / divisor)
+    scale = next((value for value in scales if value is not None), 1.0)
+    return {"softcap": getattr(config, "final_logit_softcapping", None), "scale": scale}
 
 
 def _lacking(method: str, names: set[str]) -> set[str]:
@@ -90,16 +94,17 @@ class RenyiGRPOTrainer(trl.GRPOTrainer):
     TypeError
         If the order or the weight is not a number, nor a schedule of numbers.
     ValueError
-        If the order is negative or NaN, or the weight is not finite; if a weight is given beside
-        ``use_adaptive_entropy``; or if the model scales or caps its logits.
+        If the order is negative or NaN, or the weight is not finite; or if a weight is given beside
+        ``use_adaptive_entropy``.
 
     Notes
     -----
     TRL computes Shannon's entropy and the log-probabilities in one kernel that never stores the logits. The entropy of
     order α is computed in the same way by :func:`renyi_training.torch.linear_entropy`, from the hidden states that the
-    model has returned: a second product with the head, and memory for a tile of logits. The policy's part of the loss
-    is untouched. A weight of 0 leaves the step to TRL alone, at no cost: what it logs, and takes
-    a mask of, is then Shannon's entropy.
+    model has returned: a second product with the head at the tokens that have a label, and memory for a tile of logits.
+    What the model does to its logits after the head is done here too: Gemma's soft cap, the scales of Cohere, Granite
+    and others. The policy's part of the loss is untouched. A weight of 0 leaves the step to TRL alone, at no cost: what
+    it logs, and takes a mask of, is then Shannon's entropy.
 
     It relies on the fused head of TRL, which is not a public interface: tested is TRL 1.16. With another version its
     import warns, or fails where that has no such head.
@@ -132,12 +137,7 @@ class RenyiGRPOTrainer(trl.GRPOTrainer):
             msg = "`entropy_weight` and `use_adaptive_entropy` both set the weight: give one"
             raise ValueError(msg)
         model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        config = model.config.get_text_config()
-        found = {name: getattr(config, name, None) for name in OF_LOGITS}
-        found = {name: value for name, value in found.items() if value not in {None, 1.0}}
-        if found:
-            msg = f"the model does more to its logits than a linear head does: {found}"
-            raise ValueError(msg)
+        self._after_head = {"temperature": self.temperature, **_after_head(model.config.get_text_config())}
         self._replace_entropy(model)
 
     def _alpha(self, step: int) -> float:
@@ -180,11 +180,10 @@ class RenyiGRPOTrainer(trl.GRPOTrainer):
         """Return the entropy of order α at each position, 0 where there is no label."""
         # as the head of TRL, which then leaves autocast
         exact = torch.autocast(hidden.device.type, enabled=False) if self.args.cast_lm_head_to_fp32 else None
-        bias = None if head.bias is None else head.bias / self.temperature
+        alpha, device = self._alpha(self.state.global_step), head.weight.device
+        hidden, labels = hidden.to(device, torch.float32 if exact else hidden.dtype), labels.to(device)
         with exact or contextlib.nullcontext():
-            hidden = hidden.to(head.weight.device, torch.float32 if exact else hidden.dtype) / self.temperature
-            entropy = linear_entropy(hidden, head.weight, self._alpha(self.state.global_step), bias=bias)
-        return torch.where(labels.to(entropy.device) != IGNORED, entropy, 0.0)
+            return linear_entropy(hidden, head.weight, alpha, bias=head.bias, tokens=labels, **self._after_head).entropy
 
     def _compute_loss(self, model: Any, inputs: Any) -> Any:
         weight = self._weight(self.state.global_step)
