@@ -1,6 +1,7 @@
 """A training step with the term on two processes is the step of one process on the whole batch.
 
-Also of a model whose head is within linear_entropy, which takes its weight, not its output.
+Also of a model whose head is within linear_entropy, which takes its weight, not its output: gathered with the model, or
+spread over the processes when it is called.
 """
 
 from __future__ import annotations
@@ -57,24 +58,33 @@ def data():
     return torch.randn(8, 6, generator=torch.Generator().manual_seed(1))
 
 
+ON_THEIR_OWN = {"logits": [["0", "2"]], "fused": [["body"], ["body", "head"]]}
+"""What fully_shard takes on its own, one model after the other; all else is gathered with the model itself."""
+
+
+def sharded(model, names):
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = torch.distributed.device_mesh.init_device_mesh("cpu", (2,))
+    for layer in (*map(model.get_submodule, names), model):
+        fully_shard(layer, mesh=mesh)
+    return model
+
+
 def work(kind, head, path, rank):
     import torch.distributed as dist
 
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{path}/meeting", rank=rank, world_size=2)
     try:
-        model = build(head)
         if kind == "ddp":
-            model = torch.nn.parallel.DistributedDataParallel(model)
+            models = [torch.nn.parallel.DistributedDataParallel(build(head))]
         else:
-            from torch.distributed.fsdp import fully_shard
-
-            mesh = dist.device_mesh.init_device_mesh("cpu", (2,))
-            # the head's weight is gathered with the model itself, not when its own forward is called
-            for layer in (model.body, model) if head == "fused" else (model[0], model[2], model):
-                fully_shard(layer, mesh=mesh)
-        step(model, data()[rank::2], head)
-        parameters = [getattr(p, "full_tensor", lambda p=p: p)().detach() for p in model.parameters()]
+            models = [sharded(build(head), names) for names in ON_THEIR_OWN[head]]
+        parameters = []
+        for model in models:
+            step(model, data()[rank::2], head)
+            parameters.append([getattr(p, "full_tensor", lambda p=p: p)().detach() for p in model.parameters()])
         if rank == 0:
             torch.save(parameters, f"{path}/parameters")
         dist.barrier()
@@ -93,8 +103,11 @@ def test_step(kind, head, tmp_path):
     assert [process.returncode for process in processes] == [0, 0], errors
     model = build("logits")
     step(model, data(), "logits")
-    for got, want in zip(torch.load(tmp_path / "parameters"), model.parameters(), strict=True):
-        torch.testing.assert_close(got, want.detach())
+    want = [parameter.detach() for parameter in model.parameters()]
+    found = torch.load(tmp_path / "parameters")
+    assert len(found) == (len(ON_THEIR_OWN[head]) if kind == "fsdp" else 1)
+    for got in found:
+        torch.testing.assert_close(got, want)
 
 
 if __name__ == "__main__":

@@ -174,7 +174,48 @@ def test_orders_as_tensors(shape, kind, device):
         compare((hidden, weight, bias, alpha), got, direct(hidden, weight, alpha, **options))
 
 
-@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.7, math.inf, "tensor"])
+@pytest.mark.parametrize("orders", [(0.0, 0.5, 1.0, 1.7, math.inf), (2.0, 1.0), (0.5,)], ids=["five", "two", "one"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_orders_of_one_pass(shape, orders, device):
+    """They are those of a call for each, capped and masked too, with and without tokens."""
+    inputs = layer(shape, device)
+    hidden, weight, bias = inputs
+    for chunk, changed, with_tokens in itertools.product((3, None), (False, True), (False, True)):
+        options = {"bias": bias, "tokens": some_tokens(shape, device) if with_tokens else None}
+        options |= {"where": mask(shape, device), **CHANGES["all"]} if changed else {}
+        got = linear_entropy(hidden, weight, orders if with_tokens else list(orders), chunk=chunk, **options)
+        apart = [direct(hidden, weight, alpha, **options) for alpha in orders]
+        want = torch.stack([one[0] for one in apart], -1), *apart[0][1:]
+        if with_tokens:
+            # of the entropies alone
+            sums = got.entropy.sum(), want[0].sum()
+            found, other = (torch.autograd.grad(one, inputs, retain_graph=True) for one in sums)
+            torch.testing.assert_close(found, other)
+        compare(inputs, got if with_tokens else (got,), want)
+
+
+class Products(TorchDispatchMode):
+    """Counts matrix products."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += "mm" in str(function)
+        return function(*args, **(kwargs or {}))
+
+
+def test_orders_share_the_products():
+    counts = []
+    for alpha in (1.7, (0.5, 1.0, 1.7, 2.0)):
+        with Products() as products:
+            linear_entropy(*layer((3, 4))[:2], alpha, chunk=3).sum().backward()
+        counts.append(products.count)
+    assert counts[0] == counts[1] > 4
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.7, math.inf, "tensor", (1.0, 0.5, 2.0)])
 @pytest.mark.parametrize("shape", [(2,), (6,)])
 def test_gradcheck(shape, alpha):
     inputs = layer(shape, features=2, vocabulary=4)
@@ -367,14 +408,15 @@ def test_logits_are_never_stored(tokens, vocabulary, blocks, dtype, monkeypatch)
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    for alpha, softcap in ((1.0, None), (1.7, 2.0), (torch.tensor(1.3, requires_grad=True), None)):
+    orders = 1.0, 1.7, torch.tensor(1.3, requires_grad=True), (0.5, 1.0, 2.0)
+    for alpha, softcap in zip(orders, (None, 2.0, None, 2.0), strict=True):
         with Largest() as largest, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             results = linear_entropy(hidden, weight, alpha, bias=bias, tokens=chosen, chunk=chunk, softcap=softcap)
             sum(result.sum() for result in results).backward()
         assert largest.elements <= max(chunk * vocabulary, *(x.numel() for x in inputs)) < tokens * vocabulary / 10
     for x in inputs:
         kept.pop(x.untyped_storage().data_ptr())
-    assert sum(kept.values()) <= 3 * tokens * (4 * 4 + 8 + 8 + 16)
+    assert sum(kept.values()) <= 6 * tokens * (4 * 4 + 8 + 8 + 16)
 
 
 def test_docstring():
@@ -487,6 +529,9 @@ HIDDEN, WEIGHT = torch.randn(2, 3, FEATURES), torch.randn(VOCABULARY, FEATURES)
         (ValueError, "`scale` must be finite", HIDDEN, WEIGHT, {"scale": math.inf}),
         (TypeError, "`temperature` must be", HIDDEN, WEIGHT, {"temperature": torch.tensor(1.0)}),
         (ValueError, "`alpha` must be >= 0", HIDDEN, WEIGHT, {"alpha": -0.5}),
+        (ValueError, "`alpha` must hold at least one order", HIDDEN, WEIGHT, {"alpha": ()}),
+        (TypeError, "`alpha` must be a number or a tuple", HIDDEN, WEIGHT, {"alpha": (1.0, torch.tensor(2.0))}),
+        (TypeError, "`alpha` must be a number or an array", HIDDEN, WEIGHT, {"alpha": [1.0, [2.0]]}),
         (ValueError, "`alpha` of shape", HIDDEN, WEIGHT, {"alpha": torch.ones(5)}),
         (ValueError, "`alpha` of shape", HIDDEN, WEIGHT, {"alpha": torch.ones(4, 2, 3)}),
     ],
@@ -498,7 +543,7 @@ def test_errors(error, message, hidden, weight, options):
         linear_entropy(hidden, weight, alpha, **rest)
 
 
-@pytest.mark.parametrize("alpha", [0.5, 1.0, math.inf, torch.tensor(1.7, dtype=torch.float64)])
+@pytest.mark.parametrize("alpha", [0.5, 1.0, math.inf, torch.tensor(1.7, dtype=torch.float64), (0.5, 2.0)])
 @pytest.mark.parametrize("cut", [2, 64])
 def test_tokens_that_do_not_count(alpha, cut):
     """Padding of NaN and +inf that a loss leaves out: the gradients are those without it."""
@@ -511,7 +556,7 @@ def test_tokens_that_do_not_count(alpha, cut):
         leaves = [x.clone().requires_grad_() for x in (hidden, weight)]
         order = alpha.clone().requires_grad_() if isinstance(alpha, torch.Tensor) else alpha
         found = linear_entropy(*leaves, order, tokens=tokens, chunk=cut)
-        sum(torch.where(keep, part, 0.0).sum() for part in found).backward()
+        sum(torch.where(keep.reshape(-1, *(1,) * (part.ndim - 1)), part, 0.0).sum() for part in found).backward()
         return [x.grad for x in (*leaves, *([order] if isinstance(alpha, torch.Tensor) else []))]
 
     padded = rows.clone()

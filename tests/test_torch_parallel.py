@@ -1,9 +1,13 @@
-"""Entropy over two processes, each with a shard of the vocabulary, is that of one process: values and gradients."""
+"""Entropy over two processes, each with a shard of the vocabulary, is that of one process: values and gradients.
+
+Of logits, and of a head.
+"""
 
 from __future__ import annotations
 
 import doctest
 import importlib
+import itertools
 import math
 import subprocess
 import sys
@@ -18,7 +22,7 @@ if not torch.distributed.is_available():
 
 import torch.distributed as dist  # noqa: E402
 
-from renyi_training.torch import parallel_entropy  # noqa: E402
+from renyi_training.torch import linear_entropy, parallel_entropy  # noqa: E402
 
 BACKENDS = ("torch",)
 pytestmark = pytest.mark.usefixtures("backend")
@@ -110,6 +114,74 @@ def on_mesh(rank):
     return results
 
 
+HEADS = {
+    "plain": {"alpha": 0.5},
+    "with tokens": {"alpha": 1.0, "tokens": True},
+    "orders, masked": {"alpha": (2.0, 1.0, 1.7, math.inf), "tokens": True, "masked": True},
+    "capped": {"alpha": 1.7, "tokens": True, "masked": True, "softcap": 2.0, "scale": 3.0, "temperature": 0.5},
+    "order that learns": {"alpha": torch.tensor([1.3]), "tokens": True},
+    "bfloat16": {"alpha": (1.0, 2.0), "dtype": torch.bfloat16, "tokens": True},
+}
+CUTS_OF_HEAD = {"even": 12, "uneven": 5, "empty": 0}
+
+
+def head_on(columns, shape, alpha, dtype=torch.float64, tokens=False, masked=False, **options):
+    """Return the results of a head of some of the vocabulary, and their gradients; a part of the tokens is ignored."""
+    generator = torch.Generator().manual_seed(0)
+    whole = [torch.randn(size, generator=generator, dtype=torch.float64) for size in ((*shape, 5), (23, 5), (23,))]
+    whole = [whole[0], whole[1][columns], whole[2][columns]]
+    leaves = [part.to(dtype).requires_grad_() for part in whole]
+    if isinstance(alpha, torch.Tensor):
+        alpha = alpha.to(dtype).requires_grad_()
+        leaves.append(alpha)
+    if tokens:
+        ids = (torch.arange(math.prod(shape)) * 7 % 23).reshape(shape)
+        options["tokens"] = torch.where(ids % 5 == 1, -100, ids)
+    if masked:
+        options["where"] = (torch.arange(23) % 4 != 3)[columns]
+    found = linear_entropy(*leaves[:2], alpha, bias=leaves[2], chunk=3, **options)
+    found = list(found) if tokens else [found]
+    weights = [torch.linspace(-1, 2, part.numel(), dtype=torch.float64).reshape(part.shape) for part in found]
+    # what is masked has a log-probability of -inf
+    total = sum((torch.where(part.isfinite(), part, 0.0) * by).sum() for part, by in zip(found, weights, strict=True))
+    return [part.detach() for part in found], torch.autograd.grad(total, leaves)
+
+
+def on_heads(rank):
+    """Return values and gradients of heads whose vocabulary is spread, of fewer tokens than it has entries and more."""
+    results = []
+    for name, cut, shape in itertools.product(HEADS, CUTS_OF_HEAD, ((3, 2), (40,))):
+        columns = slice(0, CUTS_OF_HEAD[cut]) if rank == 0 else slice(CUTS_OF_HEAD[cut], None)
+        results.append(head_on(columns, shape, group=dist.group.WORLD, **HEADS[name]))
+    return results
+
+
+def refused(rank):
+    """Return the collectives of heads; raise unless what is refused is."""
+    from torch.distributed.tensor import Shard, distribute_tensor
+    from torch.distributed.tensor.debug import CommDebugMode
+
+    columns = slice(0, 12) if rank == 0 else slice(12, None)
+    counts = []
+    for name in ("plain", "with tokens", "orders, masked", "order that learns"):
+        with CommDebugMode() as mode:
+            head_on(columns, (3, 2), group=dist.group.WORLD, **HEADS[name])
+        counts.append(mode.get_total_counts())
+    hidden, weight = torch.randn(2, 3, requires_grad=True), torch.randn(4, 3)
+    with pytest.raises(IndexError, match="`tokens` must be from 0 to 7 or `ignore_index`, -100; got 8"):
+        linear_entropy(hidden, weight, 2.0, tokens=torch.tensor([7, 8]), group=dist.group.WORLD)
+    value = linear_entropy(hidden, weight, 2.0, group=dist.group.WORLD)
+    (gradient,) = torch.autograd.grad(value.sum(), hidden, create_graph=True)
+    with pytest.raises(RuntimeError, match="`linear_entropy` with `group` has no second derivatives"):
+        gradient.sum().backward()
+    spread = distribute_tensor(weight, dist.device_mesh.init_device_mesh("cpu", (2,)), [Shard(0)])
+    with pytest.raises(ValueError, match="`weight` must be this process's shard with `group`, weight"):
+        linear_entropy(hidden, spread, 2.0, group=dist.group.WORLD)
+    with pytest.raises(TypeError, match=r"`hidden` must be a torch tensor.*; hidden.to_local.. is"):
+        linear_entropy(spread, weight, 2.0)
+    return counts
+
+
 def collectives(rank):
     """Return the number of collectives of a call, forward and backward."""
     from torch.distributed.tensor.debug import CommDebugMode
@@ -131,6 +203,7 @@ def work(path, rank):
     dist.init_process_group("gloo", init_method=f"file://{path}/meeting", rank=rank, world_size=2)
     try:
         results = {"shards": on_shards(rank), "mesh": on_mesh(rank), "collectives": collectives(rank)}
+        results |= {"heads": on_heads(rank), "collectives of heads": refused(rank)}
         # a group of one process is that process alone
         groups = [dist.new_group([k]) for k in range(2)]
         results["alone"] = parallel_entropy(logits() + rank, 1.7, group=groups[rank])
@@ -204,6 +277,30 @@ def test_distributed_tensors(results):
 def test_one_collective(results):
     for result in results:
         assert result["collectives"] == [(1, 0)] * 3
+
+
+def test_heads(results):
+    tried = zip(results[0]["heads"], results[1]["heads"], strict=True)
+    for name, cut, shape in itertools.product(HEADS, CUTS_OF_HEAD, ((3, 2), (40,))):
+        (first, of_first), (second, of_second) = next(tried)
+        want, of_want = head_on(slice(None), shape, **HEADS[name])
+        coarse = HEADS[name].get("dtype") == torch.bfloat16
+        tolerance = {"rtol": 0.01, "atol": 0.02} if coarse else {"rtol": 1e-12, "atol": 1e-13}
+        case = f"{name}, {cut}, {shape}"
+        assert all(torch.equal(*pair) for pair in zip(first, second, strict=True)), case
+        # the hidden states and the order have whole gradients on both
+        assert all(torch.equal(of_first[k], of_second[k]) for k in (0, *range(3, len(of_want)))), case
+        shards = [torch.cat([a, b]) for a, b in zip(of_first[1:3], of_second[1:3], strict=True)]
+        found = [*first, of_first[0], *shards, *of_first[3:]]
+        for one, other in zip(found, [*want, *of_want], strict=True):
+            assert one.dtype == other.dtype, case
+            torch.testing.assert_close(one, other, msg=lambda text, case=case: f"{case}: {text}", **tolerance)
+
+
+def test_collectives_of_heads(results):
+    """Of the states, of the gradient of hidden, of an order's; with tokens, of the shards' sizes."""
+    for result in results:
+        assert result["collectives of heads"] == [2, 3, 3, 4]
 
 
 def test_group(results):

@@ -3,7 +3,10 @@
 A tile spans all tokens and some of the vocabulary, or the whole vocabulary and some tokens: whichever of the two is
 longer is cut, so that tiles are as square as the room allows. Partial states of a cut vocabulary are merged. Backward
 computes each tile anew and writes the gradient over it; what is summed over tiles, the gradient of the shorter side, is
-summed in float32 at least, and the other one is a product of whole rows.
+summed in float32 at least, and the other one is a product of whole rows. Several orders share the tiles.
+
+Of a group of processes each has the tiles of its shard of the vocabulary. One collective gathers the states in forward,
+another sums what is of all shards in backward: the gradients of the hidden states and of an order.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from array_api_compat import torch as torch_namespace
 from torch.nn.functional import linear
 
@@ -24,6 +28,8 @@ from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import ENTROPY
 from renyi_core._kernels.state import Order, Rows, State, finish
+
+from ._parallel import Last, gathered
 
 Tensor = Any
 
@@ -39,22 +45,23 @@ PARTS = 8
 class Head:
     """What of a call is not a tensor.
 
-    The order (None: tensors), the dtype of the logits, of how many tokens they may exist at a time, whether there are
-    tokens given, and whether gradients are enabled, which they are not within a Function. The logits are ``factor``
-    times the products, or ``cap`` · tanh(``factor`` · product/``cap``).
+    The orders (none: one of tensors), the dtype of the logits, of how many tokens they may exist at a time, whether
+    there are tokens given, and whether gradients are enabled, which they are not within a Function. The logits are
+    ``factor`` times the products, or ``cap`` · tanh(``factor`` · product/``cap``). The ``group`` has the other shards.
     """
 
-    order: Order | None
+    orders: tuple[Order, ...]
     dtype: Any
     chunk: int
     with_log_prob: bool
     with_gradient: bool
     factor: float = 1.0
     cap: float | None = None
+    group: Any = None
 
-    def order_of(self, alpha: Tensor, t: Tensor, infinite: Tensor) -> Order:
-        """Return the order."""
-        return Order(alpha, t, infinite) if self.order is None else self.order
+    def orders_of(self, alpha: Tensor, t: Tensor, infinite: Tensor) -> tuple[Order, ...]:
+        """Return the orders."""
+        return self.orders or (Order(alpha, t, infinite),)
 
 
 class _Tile(NamedTuple):
@@ -79,7 +86,7 @@ class _Tiles:
         *,
         sloped: bool = False,
     ) -> None:
-        self._head, self._where = head, where
+        self._head, self._where, self.group = head, where, head.group
         self.hidden, self.weight = hidden.to(head.dtype), weight.to(head.dtype)
         self.bias = None if bias is None else bias.to(head.dtype)
         if where is not None and head.cap is None:
@@ -89,7 +96,8 @@ class _Tiles:
         tokens, vocabulary = hidden.shape[0], weight.shape[0]
         self.cuts_vocabulary = tokens <= vocabulary
         longer, shorter = (vocabulary, tokens) if self.cuts_vocabulary else (tokens, vocabulary)
-        length = max(1, head.chunk * vocabulary // max(1, shorter))
+        # a shard may be empty
+        length = max(1, head.chunk * vocabulary // shorter) if shorter else longer
         if length >= longer:
             length = longer
         elif length > ALIGNMENT:
@@ -134,26 +142,31 @@ def _within(column: Tensor, length: int) -> tuple[Tensor, Tensor]:
 
 
 def _forward(
-    head: Head, order: Order, tiles: _Tiles, tokens: Tensor | None, *, full: bool
-) -> tuple[State, Tensor | None]:
-    """Return the state of each row and, if there are tokens, their logits."""
+    head: Head, orders: tuple[Order, ...], tiles: _Tiles, tokens: Tensor | None, *, full: bool
+) -> tuple[list[State], Tensor | None]:
+    """Return the states of the rows, one for each order, and, if there are tokens, their logits."""
     chosen = None
-    parts: list[State] = []
+    parts: list[list[State]] = [[] for _ in orders]
     if tokens is not None:
         # of a token that is outside of the vocabulary
         chosen = tiles.hidden.new_full((tokens.shape[0], 1), math.nan, dtype=states.accumulator(head.dtype))
     for tile in tiles:
-        part_order = states.rows_of_order(order, tile.rows)
-        part = states.state_of(tile.logits, part_order, full=full)
-        if parts and tiles.cuts_vocabulary:
-            parts[0] = states.merged(parts[0], part, part_order)
-        else:
-            parts.append(part)
-        if tokens is not None and chosen is not None:
+        for order, found in zip(orders, parts, strict=True):
+            part_order = states.rows_of_order(order, tile.rows)
+            part = states.state_of(tile.logits, part_order, full=full)
+            if found and tiles.cuts_vocabulary:
+                found[0] = states.merged(found[0], part, part_order)
+            else:
+                found.append(part)
+        if tokens is not None and chosen is not None and tile.logits.numel():
             column, inside = _of_token(tokens, tile)
-            found = tile.logits.gather(1, column).to(chosen.dtype)
-            chosen[tile.rows] = torch.where(inside, found, chosen[tile.rows])
-    return State(*(None if field[0] is None else torch.cat(field) for field in zip(*parts, strict=True))), chosen
+            logit = tile.logits.gather(1, column).to(chosen.dtype)
+            chosen[tile.rows] = torch.where(inside, logit, chosen[tile.rows])
+    whole = [
+        State(*(None if field[0] is None else torch.cat(field) for field in zip(*found, strict=True)))
+        for found in parts
+    ]
+    return whole, chosen
 
 
 def _add(total: Tensor, index: slice, a: Tensor, b: Tensor, *, once: bool) -> None:
@@ -175,9 +188,11 @@ class _Gradients:
         dtype = tiles.hidden.dtype
         sums = states.accumulator(dtype)
         one_side = tiles.cuts_vocabulary
+        # of a group all processes have one dtype, whichever side of their shard is longer
+        of_sum = one_side or tiles.group is not None
         of_hidden, of_weight, of_bias, of_alpha = wanted
         new = tiles.hidden.new_zeros
-        self.hidden = new(tiles.hidden.shape, dtype=sums if one_side else dtype) if of_hidden else None
+        self.hidden = new(tiles.hidden.shape, dtype=sums if of_sum else dtype) if of_hidden else None
         self.weight = new(tiles.weight.shape, dtype=dtype if one_side else sums) if of_weight else None
         self.bias = new(tiles.weight.shape[:1], dtype=sums) if of_bias else None
         self.alpha = new((tiles.hidden.shape[0], 1), dtype=sums) if of_alpha else None
@@ -194,18 +209,42 @@ class _Gradients:
         if self.bias is not None:
             self.bias[tile.columns] += tile.logits.sum(0, dtype=self.bias.dtype)
 
+    def reduce(self) -> None:
+        """Sum what is of the shards of all processes: the one collective."""
+        for total in (self.hidden, self.alpha):
+            if total is not None and self._tiles.group is not None:
+                dist.all_reduce(total, group=self._tiles.group)
+
 
 class _Cotangents(NamedTuple):
-    """Columns of what is to be pulled back: of the entropy, of the token's logit and of the log-sum-exp."""
+    """Columns of what is to be pulled back: of each entropy, of the token's logit and of the log-sum-exp."""
 
     entropy: Tensor | None
     chosen: Tensor | None
     log_sum_exp: Tensor | None
 
 
+class _Pulled(NamedTuple):
+    """What backward knows of some rows: the orders with a state for each, what all states say, and the cotangents."""
+
+    orders: tuple[Order, ...]
+    states: tuple[State, ...]
+    rows: Rows
+    given: _Cotangents
+
+    def some(self, index: slice) -> _Pulled:
+        """Return that of some of the rows."""
+
+        def part(fields: Any) -> Any:
+            return type(fields)(*(None if field is None else field[index] for field in fields))
+
+        orders = tuple(states.rows_of_order(order, index) for order in self.orders)
+        return _Pulled(orders, tuple(map(part, self.states)), part(self.rows), part(self.given))
+
+
 def _cotangents(dtype: Any, entropy: Any, log_prob: Any, log_sum_exp: Any) -> _Cotangents:
     entropy, log_prob, log_sum_exp = (
-        None if one is None else one.detach().reshape(-1, 1).to(dtype) for one in (entropy, log_prob, log_sum_exp)
+        None if one is None else one.detach().to(dtype) for one in (entropy, log_prob, log_sum_exp)
     )
     # log-probability = logit of the token − log-sum-exp
     if log_prob is not None:
@@ -221,34 +260,36 @@ def _without_idle(hidden: Tensor, given: _Cotangents) -> Tensor:
     idle: Any = None
     for cotangent in given:
         if cotangent is not None:
-            idle = cotangent == 0 if idle is None else idle & (cotangent == 0)
+            none = (cotangent == 0).all(1, keepdim=True)
+            idle = none if idle is None else idle & none
     # what is fake or on the meta device has no values to be read
     known = type(hidden) is torch.Tensor and hidden.device.type != "meta"
     return hidden if known and not bool(idle.any()) else torch.where(idle, 0.0, hidden)
 
 
-def _gradient_over(
-    tile: _Tile, order: Order, state: State, rows: Rows, given: _Cotangents, tokens: Tensor | None, where: Tensor | None
-) -> None:
-    """Write the gradient with respect to the logits of a tile over them; all else but the tokens is of its rows."""
-    logits = tile.logits
-    if given.log_sum_exp is None:
-        states.gradient_of_state(logits, state, given.entropy, order, out=logits)
+def _gradient_over(tile: _Tile, call: _Pulled, tokens: Tensor | None, where: Tensor | None) -> None:
+    """Write the gradient with respect to the logits of a tile over them; all but tokens and mask is of its rows."""
+    logits, given = tile.logits, call.given
+    if given.log_sum_exp is None and len(call.orders) == 1:
+        states.gradient_of_state(logits, call.states[0], given.entropy, call.orders[0], out=logits)
         return
     step = max(1, -(-logits.shape[0] // PARTS))
     for start in range(0, logits.shape[0], step):
-        index = slice(start, start + step)
-        part = logits[index]
-        probs = torch.sub(part, state.peak[index]).exp_()
-        along = given.log_sum_exp[index] / rows.total[index]
-        probs = scaled(probs, torch.where(given.log_sum_exp[index] == 0, 0.0, along), torch_namespace)
+        part, some = logits[start : start + step], call.some(slice(start, start + step))
+        total = None
+        if some.given.log_sum_exp is not None:
+            probs = torch.sub(part, some.states[0].peak).exp_()
+            along = some.given.log_sum_exp / some.rows.total
+            total = scaled(probs, torch.where(some.given.log_sum_exp == 0, 0.0, along), torch_namespace)
+        for k, (order, state) in enumerate(zip(some.orders, some.states, strict=True)):
+            if some.given.entropy is None:
+                continue
+            # the last one takes the place of the logits
+            out = part if k == len(some.orders) - 1 else None
+            found = states.gradient_of_state(part, state, some.given.entropy[:, k : k + 1], order, out=out)
+            total = found if total is None else found.add_(total)
         if given.entropy is None:
-            part.copy_(probs)
-        else:
-            some = State(*(None if field is None else field[index] for field in state))
-            part_order = states.rows_of_order(order, index)
-            states.gradient_of_state(part, some, given.entropy[index], part_order, out=part)
-            part.add_(probs)
+            part.copy_(total)
     if given.chosen is not None and tokens is not None:
         column, inside = _of_token(tokens, tile)
         if where is not None:
@@ -269,20 +310,21 @@ def _direct(head: Head, *tensors: Tensor) -> Any:
     if alpha is not None:
         # the value of t was formed before α was rounded; its derivative is α's
         t = t.detach() + (alpha - alpha.detach())
-    order = head.order_of(alpha, t, infinite)
     logits = linear(hidden.to(head.dtype), weight.to(head.dtype), None if bias is None else bias.to(head.dtype))
     logits = logits.to(states.accumulator(head.dtype))
     logits = head.factor * logits if head.cap is None else head.cap * torch.tanh(head.factor / head.cap * logits)
     if where is not None:
         logits = torch.where(where, logits, -math.inf)
-    value = agnostic.entropy(
-        logits, order, source="logits", measure=ENTROPY, where=where, axis=LAST, xp=torch_namespace
-    )[:, 0]
+    values = [
+        agnostic.entropy(logits, order, source="logits", measure=ENTROPY, where=where, axis=LAST, xp=torch_namespace)
+        for order in head.orders_of(alpha, t, infinite)
+    ]
+    value = torch.cat(values, -1)
     if tokens is None:
         return value
-    total = torch.logsumexp(logits, -1)
+    total = torch.logsumexp(logits, -1, keepdim=True)
     column, inside = _within(tokens[:, None].long(), logits.shape[1])
-    return value, torch.where(inside, logits.gather(1, column), math.nan)[:, 0] - total, total
+    return value, torch.where(inside, logits.gather(1, column), math.nan) - total, total
 
 
 class _HeadEntropy(torch.autograd.Function):
@@ -291,74 +333,79 @@ class _HeadEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, head: Head, *tensors: Any) -> Any:
         hidden, weight, bias, tokens, where, *of_order = tensors
-        order = head.order_of(*of_order)
+        orders = head.orders_of(*of_order)
         ctx.head = head
         ctx.set_materialize_grads(False)
         with _without_autocast(hidden.device.type):
             tiles = _Tiles(head, hidden, weight, bias, where)
-            state, chosen = _forward(head, order, tiles, tokens, full=head.with_gradient and any(ctx.needs_input_grad))
-            rows = finish(state, order, xp=torch_namespace)
-        ctx.save_for_backward(*tensors, *state)
+            found, chosen = _forward(head, orders, tiles, tokens, full=head.with_gradient and any(ctx.needs_input_grad))
+            if head.group is not None:
+                found, chosen = gathered(found, orders, head.group, chosen)
+        rows = [finish(state, order, xp=torch_namespace) for state, order in zip(found, orders, strict=True)]
+        ctx.save_for_backward(*tensors, *(field for state in found for field in state))
+        entropies = torch.cat([row.h for row in rows], -1)
         if chosen is None:
-            return rows.h[:, 0]
-        log_prob = (chosen - state.peak) - rows.h_inf
-        return rows.h[:, 0], log_prob[:, 0], (state.peak + rows.h_inf)[:, 0]
+            return entropies
+        peak, h_inf = found[0].peak, rows[0].h_inf
+        return entropies, (chosen - peak) - h_inf, peak + h_inf
 
     @staticmethod
     def backward(ctx: Any, *given: Any) -> Any:
         head = ctx.head
-        *tensors, peak, r0, s, ra = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[1:]
+        tensors, fields = ctx.saved_tensors[:8], ctx.saved_tensors[8:]
         if all(one is None for one in given):
             return (None, *(None for _ in tensors))
-        if torch.is_grad_enabled():
-            # the gradient is to be differentiated in its turn
-            like = states.accumulator(head.dtype)
-            some = tuple(tensors[0].new_zeros(tensors[0].shape[0], dtype=like) if g is None else g for g in given)
-            return (None, *pull(_direct, head, tensors, wanted, some if head.with_log_prob else some[0]))
-        hidden, weight, bias, tokens, where, *of_order = tensors
-        order, state = head.order_of(*of_order), State(peak, r0, s, ra)
-        cotangents = _cotangents(peak.dtype, *given, *(None,) * (3 - len(given)))
-        with _without_autocast(hidden.device.type):
-            hidden = _without_idle(hidden, cotangents) if wanted[1] else hidden
-            tiles = _Tiles(head, hidden, weight, bias, where, sloped=True)
-            gradients = _Gradients(tiles, (*wanted[:3], wanted[5] and cotangents.entropy is not None))
-            rows = finish(state, order, xp=torch_namespace)
-            of_products = _Cotangents(*(None if one is None else head.factor * one for one in cotangents))
-            for tile in tiles:
-                _pull_tile(tile, order, state, rows, of_products, tokens, where, gradients)
-        along = [
-            None if gradient is None else gradient.to(tensor.dtype)
-            for gradient, tensor in zip((gradients.hidden, gradients.weight, gradients.bias), tensors, strict=False)
-        ]
-        slope = None
-        if gradients.alpha is not None:
-            slope = sum_to(scaled(gradients.alpha, cotangents.entropy, torch_namespace), of_order[0])
-        return (None, *along, None, None, slope, None, None)
+        wanted = ctx.needs_input_grad[1:]
+        if not torch.is_grad_enabled():
+            return (None, *_pulled_back(head, tensors, fields, wanted, given))
+        # the gradients are to be differentiated in their turn
+        if head.group is not None:
+            with torch.no_grad():
+                along = _pulled_back(head, tensors, fields, wanted, given)
+            inputs = [one for one in (*tensors, *given) if one is not None]
+            name = "`linear_entropy` with `group`"
+            return (None, *(None if one is None else Last.apply(name, one, *inputs) for one in along))
+        columns = (len(fields) // 4, 1, 1)
+        like, count = states.accumulator(head.dtype), tensors[0].shape[0]
+        some = tuple(
+            tensors[0].new_zeros((count, k), dtype=like) if one is None else one
+            for one, k in zip(given, columns, strict=False)
+        )
+        return (None, *pull(_direct, head, tensors, wanted, some if head.with_log_prob else some[0]))
 
 
-def _pull_tile(
-    tile: _Tile,
-    order: Order,
-    state: State,
-    rows: Rows,
-    given: _Cotangents,
-    tokens: Tensor | None,
-    where: Tensor | None,
-    gradients: _Gradients,
-) -> None:
-    """Pull the cotangents back through one tile."""
-
-    def some(fields: Any) -> Any:
-        return type(fields)(*(None if field is None else field[tile.rows] for field in fields))
-
-    order, state = states.rows_of_order(order, tile.rows), some(state)
+def _pulled_back(head: Head, tensors: Any, fields: Any, wanted: Any, given: Any) -> list[Any]:
+    """Return the gradients of the tensors, computed tile by tile."""
+    hidden, weight, bias, tokens, where, *of_order = tensors
+    orders = head.orders_of(*of_order)
+    found = tuple(State(*fields[k : k + 4]) for k in range(0, len(fields), 4))
+    cotangents = _cotangents(found[0].peak.dtype, *given, *(None,) * (3 - len(given)))
+    with _without_autocast(hidden.device.type):
+        hidden = _without_idle(hidden, cotangents) if wanted[1] else hidden
+        tiles = _Tiles(head, hidden, weight, bias, where, sloped=True)
+        gradients = _Gradients(tiles, (*wanted[:3], wanted[5] and cotangents.entropy is not None))
+        of_products = _Cotangents(*(None if one is None else head.factor * one for one in cotangents))
+        call = _Pulled(orders, found, finish(found[0], orders[0], xp=torch_namespace), of_products)
+        for tile in tiles:
+            if not tile.logits.numel():
+                continue
+            some = call.some(tile.rows)
+            if gradients.alpha is not None:
+                slope = states.alpha_slope_of_state(tile.logits, some.states[0], some.orders[0])
+                gradients.alpha[tile.rows] += slope
+            _gradient_over(tile, some, tokens, where)
+            gradients.add(tile)
+        gradients.reduce()
+    along = [
+        None if gradient is None else gradient.to(tensor.dtype)
+        for gradient, tensor in zip((gradients.hidden, gradients.weight, gradients.bias), tensors, strict=False)
+    ]
+    of_alpha = None
     if gradients.alpha is not None:
-        gradients.alpha[tile.rows] += states.alpha_slope_of_state(tile.logits, state, order)
-    _gradient_over(tile, order, state, some(rows), some(given), tokens, where)
-    gradients.add(tile)
+        of_alpha = sum_to(scaled(gradients.alpha, cotangents.entropy, torch_namespace), of_order[0])
+    return [*along, None, None, of_alpha, None, None]
 
 
 def head_entropy(head: Head, *tensors: Any) -> Any:
-    """Return the results for flat tokens, as :class:`_HeadEntropy`; an exported graph stores the logits."""
+    """Return the results for flat tokens in columns, as :class:`_HeadEntropy`; an exported graph stores the logits."""
     return (_direct if torch.compiler.is_compiling() else _HeadEntropy.apply)(head, *tensors)

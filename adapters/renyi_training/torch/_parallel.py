@@ -19,7 +19,7 @@ from renyi_core._kernels.state import Order, State, finish
 
 Tensor = Any
 
-__all__ = ["parallel_entropy"]
+__all__ = ["Last", "gathered", "is_distributed", "parallel_entropy"]
 
 
 def parallel_entropy(local_logits: Tensor, alpha: float, *, group: Any = None, where: Tensor | None = None) -> Tensor:
@@ -88,7 +88,7 @@ def parallel_entropy(local_logits: Tensor, alpha: float, *, group: Any = None, w
 
 
 def _parallel_entropy(logits: Any, alpha: Any, group: Any, where: Any) -> Tensor:
-    if _is_distributed(logits):
+    if is_distributed(logits):
         return _of_distributed(logits, alpha, group, where)
     floating(logits, "local_logits")
     if not isinstance(logits, torch.Tensor) or logits.ndim == 0:
@@ -106,19 +106,27 @@ def _parallel_entropy(logits: Any, alpha: Any, group: Any, where: Any) -> Tensor
     return value
 
 
-def _gathered(state: State, order: Order, group: Any) -> State:
-    """Return the state merged over the processes: the one collective."""
-    given = [field for field in state if field is not None]
-    packed = torch.stack(given)
+def gathered(
+    parts: list[State], orders: tuple[Order, ...], group: Any, chosen: Tensor | None = None
+) -> tuple[list[State], Tensor | None]:
+    """Return the state of each order merged over the processes, and what one of them has chosen: the one collective.
+
+    What a process has not chosen is NaN.
+    """
+    given = [field for part in parts for field in part if field is not None]
+    packed = torch.stack(given if chosen is None else [*given, chosen])
     everyone = [torch.empty_like(packed) for _ in range(dist.get_world_size(group))]
     dist.all_gather(everyone, packed, group=group)
-    total = None
+    total: list[State] = []
     for fields in everyone:
         rest = iter(fields)
-        part = State(*(None if field is None else next(rest) for field in state))
-        total = part if total is None else states.merged(total, part, order)
-    assert total is not None  # noqa: S101  a group has a process
-    return total
+        shard = [State(*(None if field is None else next(rest) for field in part)) for part in parts]
+        pairs = zip(total, shard, orders, strict=True)
+        total = [states.merged(*pair) for pair in pairs] if total else shard
+        if chosen is not None:
+            theirs = next(rest)
+            chosen = torch.where(theirs.isnan(), chosen, theirs)
+    return total, chosen
 
 
 class _ParallelEntropy(torch.autograd.Function):
@@ -126,7 +134,7 @@ class _ParallelEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, where: Tensor | None, order: Order, group: Any, full: bool) -> Tensor:
-        state = _gathered(states.state_of(x, order, where=where, full=full), order, group)
+        (state,), _ = gathered([states.state_of(x, order, where=where, full=full)], (order,), group)
         if ctx.needs_input_grad[0]:
             ctx.order = order
             ctx.save_for_backward(x, where, *state)
@@ -138,24 +146,25 @@ class _ParallelEntropy(torch.autograd.Function):
         scale = cotangent.detach()[..., None].to(states.accumulator(x.dtype))
         gradient = states.gradient_of_state(x, State(*fields), scale, ctx.order, where=where)
         if torch.is_grad_enabled():
-            gradient = _Last.apply(gradient, x, cotangent)
+            gradient = Last.apply("`parallel_entropy`", gradient, x, cotangent)
         return gradient, None, None, None, None
 
 
-class _Last(torch.autograd.Function):
-    """A gradient that is not to be differentiated: torch's own decorator would drop the part along the logits."""
+class Last(torch.autograd.Function):
+    """A gradient that is not to be differentiated: torch's own decorator would drop the part along the inputs."""
 
     @staticmethod
-    def forward(ctx: Any, gradient: Tensor, x: Tensor, cotangent: Tensor) -> Tensor:  # noqa: ARG004
+    def forward(ctx: Any, name: str, gradient: Tensor, *inputs: Tensor) -> Tensor:  # noqa: ARG004
+        ctx.name = name
         return gradient.view_as(gradient)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:  # noqa: ARG004
-        msg = "`parallel_entropy` has no second derivatives"
+        msg = f"{ctx.name} has no second derivatives"
         raise RuntimeError(msg)
 
 
-def _is_distributed(value: Any) -> bool:
+def is_distributed(value: Any) -> bool:
     """Return whether this is a DTensor, without importing what defines them."""
     return isinstance(value, torch.Tensor) and hasattr(value, "device_mesh") and hasattr(value, "to_local")
 
@@ -184,7 +193,7 @@ def _of_distributed(logits: Any, alpha: Any, group: Any, where: Any) -> Tensor:
         msg = "`group` must be None with a DTensor, whose mesh has the group"
         raise ValueError(msg)
     mesh, cutting = logits.device_mesh, _cutting_dimension(logits, "local_logits")
-    if _is_distributed(where):
+    if is_distributed(where):
         if where.device_mesh != mesh or _cutting_dimension(where, "where") != cutting:
             msg = f"`where` must be cut as `local_logits` is, {logits.placements}; got {where.placements}"
             raise ValueError(msg)

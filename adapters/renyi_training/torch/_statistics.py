@@ -12,7 +12,7 @@ from renyi_adapters.torch import _blocks as blocks
 from renyi_adapters.torch import _gpu as gpu
 from renyi_adapters.torch import _triton as triton
 from renyi_adapters.torch._function import differentiable, pull
-from renyi_core._arrays import prepare, rectangular
+from renyi_core._arrays import rectangular
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import ENTROPY
@@ -21,7 +21,7 @@ from renyi_core._kernels.state import Order
 from renyi_core._quiet import quiet
 
 from ._results import EntropyAndLogProb
-from ._tokens import checked_tokens, factor, without_ignored
+from ._tokens import checked_orders, checked_tokens, factor, without_ignored
 
 Tensor = Any
 
@@ -104,20 +104,10 @@ def entropy_and_log_prob(
     >>> [round(number, 4) for number in found.log_prob.tolist()]
     [-0.4076, -1.0986]
     """
-    many = isinstance(alpha, tuple)
-    given: tuple[Any, ...] = alpha if isinstance(alpha, tuple) else (alpha,)
-    if not given:
-        msg = "`alpha` must hold at least one order, got ()"
-        raise ValueError(msg)
-    problems = [
-        prepare(logits, order, name="logits", axis=-1, where=where, base=None, keepdims=False) for order in given
-    ]
-    if not all(arguments.order.static for arguments in problems):
-        msg = f"`alpha` must be a number or a tuple of numbers, got {alpha!r}"
-        raise TypeError(msg)
+    # of a tuple, lest an order be a tensor
+    orders = checked_orders(logits, alpha if isinstance(alpha, tuple) else (alpha,), where)
     rectangular(logits, "logits")
     tokens, ignored = checked_tokens(tokens, tuple(logits.shape[:-1]), logits.shape[-1], ignore_index)
-    orders = tuple(arguments.order for arguments in problems)
     full = torch.is_grad_enabled() and logits.requires_grad and gpu.keeps_digits(logits)
     divisor = factor(temperature, "temperature")
     logits = logits if divisor == 1 else logits / divisor
@@ -125,7 +115,7 @@ def entropy_and_log_prob(
     packed = function(_Static(orders, full), logits, tokens, where)
     count = len(orders)
     packed = without_ignored(packed, ignored)
-    entropies = packed[:count].movedim(0, -1) if many else packed[0]
+    entropies = packed[:count].movedim(0, -1) if isinstance(alpha, tuple) else packed[0]
     return EntropyAndLogProb(entropies, None if tokens is None else packed[count + 1], packed[count])
 
 

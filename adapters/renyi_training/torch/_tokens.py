@@ -1,4 +1,4 @@
-"""The tokens whose log-probabilities are asked for: checked, and what marks positions that have none."""
+"""What functions of logits and of a head check alike: orders, and the tokens whose log-probabilities are asked for."""
 
 from __future__ import annotations
 
@@ -6,11 +6,32 @@ from typing import Any
 
 import torch
 
+from renyi_core._arrays import prepare
+from renyi_core._kernels.state import Order
 from renyi_core._numbers import finite, positive
 
 Tensor = Any
 
-__all__ = ["checked_tokens", "factor", "without_ignored"]
+__all__ = ["checked_orders", "checked_tokens", "factor", "without_ignored"]
+
+
+def checked_orders(logits: Tensor, alpha: Any, where: Tensor | None) -> tuple[Order, ...]:
+    """Return the orders of logits: of a number, of a tensor that broadcasts to the rows, or of a tuple of numbers."""
+    given: tuple[Any, ...] = alpha if isinstance(alpha, tuple) else (alpha,)
+    if not given:
+        msg = "`alpha` must hold at least one order, got ()"
+        raise ValueError(msg)
+    options: dict[str, Any] = {"name": "logits", "axis": -1, "where": where, "base": None, "keepdims": False}
+    problems = [prepare(logits, order, **options) for order in given]
+    static = all(arguments.order.static for arguments in problems)
+    if isinstance(alpha, tuple) and not static:
+        msg = f"`alpha` must be a number or a tuple of numbers, got {alpha!r}"
+        raise TypeError(msg)
+    rows = tuple(logits.shape[:-1])
+    if not static and problems[0].shape != rows:
+        msg = f"`alpha` of shape {tuple(alpha.shape)} does not broadcast to the tokens, of shape {rows}"
+        raise ValueError(msg)
+    return tuple(arguments.order for arguments in problems)
 
 
 def factor(value: Any, name: str) -> float:
