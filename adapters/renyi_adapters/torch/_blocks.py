@@ -36,11 +36,15 @@ __all__ = [
     "np",
     "product",
     "state",
+    "tanh_",
     "value",
 ]
 
 CHUNK = 1 << 18
 """Entries that are taken at a time where they are copied, as bfloat16 is to float32."""
+
+FEW_THREADS = 4
+"""Up to so many, torch's hyperbolic tangent takes longer than NumPy's on one."""
 
 LAST = (-1,)
 
@@ -297,3 +301,15 @@ def gradient_of_state(
 
     arguments.run(kernel, out)
     return out
+
+
+def tanh_(x: Tensor) -> Tensor:
+    """Write the hyperbolic tangent over the tensor: on one thread NumPy's takes a seventh of torch's time."""
+    if blocks is None or x.dtype.itemsize == 2 or x.is_cuda or torch.get_num_threads() > FEW_THREADS:
+        return x.tanh_()
+    try:
+        values = array(x)
+    except (RuntimeError, TypeError):
+        return x.tanh_()
+    np.tanh(values, out=values)
+    return x

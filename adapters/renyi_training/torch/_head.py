@@ -23,6 +23,7 @@ from array_api_compat import torch as torch_namespace
 from torch.nn.functional import linear
 
 from renyi_adapters.torch import _states as states
+from renyi_adapters.torch._blocks import tanh_
 from renyi_adapters.torch._function import pull, sum_to
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.guards import scaled
@@ -121,7 +122,7 @@ class _Tiles:
             torch.addmm(shift, *factors, beta=share, alpha=inner, out=logits)
             slope = None
             if cap is not None:
-                logits.tanh_()
+                tanh_(logits)
                 if self._slopes is not None:
                     slope = self._slopes[: logits.numel()].view(shape)
                     torch.addcmul(logits.new_ones(()), logits, logits, value=-1, out=slope)
