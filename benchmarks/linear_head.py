@@ -59,6 +59,9 @@ CONTESTANTS = {
         hidden, weight, alpha, softcap=30.0, temperature=0.7
     ),
     "linear_entropy, half ignored": half,
+    "linear_entropy, with orders 1/2 and 3": lambda hidden, weight, alpha: linear_entropy(
+        hidden, weight, (alpha, 0.5, 3.0)
+    ),
     "direct, renyi_core": lambda hidden, weight, alpha: renyi.entropy_from_logits(hidden @ weight.t(), alpha),
     "direct, log_softmax": lambda hidden, weight, alpha: textbook(hidden @ weight.t(), alpha),
     "checkpoint, renyi_core": in_chunks(renyi.entropy_from_logits),

@@ -279,9 +279,9 @@ def _gradient_over(tile: _Tile, call: _Pulled, tokens: Tensor | None, where: Ten
         part, some = logits[start : start + step], call.some(slice(start, start + step))
         total = None
         if some.given.log_sum_exp is not None:
-            probs = torch.sub(part, some.states[0].peak).exp_()
-            along = some.given.log_sum_exp / some.rows.total
-            total = scaled(probs, torch.where(some.given.log_sum_exp == 0, 0.0, along), torch_namespace)
+            total = torch.sub(part, some.states[0].peak).exp_().mul_(some.given.log_sum_exp / some.rows.total)
+            # whatever the row holds
+            total.masked_fill_(some.given.log_sum_exp == 0, 0.0)
         for k, (order, state) in enumerate(zip(some.orders, some.states, strict=True)):
             if some.given.entropy is None:
                 continue
