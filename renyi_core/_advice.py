@@ -151,6 +151,8 @@ def instead_of_array(x: Any, name: str) -> str:
     """Return how to make an array of something else, as the end of a sentence."""
     if isinstance(x, (list, tuple, int, float)):
         return f"; use np.asarray({name}, dtype=float), or the like of another library"
+    if type(x).__module__.partition(".")[0] == "xarray":
+        return "; use xarray.apply_ufunc(function, ..., input_core_dims=[[dim], []]), which keeps the names"
     for method in ("to_numpy", "toarray", "numpy"):
         if hasattr(type(x), method):
             return f"; use {name}.{method}()"

@@ -258,3 +258,8 @@ def test_terms_are_pytrees(backend):
     doubled = jax.tree_util.tree_map(lambda leaf: 2 * leaf, term)
     assert float(doubled.terms[0].weight) == pytest.approx(0.4)
     assert not jax.tree_util.tree_leaves(EntropyBonus(2.0, 0.1) + DivergenceTerm())
+    # a tree of flags, or of None, has the structure of the term, as filters of Equinox ask of it
+    flags = jax.tree_util.tree_map(lambda leaf: False, term)
+    assert jax.tree_util.tree_structure(flags) == jax.tree_util.tree_structure(term)
+    same = jax.tree_util.tree_map(lambda flag, leaf: leaf, flags, term)
+    np.testing.assert_allclose(same(x, reference), term(x, reference))

@@ -22,10 +22,16 @@ FUNCTIONS = [getattr(renyi, name) for name in every_call.NAMES]
 
 
 class Frame:
-    """What pandas, Polars and xarray give."""
+    """What pandas and Polars give."""
 
     def to_numpy(self):
         return np.ones((3, 4))
+
+
+class Labelled(Frame):
+    """What xarray gives."""
+
+    __module__ = "xarray.core.dataarray"
 
 
 class Categorical:
@@ -48,6 +54,7 @@ ARGUMENTS = [
     ("x", "(0.5, 0.5)", T, "np.asarray({x}, dtype=float)"),
     ("x", "0.5", T, "np.asarray({x}, dtype=float)"),
     ("x", "Frame()", T, "Frame; use {x}.to_numpy()"),
+    ("x", "Labelled()", T, "Labelled; use xarray.apply_ufunc"),
     ("x", "Sparse()", T, "Sparse; use {x}.toarray()"),
     ("x", "Categorical()", T, "`.logits`", "`.probs`"),
     ("x", "None", T, "NoneType"),

@@ -26,15 +26,16 @@ def _is_leaf(value: Any) -> bool:
 
 def _flatten(term: Any) -> tuple[tuple[Any, ...], tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]]:
     values = {field.name: getattr(term, field.name) for field in dataclasses.fields(term)}
-    leaves = {name: value for name, value in values.items() if _is_leaf(value)}
-    static = tuple((name, value) for name, value in values.items() if name not in leaves)
-    return tuple(leaves.values()), (tuple(leaves), static)
+    # None, or whatever took the place of an array, stays a leaf
+    names = getattr(term, "_leaves", None) or tuple(name for name, value in values.items() if _is_leaf(value))
+    static = tuple((name, value) for name, value in values.items() if name not in names)
+    return tuple(values[name] for name in names), (names, static)
 
 
 def _unflatten(cls: type, kept: Any, leaves: Any) -> Any:
     """Return a term of what JAX puts in the place of its arrays, which has been checked, or is no array at all."""
     names, static = kept
     term: Any = object.__new__(cls)
-    for name, value in (*zip(names, leaves, strict=True), *static):
+    for name, value in (*zip(names, leaves, strict=True), *static, ("_leaves", names)):
         object.__setattr__(term, name, value)
     return term
