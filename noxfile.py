@@ -47,6 +47,13 @@ INTEGRATIONS = {
         ["tokenizers", "datasets"],
         ["tests/test_transformers.py", "tests/test_transformers_loss.py", "tests/test_trl.py"],
     ],
+    # .ci/run has this one too: what is here must be ready in three minutes
+    "libraries": [
+        ["jax", "dask"],
+        ["keras", "equinox", "optax", "accelerate", "peft", "xarray", "sparse"],
+        ["tests/test_integrations_page.py"],
+    ],
+    "verl": [[], ["verl"], ["tests/test_integrations_page.py"]],
     "page": [["transformers", "trl", "lightning", "jax"], ["optax", "flax"], ["tests/test_training_page.py"]],
 }
 EXAMPLES = {
@@ -156,7 +163,7 @@ def kernels(session: nox.Session) -> None:
 @nox.session(default=False)
 @nox.parametrize("framework", list(INTEGRATIONS), ids=list(INTEGRATIONS))
 def integrations(session: nox.Session, framework: str) -> None:
-    """Train with a framework that renyi_training serves, on the CPU."""
+    """Train with a framework, or call a library, that a page has a section on, on the CPU."""
     extras, requirements, files = INTEGRATIONS[framework]
     session.install(f".[{','.join(['test', 'torch', *extras])}]", *requirements)
     session.run("pytest", "--full", "--backends=torch", *files, *session.posargs)
