@@ -3,9 +3,9 @@
 ``pytest --backends=numpy,strict,torch,jax,dask`` names the libraries; one that is named and not installed is an
 error, not a skip. A library may stand for several variants.
 
-A test of many cases, each a row of a grid, runs as many as show every value of every parameter once; ``--full`` runs
-all, and loops over all orders. ``--every=2`` runs the first, the third, ... case of each test, where there is no time
-for more.
+A test of many cases, each a row of a grid, runs as many as show every value of every parameter once, the library among
+them; ``--full`` runs all, loops over all orders, and what ``pytest.mark.full`` marks. ``--every=2`` runs the first, the
+third, ... case of each test, where there is no time for more.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import importlib
+import sys
 from typing import Any
 
 import capabilities
@@ -23,10 +24,8 @@ from array_api_compat import array_namespace
 
 import renyi_core as renyi
 
-hypothesis.settings.register_profile("suite", deadline=None, max_examples=15, derandomize=True)
+hypothesis.settings.register_profile("suite", deadline=None, max_examples=8, derandomize=True)
 hypothesis.settings.register_profile("suite-full", deadline=None, max_examples=40, derandomize=True)
-# where each operation is compiled, or a graph: milliseconds a call instead of microseconds
-hypothesis.settings.register_profile("suite-lazy", deadline=None, max_examples=8, derandomize=True)
 
 VARIANTS = {
     "numpy": ("numpy", "numpy:agnostic"),
@@ -123,13 +122,21 @@ class Backend:
 
 
 def _compare_faster(dtype: Any) -> None:
-    """Compare dtypes of array-api-strict at once; it looks for NumPy's first, ten times in each of its operations."""
+    """Find dtypes of array-api-strict at once: it looks for each among a dozen, several times in each operation."""
     kind = type(dtype)
     thorough = kind.__eq__
-    if thorough.__module__ == kind.__module__ and hasattr(dtype, "_np_dtype"):
-        kind.__eq__ = lambda self, other: (
-            self._np_dtype == other._np_dtype if type(other) is kind else thorough(self, other)
-        )
+    if thorough.__module__ != kind.__module__ or not hasattr(dtype, "_np_dtype"):
+        return
+    made: dict[Any, Any] = {}
+    modules = [vars(module) for name, module in sys.modules.items() if name.startswith(f"{kind.__module__[:-8]}.")]
+    tables = [*modules, *(table for module in modules for table in module.values() if isinstance(table, dict))]
+    for table in tables:
+        for name, value in table.items():
+            if type(value) is tuple and {type(part) for part in value} == {kind}:
+                made |= {part._np_dtype: part for part in value}
+                table[name] = tuple(sorted(value, key=lambda part: part._np_dtype not in ("float64", "float32")))
+    kind.__new__ = lambda cls, known: made.get(known) or made.setdefault(np.dtype(known), object.__new__(cls))
+    kind.__eq__ = lambda self, other: self is other if type(other) is kind else thorough(self, other)
 
 
 def _refuse(*args: Any, **kwargs: Any) -> Any:
@@ -147,8 +154,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     Backend.full = config.getoption("--full")
-    lazy = set(config.getoption("--backends").split(",")) <= {"jax", "dask"}
-    hypothesis.settings.load_profile("suite-lazy" if lazy else "suite-full" if Backend.full else "suite")
+    # elsewhere each operation is compiled, or a graph: milliseconds a call instead of microseconds
+    eager = not set(config.getoption("--backends").split(",")) <= {"jax", "dask"}
+    hypothesis.settings.load_profile("suite-full" if Backend.full and eager else "suite")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -162,6 +170,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("backend", names, indirect=True, scope="session")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests of a module whose ``BACKENDS`` does not name the backend, and cases that --every passes over.
 
@@ -190,11 +199,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _new_values_first(items)
 
 
-ALIKE = {"numpy:agnostic": "strict", "jax:x32": "jax"}
-"""Variants that run the code of another: together they have each value once."""
-Values = set[tuple[tuple[str, int, bool], ...]]
-RUN: dict[tuple[str, str | None], Values] = collections.defaultdict(set)
-"""Of each test on each library: the values of its parameters with which it has run."""
+Values = set[tuple[tuple[str, int], ...]]
+RUN: dict[str, Values] = collections.defaultdict(set)
+"""Of each test: the values of its parameters with which it has run."""
 REDUNDANT: list[pytest.Item] = []
 
 
@@ -202,38 +209,43 @@ def _on(item: pytest.Item) -> str | None:
     return item.callspec.params.get("backend") if hasattr(item, "callspec") else None
 
 
-def _values(item: pytest.Item) -> tuple[tuple[str, str | None], Values]:
-    """Return the test and the library, and the values of the parameters; those of one mark are one value.
-
-    Where the dtype is one of them, the others count in float64 and in what has less digits.
-    """
+def _values(item: pytest.Item) -> tuple[str, Values]:
+    """Return the test and the values of its parameters, the library among them; those of one mark are one value."""
     params = dict(item.callspec.params) if hasattr(item, "callspec") else {}
-    wide = params.get("dtype") == "float64"
     marks = [mark.args[0] for mark in item.iter_markers("parametrize")]
     together = [mark.replace(" ", "").split(",") if isinstance(mark, str) else mark for mark in marks]
-    values = {tuple((name, id(params.pop(name)), wide) for name in names) for names in together}
-    on = ALIKE.get(_on(item), _on(item))
-    return (item.nodeid.partition("[")[0], on), values | {((name, id(value), wide),) for name, value in params.items()}
+    values = {tuple((name, id(params.pop(name))) for name in names) for names in together}
+    return item.nodeid.partition("[")[0], values | {((name, id(value)),) for name, value in params.items()}
 
 
 def _new_values_first(items: list[pytest.Item]) -> None:
-    """Sort the cases of each test in their places: first those that show the most values not shown before."""
-    places, seen = collections.defaultdict(list), collections.defaultdict(set)
-    for k, item in enumerate(items):
-        places[_on(item), _values(item)[0]].append(k)
-    for (_, test), where in places.items():
-        cases, shown = [(items[k], _values(items[k])[1]) for k in where], seen[test]
-        for k in where:
-            best = max(range(len(cases)), key=lambda i: len(cases[i][1] - shown))
-            items[k], values = cases.pop(best)
-            shown |= values
+    """Sort by module and test, and its cases: first those of the most values not shown before, or shown least."""
+    modules: dict[Any, dict[str, list[tuple[pytest.Item, Values]]]] = {}
+    for item in items:
+        test, values = _values(item)
+        modules.setdefault(item.path, {}).setdefault(test, []).append((item, values))
+    items.clear()
+    for cases in (cases for tests in modules.values() for cases in tests.values()):
+        shown: collections.Counter[Any] = collections.Counter()
+        left = set().union(*(values for _, values in cases))
+        while left:
+            best = max(cases, key=lambda case: (len(case[1] & left), -sum(shown[value] for value in case[1])))
+            cases.remove(best)
+            shown.update(best[1])
+            left -= best[1]
+            items.append(best[0])
+        items += [item for item, _ in cases]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Pass over a case whose values have all run in others; where those were skipped, it takes their place."""
+    """Pass over a case whose values have all run in others; where those were skipped, it takes their place.
+
+    And over what is marked as for ``--full``.
+    """
     test, values = _values(item)
-    if item.config.getoption("--full") or not values or not values <= RUN[test]:
+    redundant = item.get_closest_marker("full") or (values and values <= RUN[test])
+    if item.config.getoption("--full") or not redundant:
         return None
     REDUNDANT.append(item)
     # what was set up for the case before, in the belief that this one is next
@@ -268,7 +280,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     if REDUNDANT:
-        terminalreporter.write_line(f"{len(REDUNDANT)} more combinations of parameters run with --full")
+        terminalreporter.write_line(f"{len(REDUNDANT)} more cases run with --full")
     for test, library in _hollow(terminalreporter.config):
         terminalreporter.write_line(f"docs/capabilities.md names {test} for {library}: it was skipped", red=True)
 

@@ -26,11 +26,13 @@ def dry_run(tmp_path, only):
     return out.read_text(encoding="utf-8")
 
 
+@pytest.mark.full
 def test_cupy(tmp_path):
     text = dry_run(tmp_path, "cupy")
     assert text.count("| renyi_core |") == text.count("| softmax formula |") == 12
 
 
+@pytest.mark.full
 def test_torch(tmp_path):
     if importlib.util.find_spec("torch") is None:
         pytest.skip("no torch here")
@@ -39,6 +41,7 @@ def test_torch(tmp_path):
     assert "inear" in text
 
 
+@pytest.mark.full
 def test_estimators():
     script = SCRIPT.with_name("estimators.py")
     result = subprocess.run([sys.executable, str(script), "--share=0.005"], capture_output=True, text=True, check=True)
@@ -78,6 +81,7 @@ def test_every_call(tmp_path):
         assert list(csv.reader(text))[1:] == rows
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_every_call_of_torch(dtype):
     """In torch all that has derivatives has rows with them."""
@@ -90,6 +94,7 @@ def test_every_call_of_torch(dtype):
     assert {"1, Categorical", "1, kl_div"} < {order for _, order, *_ in rows}
 
 
+@pytest.mark.full
 def test_every_call_of_jax():
     if importlib.util.find_spec("jax") is None:
         pytest.skip("no JAX here")
@@ -102,6 +107,7 @@ def test_every_call_of_jax():
     ]
 
 
+@pytest.mark.full
 def test_a_formula_of_another_value():
     """A formula that is wrong is not measured."""
     code = f"""
@@ -118,6 +124,7 @@ runpy.run_path({str(EVERY_CALL)!r}, run_name="__main__")
     assert errors.startswith("conditional_entropy, 1, value: the formula gives another result")
 
 
+@pytest.mark.full
 def test_against_another_checkout(tmp_path):
     """It runs the other checkout's code, in turns with this one's."""
     root = EVERY_CALL.parent.parent

@@ -13,8 +13,8 @@ from choice_cases import argmax, largest, not_compiled
 
 import renyi_core as renyi
 
-# numpy:agnostic is strict's code, jax:x32 runs that of jax, compiled anew
-BACKENDS = ("numpy", "strict", "torch", "jax", "dask")
+# jax:x32 runs that of jax, compiled anew
+BACKENDS = ("numpy", "numpy:agnostic", "strict", "torch", "jax", "dask")
 N = 6
 
 
@@ -99,7 +99,8 @@ def test_grid(backend, dtype):
 
 def test_orders_in_an_array(backend):
     names, scores, temperature, identity = tiled(backend, "float64")
-    orders = backend.asarray(np.asarray(oracle.ORDERS)[:, None, None])
+    some_orders = oracle.ORDERS[:: 3 if backend.few else 1]
+    orders = backend.asarray(np.asarray(some_orders)[:, None, None])
 
     def some(x, alpha, t, cotangent):
         p, value = argmax(x, alpha, t), largest(x, alpha, t)
@@ -110,7 +111,7 @@ def test_orders_in_an_array(backend):
     got = backend.compiled(some)(scores[None, ...], orders, temperature, identity)
     parts = dict(zip(("p", "value", "jacobian", "alpha"), map(backend.numpy, got), strict=True))
     failures = []
-    for k, alpha in enumerate(oracle.ORDERS):
+    for k, alpha in enumerate(some_orders):
         check({name: part[k] for name, part in parts.items()}, names, "float64", alpha, failures)
     assert not failures, sorted(failures, key=lambda f: -f[0])[:8]
 
@@ -177,7 +178,7 @@ def test_extremes_of_range(backend):
     huge = backend.asarray(np.asarray([info.max, -info.max, 0.0, -np.inf]))
     tiny = backend.asarray(np.asarray([1e-30, 0.0, -1e-30, 1e-31]))
     for alpha in (0.0, 1e-310, 1e-9, 0.5, 1.0, 2.0, 1e12, 1e200, math.inf):
-        for temperature in (1e-320, 1e-30, 1.0, 1e30, 1e308):
+        for temperature in (1e-320, 1e-30, 1.0, 1e30, 1e308)[:: 2 if backend.few else 1]:
             p = backend.numpy(argmax(huge, alpha, temperature))
             assert p[3] == 0
             assert p.sum() == pytest.approx(1, abs=1e-14)

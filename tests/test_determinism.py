@@ -50,7 +50,7 @@ def test_new_processes_and_numbers_of_threads(backend):
         pytest.skip("NumPy's blocks stand for all")
     here, want = Path(__file__).parent, digest()
     command = [sys.executable, "-c", "import test_determinism; print(test_determinism.digest())"]
-    for count in ("1", "2"):
+    for count in ("2", "1") if backend.full else ("2",):
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), count)
         environment = {**os.environ, **threads, "PYTHONPATH": os.pathsep.join([str(here), *filter(None, sys.path)])}
         result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

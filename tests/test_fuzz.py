@@ -39,7 +39,7 @@ def examples(share):
             print_blob=True,
             suppress_health_check=list(hypothesis.HealthCheck),
         )
-    return hypothesis.settings(max_examples=max(3, round(60 * share)), deadline=None, derandomize=True)
+    return hypothesis.settings(max_examples=max(3, round(30 * share)), deadline=None, derandomize=True)
 
 
 def arrays(backend, xs, kind="plain"):

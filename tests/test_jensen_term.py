@@ -10,7 +10,7 @@ import pytest
 import renyi_core as renyi
 from renyi_core.regularizers import DivergenceTerm, JensenTerm
 
-BACKENDS = ("numpy", "strict", "torch", "dask")
+BACKENDS = ("numpy", "numpy:agnostic", "strict", "torch", "dask")
 RNG = np.random.default_rng(0)
 X, Y = 2 * RNG.normal(size=(2, 3, 4, 5))
 ORDERS = (0.0, 0.5, 1.0, 2.0, math.inf)

@@ -66,7 +66,7 @@ def test_exact(dtype, source):
         for tail in (0, 60):
             nothing = np.full(tail, -np.inf, dtype)
             x, y = (through(np.concatenate([row, nothing]), source) for row in pair)
-            for alpha in ORDERS:
+            for alpha in ORDERS[:: 3 if tail else 1]:
                 value, *gradients, left = computed(x[None], y[None], alpha, source)
                 if left is not None:
                     continue
@@ -75,7 +75,7 @@ def test_exact(dtype, source):
                 errors += [oracle.error(g[0], want, eps) for g, want in zip(gradients, exact.gradients, strict=True)]
                 assert max(errors) <= 32, (errors, name, alpha, tail)
                 done += 1
-    assert done > 200
+    assert done > 150
 
 
 @pytest.mark.parametrize("cross", [False, True])
@@ -104,12 +104,13 @@ def test_random_rows(rows, n, alpha, source, cross):
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("n", LENGTHS)
 def test_rows_have_the_bits_that_they_have_alone(n, dtype, source):
-    x, y = sample(70, n, dtype, source)
-    apart = np.full((2, 70, 3 * n + 1), np.nan, dtype)
+    rows = 70 if n < 1000 else 24
+    x, y = sample(rows, n, dtype, source)
+    apart = np.full((2, rows, 3 * n + 1), np.nan, dtype)
     apart[:, :, 1::3] = x, y
     for alpha, options in itertools.product((0.2, 1.0, 1.3, 2.0), ({}, {"cross": True})):
         want = computed(x, y, alpha, source, **options)
-        alone = [computed(x[i : i + 1], y[i : i + 1], alpha, source, **options) for i in range(0, 70, 23)]
+        alone = [computed(x[i : i + 1], y[i : i + 1], alpha, source, **options) for i in range(0, rows, 23)]
         for got, whole in zip(zip(*alone, strict=True), want, strict=True):
             if whole is not None and whole.dtype != np.uint8:
                 np.testing.assert_array_equal(np.concatenate(got), whole[::23])
@@ -121,7 +122,7 @@ def test_rows_have_the_bits_that_they_have_alone(n, dtype, source):
             for one, whole in zip(got, want, strict=True):
                 np.testing.assert_array_equal(one, whole)
         for one, whole in zip(
-            reference, computed(x, np.repeat(y[:1], 70, axis=0), alpha, source, **options), strict=True
+            reference, computed(x, np.repeat(y[:1], rows, axis=0), alpha, source, **options), strict=True
         ):
             np.testing.assert_array_equal(one, whole)
 

@@ -92,6 +92,7 @@ def test_what_the_page_says_of_the_rows():
                 assert row["error"] < 4
 
 
+@pytest.mark.full
 def test_this_library_measured_again(monkeypatch, tmp_path):
     """Every sixth order: no worse than the result says, but for what another processor's exponentials differ by."""
     found = accuracy.methods()[:2]

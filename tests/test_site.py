@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import itertools
 import os
@@ -126,6 +127,7 @@ def all_of(module):
     raise AssertionError(msg)
 
 
+@functools.cache
 def kernels():
     """The names that adapters overlay, and those by which the core asks them for more."""
     found = {"changing_number", "namespace"}
@@ -183,15 +185,22 @@ def test_every_quantity_is_among_what_runs_where():
     assert set(renyi.__all__) - named == tools | other
 
 
-@pytest.mark.parametrize("test", sorted({test.split("[")[0] for test, _ in capabilities.SHOWN_BY}))
-def test_what_shows_it_is_a_test_of_its_libraries(test):
-    module, name = test.split("::")
+@functools.cache
+def declared_in(module):
+    """The names of the functions of a module of tests, and its backends."""
     body = ast.parse((ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8")).body
-    assert name in {node.name for node in body if isinstance(node, ast.FunctionDef)}
     backends = [*conftest.VARIANTS]
     for node in body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "BACKENDS":
             backends = ast.literal_eval(node.value)
+    return {node.name for node in body if isinstance(node, ast.FunctionDef)}, backends
+
+
+@pytest.mark.parametrize("test", sorted({test.split("[")[0] for test, _ in capabilities.SHOWN_BY}))
+def test_what_shows_it_is_a_test_of_its_libraries(test):
+    module, name = test.split("::")
+    names, backends = declared_in(module)
+    assert name in names
     libraries = {name.partition(":")[0] for name in backends}
     assert {library for named, library in capabilities.SHOWN_BY if named.split("[")[0] == test} <= libraries
 
@@ -254,6 +263,7 @@ def test(x, y):
 """
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("options", "counts", "more"), [([], "6 passed, 2 skipped", "4 more"), (["--full"], "10 passed, 2 skipped", "")]
 )
@@ -274,9 +284,10 @@ def test_every_value_runs_once_or_all_do(tmp_path, options, counts, more):
         env=os.environ | {"PYTHONPATH": paths, "PYTEST_ADDOPTS": ""},
     )
     assert counts in done.stdout, done.stdout + done.stderr
-    assert (f"{more} combinations" in done.stdout) == bool(more)
+    assert (f"{more} cases" in done.stdout) == bool(more)
 
 
+@pytest.mark.full
 def test_what_shows_it_has_cases():
     """A name with parameters that no case has would never be found skipped."""
     named = [(test, library) for test, library in capabilities.SHOWN_BY if "[" in test]

@@ -51,7 +51,9 @@ def test_schedules_under_compilation(backend):
         assert len(traces) == 4
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in {"bonus", "balance", "floor"} else pytest.mark.full) for n in ALL]
+)
 def test_traced_by_torch_compile(backend, name):
     if backend.library != "torch":
         pytest.skip("of torch alone")

@@ -78,8 +78,9 @@ def test_many_threads_with_different_shapes_dtypes_and_orders(backend):
 def test_every_function_in_many_threads(backend):
     if backend.library != "numpy":
         pytest.skip("what is not in blocks has no state of its own")
+    orders = (0.5, 2.0) if backend.full else (0.5,)
     jobs = [
-        job for _, job in every_call.calls(every_call.inputs("plain", shape=(4, 5)), (0.5, 2.0)) if "check" not in _
+        job for name, job in every_call.calls(every_call.inputs("plain", shape=(4, 5)), orders) if "check" not in name
     ]
     want = [job() for job in jobs]
 
