@@ -177,7 +177,7 @@ def test_extremes_of_range(backend):
     info = np.finfo(backend.dtypes[-1])
     huge = backend.asarray(np.asarray([info.max, -info.max, 0.0, -np.inf]))
     tiny = backend.asarray(np.asarray([1e-30, 0.0, -1e-30, 1e-31]))
-    for alpha in (0.0, 1e-310, 1e-9, 0.5, 1.0, 2.0, 1e12, 1e200, math.inf):
+    for alpha in (0.0, 1e-310, 1e-9, 0.5, 1.0, 2.0, 1e12, 1e200, math.inf)[:: 2 if backend.few else 1]:
         for temperature in (1e-320, 1e-30, 1.0, 1e30, 1e308)[:: 2 if backend.few else 1]:
             p = backend.numpy(argmax(huge, alpha, temperature))
             assert p[3] == 0

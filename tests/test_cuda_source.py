@@ -81,7 +81,7 @@ def test_half_precision_is_rounded_once(alpha):
     np.testing.assert_allclose(gradient.astype("float64"), exact.gradient.high, rtol=2.0**-10, atol=2.0**-25)
 
 
-def test_long_sums_do_not_drift(monkeypatch):
+def test_long_sums_do_not_drift(backend, monkeypatch):
     """Millions of equal terms, unsplit: each addition to a plain sum rounds to the same side, 26 eps in the end."""
     monkeypatch.setattr(cuda_on_cpu, "SMS", 0.25)
     _plan.state_launch.cache_clear()
@@ -89,7 +89,7 @@ def test_long_sums_do_not_drift(monkeypatch):
     # each thread has one entry above, or its terms would be ties, and counted
     x[:1024:4] = -20.0
     x[0] = 0.0
-    for alpha in (0.9, 1.0, 1.1):
+    for alpha in (1.1, 0.9, 1.0)[: 1 if backend.few else 3]:
         exact = oracle.exact(x, alpha, "logits")
         with emulated() as runtime:
             assert oracle.error(ENTROPY(x, alpha), exact.entropy, 2.0**-23) <= BOUND
@@ -101,7 +101,7 @@ def test_more_splits_than_a_warp_has_lanes(backend, monkeypatch):
     monkeypatch.setattr(cuda_on_cpu, "SMS", 16)
     _plan.state_launch.cache_clear()
     x = np.round(np.random.default_rng(9).normal(size=130_000), 2).astype("float32")
-    for alpha in KINDS[:: 3 if backend.few else 1]:
+    for alpha in KINDS[:: 5 if backend.few else 1]:
         assert agrees(ENTROPY, x, alpha) == [
             "vector_state",
             "merge_states",

@@ -202,7 +202,7 @@ def test_memory_of_numpy(backend):
     arrays = inputs("float64", 256, 1024, sets=250)
     # what comes with the first call of all
     renyi.divergence(arrays["probs"][:2], arrays["other_probs"][:2], 2.0)
-    for name, names, f in calls(arrays):
+    for name, names, f in list(calls(arrays))[:: 1 if backend.full else 3]:
         if name == "InformationTerm":
             # at α = 1 its rows are compared with their mean, all at once
             continue

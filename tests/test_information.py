@@ -41,6 +41,9 @@ def test_grid(backend, dtype, name):
         pytest.skip(f"no {dtype} on {backend}")
     (f, options), eps = FUNCTIONS[name], float(np.finfo(dtype).eps)
     known = oracle.joints(dtype)
+    if not backend.full:
+        # each half of them once or twice
+        known = dict(list(known.items())[list(FUNCTIONS).index(name) % 2 :: 2])
     joint = backend.asarray(np.stack(list(known.values())), dtype)
     few = backend.compiles or dtype == "float32"
     orders = (*oracle.ORDERS, 1e3) if not backend.few else FEW_ORDERS if few else SOME_ORDERS

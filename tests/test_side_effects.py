@@ -37,7 +37,7 @@ def strict_caller():
 @pytest.mark.usefixtures("strict_caller")
 def test_no_call_warns_or_raises_whatever_the_numbers(content, dtype, *, agnostic):
     # what is stricter: sums in float32 and the cast to float16, and the orders with forms of their own
-    orders = (0.0, 1 + 1e-12, math.inf) if dtype == "float16" else (0.5, 1.0, 3.0)
+    orders = (0.0, 1 + 1e-12, math.inf) if dtype == "float16" else (0.5, 1.0)
     orders = (1.7,) if agnostic else orders
     count = 0
     for label, call in every_call.calls(every_call.inputs(content, dtype, shape=(4, 5)), orders):
