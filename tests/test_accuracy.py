@@ -75,7 +75,7 @@ def cases(backend, dtype, source, measure):
         if backend.library == "dask" and name not in FEW:
             continue
         every = 5 if row.size > LARGE or lazy(backend) else 3 if measure != "entropy" else 1
-        orders = oracle.FEW if every == 1 and backend.few else oracle.ORDERS[::every]
+        orders = oracle.FEW if every < 5 and backend.few else oracle.ORDERS[::every]
         yield name, oracle.padded(row, source) if backend.compiles else row, orders
 
 
