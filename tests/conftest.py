@@ -24,7 +24,7 @@ from array_api_compat import array_namespace
 
 import renyi_core as renyi
 
-hypothesis.settings.register_profile("suite", deadline=None, max_examples=8, derandomize=True)
+hypothesis.settings.register_profile("suite", deadline=None, max_examples=6, derandomize=True)
 hypothesis.settings.register_profile("suite-full", deadline=None, max_examples=40, derandomize=True)
 
 VARIANTS = {
