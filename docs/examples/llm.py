@@ -140,7 +140,7 @@ def draw(rows, answers, figure):
     shown = {"reward alone": Setting("countries", "none", 1.0, 0.0, 0.0)}
     names = {1.0: "with Shannon's entropy", 2.0: "with Rényi's of order 2"}
     shown |= {names[setting.alpha]: setting for setting in some if setting.remedy == "bonus" and setting.alpha in names}
-    panels = figure.subplots(len(shown), squeeze=False, sharex=True)[:, 0]
+    panels = figure.subplots(len(shown), squeeze=False, sharex=True, sharey=True)[:, 0]
     for axes, (name, setting) in zip(panels, shown.items(), strict=True):
         counts = {row["answer"]: row["count"] for row in answers if setting_of(row) == setting and row["seed"] == 0}
         heights = sorted(counts.values(), reverse=True)
@@ -149,7 +149,7 @@ def draw(rows, answers, figure):
         listed = ", ".join(getattr(country, "common_name", country.name) for country in top)
         axes.annotate(f"most: {listed}", (0.99, 0.9), xycoords="axes fraction", ha="right", va="top", color="0.3")
         axes.set_title(f"{name}: {len(heights)} different countries", loc="left", weight="bold", fontsize=11)
-        axes.set_ylabel("times in 1,000")
+        axes.set(yscale="log", ylabel="times in 1,000")
         axes.spines[["top", "right"]].set_visible(b=False)
     panels[-1].set_xlabel("countries that the model names, the commonest first")
 
