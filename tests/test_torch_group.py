@@ -91,7 +91,7 @@ def results(tmp_path_factory):
     path = tmp_path_factory.mktemp("group")
     command = [sys.executable, __file__, str(path)]
     processes = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)]
-    errors = [process.communicate()[1] for process in processes]
+    errors = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     return [torch.load(path / str(rank)) for rank in range(2)]
 

@@ -194,7 +194,7 @@ def test_on_two_processes(tmp_path):
         pytest.skip("torch.distributed is not in this build")
     command = [sys.executable, __file__, str(tmp_path)]
     processes = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)]
-    errors = [process.communicate()[1] for process in processes]
+    errors = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     train(0, 1, tmp_path)
     (first, parameters), (second, _), (alone, whole) = (

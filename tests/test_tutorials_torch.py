@@ -60,7 +60,7 @@ def test_the_script_of_two_processes(tmp_path):
         )
         for rank in range(2)
     ]
-    said = [process.communicate() for process in processes]
+    said = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert said[0][0].splitlines() == [
         "rows: 4 count, the gradient is that of one process",

@@ -85,7 +85,7 @@ def chosen(rows):
 def stages(options, read):
     """Yield lists of (setting, seed); ``read`` returns the rows of the runs so far."""
     if not options.full:
-        short = [Setting("countries", "none", 1.0, 0.0, 0.0), Setting("countries", "bonus", 2.0, 0.4, 0.0)]
+        short = [Setting("countries", "none", 1.0, 0.0, 0.0), Setting("countries", "bonus", 2.0, 0.2, 0.0)]
         yield [(setting, seed) for setting in short for seed in range(options.seeds)]
         return
     for task in llm_tasks.TASKS:
