@@ -152,6 +152,15 @@ def test_rows_that_are_left_are_those_of_the_kernels(n):
             np.testing.assert_array_equal(one[1][left > 0], other[1][left > 0])
 
 
+@pytest.mark.parametrize("n", [300, 4200])
+def test_no_probabilities_in_any_block_are_no_divergence(n):
+    p, q = sample(5, n, "float32", "probs")
+    p[0, -1], q[1, -1], q[2, -1], p[3, -1] = np.nan, -1e-9, np.inf, -1
+    for alpha in (0.3, 1.0, 1.7, 2.0, 3.0):
+        for measure in (renyi.divergence, renyi.cross_entropy):
+            np.testing.assert_array_equal(np.isnan(measure(p, q, alpha)), [True] * 4 + [False])
+
+
 @pytest.mark.parametrize("source", SOURCES)
 def test_masks_scales_and_orders_of_rows(source):
     """What is masked might as well not be there."""

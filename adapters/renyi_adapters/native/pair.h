@@ -599,7 +599,7 @@ template <class T> INLINE double conclude(double S, double *O, double most, doub
                                           bool cross, double B, double rest) {
   double x = t * S, whole = x > -0.5 ? 1 + x : *O, D = one ? S : 0.0 + log_sum(whole, x) / t;
   D = cross ? log_sum(B, below(B, rest)) - D : D;
-  bool known = (most * steep < Series<T>::limit) & (whole > 1e-6) & (D - D == 0);
+  bool known = (most * steep < Series<T>::limit) & (whole > 1e-6) & (D - D == 0) & (S - S == 0);
   *O = whole;
   return known ? D : (double)NAN;
 }
@@ -970,7 +970,7 @@ template <class T, bool PROBS> struct Pairs {
       if (!usual || !(rounded <= (to < n ? 2 : 1) * TERMS * D)) return 1;
     }
     if (!(smaller(A, B) > 0.125 && larger(A, B) < 8)) return 1;
-    finish(row, D, order.factor);
+    if (finish(row, D, order.factor)) return 1;
     if (!graded) return 0;
     // logarithms of outcomes that P has not
     if (!CROSS && z.least_p < Format<T>::tiny) return task.flags[row] = 2, 1;
@@ -1045,7 +1045,7 @@ template <class T, bool PROBS> struct Pairs {
       z.mean = (T)mean, z.size = (T)larger(mean, -mean);
       if (!(rounded <= (to < n ? 2 : 1) * TERMS * D) || !(most < 40 && whole.most < 40) || !(whole.C > 1e-12)) return 1;
       if (to < n) continue;
-      finish(row, D, order.factor);
+      if (finish(row, D, order.factor)) return 1;
       // of distributions that are close to each other q - p is rounded
       if (graded && !power && !(rounded <= TERMS * (u - v - log_a + log_b))) {
         task.flags[row] = 2;
