@@ -276,23 +276,40 @@ def test_tuning_leaves_the_model_that_it_begins_with(llm_model, small, remedy):
     assert all((value == before[name]).all() for name, value in small[0].state_dict().items())
 
 
-def test_chosen(modules):
-    """Of each remedy and order the most diverse of what is right enough; nothing of what is not."""
-    llm, llm_model = modules[:2]
-    made = [
-        {"task": "countries", "remedy": remedy, "alpha": alpha, "beta": beta, "target": 0.0, "seed": 0}
-        | {"step": llm_model.STEPS, "right": right, "distinct": distinct}
-        for remedy, alpha, beta, right, distinct in (
-            ("none", 1, 0, 1.0, 5),
-            ("bonus", 1, 0.1, 0.96, 30),
-            ("bonus", 1, 0.2, 0.951, 40),
-            ("bonus", 1, 0.4, 0.949, 90),
-            ("bonus", 2, 0.1, 0.98, 20),
-            ("KL", 1, 0.1, 0.5, 50),
+@pytest.fixture
+def tried(modules):
+    """Return the results of some weights."""
+    return [
+        {"task": "countries", "remedy": remedy, "alpha": alpha, "beta": beta, "target": target, "seed": 0}
+        | {"step": modules[1].STEPS, "right": right, "distinct": distinct}
+        for remedy, alpha, beta, target, right, distinct in (
+            ("none", 1, 0, 0.0, 1.0, 5),
+            ("bonus", 1, 0.1, 0.0, 0.96, 30),
+            ("bonus", 1, 0.2, 0.0, 0.951, 40),
+            ("bonus", 1, 0.4, 0.0, 0.949, 90),
+            ("bonus", 2, 0.2, 0.0, 0.99, 10),
+            ("bonus", 2, 0.1, 0.0, 0.98, 20),
+            ("target", 1, 0.1, 0.7, 0.2, 50),
+            ("KL", 1, 0.1, 0.0, 0.5, 50),
         )
     ]
-    found = [(setting.remedy, setting.alpha, setting.beta) for setting in llm.chosen(made)]
+
+
+def test_chosen(modules, tried):
+    """Of each remedy and order the most diverse of what is right enough; nothing of what is not."""
+    found = [(setting.remedy, setting.alpha, setting.beta) for setting in modules[0].chosen(tried)]
     assert found == [("none", 1, 0), ("bonus", 1, 0.2), ("bonus", 2, 0.1)]
+
+
+def test_further(modules, tried, monkeypatch):
+    """Weights are tried until some are right enough and some are not."""
+    llm = modules[0]
+    assert [(setting.remedy, setting.alpha, setting.beta) for setting in llm.further(tried)] == [
+        ("bonus", 2, 0.4),
+        ("KL", 1, 0.05),
+    ]
+    monkeypatch.setattr(llm, "RANGE", (0.1, 0.2))
+    assert not llm.further(tried)
 
 
 @pytest.mark.usefixtures("small")
@@ -302,6 +319,7 @@ def test_runs(modules, monkeypatch, tmp_path, capsys, full):
     llm, _, _, harness = modules
     monkeypatch.setattr(llm, "WEIGHTS", {("bonus", 2.0): (0.1, 0.2)})
     monkeypatch.setattr(llm, "TARGETS", (0.7,))
+    monkeypatch.setattr(llm, "RANGE", (0.1, 0.2))
     arguments = ["--seeds", "2", "--workers", "1", "--output", str(tmp_path), *(["--full"] if full else [])]
     llm.main(arguments)
     rows = harness.read_csv(tmp_path / "llm.csv")

@@ -34,6 +34,7 @@ WEIGHTS = {
     ("nucleus", 2.0): (0.2, 0.4, 0.8),
     ("KL", 1.0): (0.05, 0.1, 0.2, 0.4),
 }
+RANGE = (0.0125, 3.2)  # of the weights that are tried besides
 TARGETS = (0.7, 1.0)
 INITIAL = 0.1  # β where a target entropy moves it
 EQUAL = 0.95  # of the best share of right answers: from there on remedies are compared
@@ -66,20 +67,41 @@ def setting_of(row):
     return Setting(*(kind(row[name]) for name, kind in Setting.__annotations__.items()))
 
 
-def chosen(rows):
-    """Return, of each remedy and order, the setting with the most different right answers among those right enough.
+def outcomes(rows):
+    """Return the share right and the number of different right answers of each setting, and the share that is enough.
 
     The rows are those of one task and the seeds that choose.
     """
-    found = {}
-    runs = harness.groups(last(rows), Setting._fields).values()
-    best = max(harness.moments(same, "right")[0] for same in runs)
-    for same in runs:
-        setting = setting_of(same[0])
-        right, distinct = (harness.moments(same, measure)[0] for measure in ("right", "distinct"))
-        if right >= EQUAL * best:
-            found.setdefault((setting.remedy, setting.alpha), []).append((distinct, setting))
-    return [max(candidates)[1] for candidates in found.values()]
+    found = {
+        setting_of(same[0]): [harness.moments(same, measure)[0] for measure in ("right", "distinct")]
+        for same in harness.groups(last(rows), Setting._fields).values()
+    }
+    return found, EQUAL * max(right for right, _ in found.values())
+
+
+def chosen(rows):
+    """Return, of each remedy and order, the setting with the most different right answers among those right enough."""
+    found, enough = outcomes(rows)
+    candidates = {}
+    for setting, (right, distinct) in found.items():
+        if right >= enough:
+            candidates.setdefault((setting.remedy, setting.alpha), []).append((distinct, setting))
+    return [max(some)[1] for some in candidates.values()]
+
+
+def further(rows):
+    """Return twice the largest weight of each remedy and order while it is right enough, half the smallest until it is.
+
+    So no choice is at the end of what was tried, save at the ends of ``RANGE``.
+    """
+    found, enough = outcomes(rows)
+    swept = {}
+    for setting in sorted(found, key=lambda setting: setting.beta):
+        if setting.beta and not setting.target:
+            swept.setdefault((setting.remedy, setting.alpha), []).append(setting)
+    more = [some[-1]._replace(beta=2 * some[-1].beta) for some in swept.values() if found[some[-1]][0] >= enough]
+    less = [some[0]._replace(beta=some[0].beta / 2) for some in swept.values() if found[some[0]][0] < enough]
+    return [setting for setting in more + less if RANGE[0] <= setting.beta <= RANGE[1]]
 
 
 def stages(options, read):
@@ -88,11 +110,16 @@ def stages(options, read):
         short = [Setting("countries", "none", 1.0, 0.0, 0.0), Setting("countries", "bonus", 2.0, 0.2, 0.0)]
         yield [(setting, seed) for setting in short for seed in range(options.seeds)]
         return
+
+    def first(task):
+        return [row for row in read() if row["task"] == task and row["seed"] == 0]
+
     for task in llm_tasks.TASKS:
         tried = settings(task)
-        yield [(setting, 0) for setting in tried]
-        some = chosen([row for row in read() if row["task"] == task and row["seed"] == 0])
-        yield [(setting, seed) for seed in range(1, options.seeds) for setting in some]
+        while tried:
+            yield [(setting, 0) for setting in tried]
+            tried = further(first(task))
+        yield [(setting, seed) for seed in range(1, options.seeds) for setting in chosen(first(task))]
 
 
 def append(rows, path):
