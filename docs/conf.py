@@ -40,6 +40,7 @@ nitpick_ignore_regex = [
 ]
 
 myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath"]
 
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"

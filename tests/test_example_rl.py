@@ -97,9 +97,10 @@ class TestRobot:
             chosen = harness.groups(rl_robot.table(rows, level), rl_robot.Setting._fields)
             assert len(chosen) == 7
             for (alpha, beta, temperature), same in chosen.items():
-                names = ("–", f"0, temperature {temperature:g}") if beta == 0 else (order(alpha), f"{beta:g}")
-                measures = [cell(same, measure, digits) for measure, digits in rl_robot.MEASURES.items()]
-                on_page(f"{100 * level:.0f} %", *names, *measures)
+                name, weight = ("–", f"0, temperature {temperature:g}") if beta == 0 else (order(alpha), f"{beta:g}")
+                shown = ("paths", "damaged", "optimal")
+                measures = [cell(same, measure, rl_robot.MEASURES[measure]) for measure in shown]
+                on_page(name, *measures, weight, f"{100 * level:.0f} %")
         found = harness.groups(rows, rl_robot.Setting._fields)
         near = [found[1, beta, 1] for beta in (0.125, 0.15, 0.175)]
         assert [round(harness.moments(same, "paths")[0]) for same in near] == [143, 163, 151]
@@ -174,8 +175,8 @@ class TestAnswers:
         for (vocabulary, alpha, beta, target), same in found.items():
             weight = f"target {target:g}" if target else f"{beta:g}"
             name = order(alpha) if beta or target else "–"
-            measures = [cell(same, "right", 3), cell(same, "distinct", 0), percent(same, "leak")]
-            on_page(f"{vocabulary:,}", name, weight, *measures)
+            measures = [cell(same, "distinct", 0), percent(same, "leak"), cell(same, "right", 3)]
+            on_page(name, *measures, weight, f"{vocabulary:,}")
         found = harness.groups(rows, rl_answers.Setting._fields)
         for alpha in rl_answers.ALPHAS:
             sweep = [found[rl_answers.VOCABULARY, alpha, beta, 0] for beta in rl_answers.BETAS]
@@ -184,7 +185,7 @@ class TestAnswers:
         plain = found[rl_answers.VOCABULARY, 1, 0, 0]
         before = [f"{harness.moments(plain, f'{name} before')[0]:.2f}" for name in ("right", "leak")]
         distinct = f"{harness.moments(plain, 'distinct before')[0]:.0f}"
-        assert f"Before tuning they are {before[0]}, {distinct} and {before[1]}." in PAGE
+        assert f"Before tuning they are {distinct}, {before[1]} and {before[0]}." in PAGE
 
     @pytest.mark.parametrize("n", [1_000, 100_000])
     def test_pull_on_the_tail(self, n):
@@ -222,15 +223,15 @@ class TestMasks:
         assert len(rows) == 4 * len(rl_masks.settings(full=True))
         for setting, same in harness.groups(rows, rl_masks.Setting._fields).items():
             vocabulary, alpha, beta, nucleus, forks, anchor = setting
+            parts = [f"{name} {share:g}" for name, share in (("nucleus", nucleus), ("forks", forks)) if share < 1]
             on_page(
-                f"{vocabulary:,}",
-                order(alpha),
-                cell(same, "weight", 2) if anchor else f"{beta:g}",
-                *("all" if share == 1 else f"{share:g}" for share in (nucleus, forks)),
-                f"{anchor:g}" if anchor else "–",
-                cell(same, "right", 3),
+                ", ".join((parts or ["all tokens"]) + ([f"anchor {anchor:g}"] if anchor else [])),
                 cell(same, "distinct", 0),
                 percent(same, "leak"),
+                cell(same, "right", 3),
+                order(alpha),
+                cell(same, "weight", 2) if anchor else f"{beta:g}",
+                f"{vocabulary:,}",
             )
 
 
