@@ -277,6 +277,20 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def accessibility(session: nox.Session) -> None:
+    """Look for what some readers cannot use, in the site as Chromium shows it, with axe-core of npm."""
+    missing = [name for name in ("npm", "chromium", "chromedriver") if not shutil.which(name)]
+    if missing:
+        session.skip(f"not on PATH: {', '.join(missing)}")
+    session.install(".[docs]", "selenium>=4.20")
+    folder = session.create_tmp()
+    session.run("npm", "install", "--no-save", "--prefix", folder, "axe-core@4.14.1", external=True)
+    session.run("sphinx-build", "-q", "-W", "-d", f"{folder}/doctrees", "docs", f"{folder}/html")
+    axe = f"{folder}/node_modules/axe-core/axe.min.js"
+    session.run("python", ".ci/accessibility.py", f"{folder}/html", axe)
+
+
+@nox.session(default=False)
 def package(session: nox.Session) -> None:
     """Build the wheel and the sdist, check what is in them, and use the wheel as a stranger would."""
     dist = Path(session.create_tmp(), "dist").resolve()

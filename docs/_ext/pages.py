@@ -1,4 +1,4 @@
-"""What pages written for a Git host lack on the site: names that lead to the reference, tables that scroll."""
+"""What pages written for a Git host lack on the site: names that lead to the reference, and break where they may."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ MODULES = (
     "renyi_training.trl",
     "renyi_training.torch",
 )
+NAMES = re.compile(r'(?:<span class="pre">|<td><p>)[^<]+')
+BREAKS = re.compile(r"(?<=[a-z])[_.(](?=\w\w)")
 
 
 def names():
@@ -69,6 +71,17 @@ class Blocks(SphinxTransform):
             node[:] = [nodes.Text(text)]
 
 
+class Ratios(SphinxTransform):
+    """Mark the tables whose last column is their result, for a narrow screen to keep it in sight."""
+
+    default_priority = 9
+
+    def apply(self):
+        for head in self.document.findall(nodes.thead):
+            if re.search("÷|ratio", head[0][-1].astext()):
+                head.parent.parent["classes"].append("ratios")
+
+
 def arrays(app, what, name, obj, options, signature, returns):
     """Write Array, of whatever library, where the annotation says so and not Any, which it is for type checkers."""
     if not signature or not callable(obj):
@@ -85,8 +98,20 @@ def arrays(app, what, name, obj, options, signature, returns):
     return signature, returns
 
 
+def finish(app, pagename, templatename, context, doctree):
+    """Let long names break on a narrow screen, and say of what level the headings of the sidebar are."""
+    if "body" in context:
+        context["body"] = NAMES.sub(lambda found: BREAKS.sub(r"\g<0><wbr>", found[0]), context["body"])
+    if "furo_navigation_tree" in context:
+        tree = context["furo_navigation_tree"]
+        context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
 def setup(app):
+    # after the theme has made its sidebar
+    app.connect("html-page-context", finish, priority=900)
     app.connect("autodoc-process-signature", arrays)
     app.add_transform(Names)
     app.add_transform(Blocks)
+    app.add_transform(Ratios)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
