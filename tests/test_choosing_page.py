@@ -133,10 +133,12 @@ def test_numbers_of_the_readme():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     grid = mean("gan", "modes", data="grid", alpha=2, beta=1)
     by_pixels = mean("clustering", "accuracy", alpha="k-means")
+    optimal = mean("rl_robot", "optimal", alpha=2, beta=0.35)
     for claim in (
-        f"keeps {robot(2):.0f} of 252 shortest paths where it kept {robot(None):.0f};",
+        f"for which 252 shortest paths are equally good. Without a bonus it uses {robot(None):.0f} of them",
+        f"With a bonus of order 2 it uses {robot(2):.0f}, and {100 * optimal:.0f} % of its walks are still",
         f"all {mean('gan', 'modes', data='ring', alpha=2, sigma=0.25):.0f} modes of the ring, {grid:.1f} of the 25",
-        f"{best_clusters(1):.2f} right where k-means has {by_pixels:.2f};",
+        f"{best_clusters(1):.2f} right where k-means has {by_pixels:.2f}.",
     ):
         assert claim in text, claim
 

@@ -25,6 +25,7 @@ import rl_explore  # noqa: E402
 import rl_grid  # noqa: E402
 import rl_masks  # noqa: E402
 import rl_robot  # noqa: E402
+import robot_paths  # noqa: E402
 
 import renyi_core as renyi  # noqa: E402
 
@@ -107,6 +108,18 @@ class TestRobot:
         assert all(0.989 <= harness.moments(same, "optimal")[0] < 0.99 for same in near)
         strong = [f"{harness.moments(found[alpha, 0.7, 1], 'optimal')[0]:.2f}" for alpha in (1, 2, 0.5)]
         assert strong == ["0.10", "0.01", "0.35"]
+
+    def test_picture_of_the_readme(self, tmp_path, monkeypatch):
+        """The rooms are rows of the page; the walks follow the map and end at the goal."""
+        for level, (setting, paths) in zip(("–", "1", "2"), robot_paths.rooms(results("robot")), strict=True):
+            assert f"| 99 % | {level} | {setting[1]:g}" in PAGE
+            assert f" | {paths:.0f} ± " in PAGE
+        monkeypatch.setattr(rl_robot, "ITERATIONS", 3)
+        cells = robot_paths.walks((1.0, 0.0, 1.0), np.random.default_rng(0))
+        steps = rl_robot.OPEN.following[cells[:, :-1]] == cells[:, 1:, None]
+        assert (steps.any(axis=-1) | (cells[:, :-1] == rl_robot.SIDE**2 - 1)).all()
+        robot_paths.draw(results("robot"), tmp_path / "paths.png")
+        assert (tmp_path / "paths.png").read_bytes().startswith(b"\x89PNG")
 
 
 class TestExplore:

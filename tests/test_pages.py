@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import doctest
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,17 @@ def test_page(backend):
         result = doctest.testfile(str(page), module_relative=False)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_readme(backend):
+    if backend.library != "torch":
+        pytest.skip("for torch")
+    text = (PAGES.parent / "README.md").read_text(encoding="utf-8")
+    (block,) = (b for b in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if "import torch" in b)
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert names["loss"] < names["cross_entropy"](names["logits"], names["y"])
+    assert names["model"].weight.grad.isfinite().all()
 
 
 def test_examples_of_what_is_for_torch(backend):
