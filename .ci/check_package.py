@@ -5,6 +5,7 @@ has them and nothing else; the sdist must hold all that the checkout tracks; and
 must be the same.
 """
 
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -54,6 +55,8 @@ def listed(*options: str) -> set[str]:
 
 def main(dist: Path) -> None:
     """Check both files."""
+    if shutil.which("git") is None:
+        sys.exit("needs git, which says what the checkout tracks; there is none on PATH")
     sdist, path = only(dist, "*.tar.gz"), only(dist, "*.whl")
     wheel = contents(path)
     expected = {

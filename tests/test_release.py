@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -117,6 +118,8 @@ def test_the_floors_that_are_tested_are_those_of_the_metadata():
 
 
 def test_no_file_names_a_path_of_a_machine():
+    if shutil.which("git") is None:
+        pytest.skip("needs git, which says what files belong to the checkout; there is none on PATH")
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     if not listed:
         listed = "\n".join(str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if p.is_file())
