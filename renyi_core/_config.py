@@ -8,7 +8,8 @@ from importlib import import_module, metadata
 
 __all__ = ["show_config"]
 
-LIBRARIES = ("array-api-compat", "numpy", "torch", "jax", "dask", "cupy-cuda12x", "triton")
+CUPY = ("cupy", "cupy-cuda12x", "cupy-cuda13x")
+LIBRARIES = ("array-api-compat", "numpy", "torch", "jax", "dask", *CUPY, "triton")
 
 
 def show_config() -> str:

@@ -309,8 +309,7 @@ def test_every_extra_is_on_the_page_of_installing():
     assert re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE) == sorted(
         extras, key=lambda name: page.find(f"| `{name}` |")
     )
-    for name, version in re.findall(
-        r"\b(NumPy|torch|JAX|Dask|CuPy|SciPy|Matplotlib|Stable-Baselines3|Lightning) ≥ ([\d.]+)", page
-    ):
-        package = {"CuPy": "cupy-cuda12x", "Dask": "dask[array]"}.get(name, name.lower())
+    names = "NumPy|torch|JAX|Dask|CuPy|SciPy|Matplotlib|Stable-Baselines3|Lightning"
+    for name, version, cuda in re.findall(rf"\b({names}) ≥ ([\d.]+)(?: for CUDA (\d+))?", page):
+        package = {"CuPy": f"cupy-cuda{cuda}x", "Dask": "dask[array]"}.get(name, name.lower())
         assert any(f"{package}>={version}" in requirements for requirements in extras.values()), name
