@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import re
@@ -195,6 +196,29 @@ def test_orders_of_the_dial():
     assert all(map(math.isnan, results[241 + len(texts) :]))
 
 
+def test_why_an_order_is_rejected():
+    """Whatever is no order has a reason, and an order has none."""
+    reasons = {
+        "": "is missing",
+        "  ": "is missing",
+        "-1": "“-1” is negative",
+        "−½": "“−½” is negative",
+        "-inf": "is negative",
+        "two": "“two” is no number",
+        "2 3": "is no number",
+        "1/2/3": "is no number",
+        "1/0": "divides by 0",
+        "1/": "divides by 0",
+        "1e999": "is too large",
+    }
+    orders = ["2", " 1/2 ", "½", "inf", "∞", "1e-6", ".5", "0,7", "0"]
+    found = javascript("state.js", [("whyNot", text) for text in [*reasons, *orders]])
+    for text, why, reason in zip(reasons, found, reasons.values(), strict=False):
+        assert reason in why, (text, why)
+        assert "0 or more" in why or "Type " in why, (text, why)
+    assert found[len(reasons) :] == [""] * len(orders)
+
+
 def test_address():
     """What is set survives its way through the address, and what cannot be read is as at the start."""
     start, weights = javascript("state.js", [("fresh",), ("preset", "modes", 11)])
@@ -235,9 +259,36 @@ def test_files():
         assert not re.search(r"https?:|//cdn|@import|url\(|fetch\(|XMLHttpRequest|\bimport\b.*from", text), file.name
     loaded = re.findall(r'(?:src|href)="([\w.]+\.(?:js|css))"', html)
     assert sorted(loaded) == sorted(file.name for file in PAGE.iterdir() if file.suffix != ".html")
-    pages = {Path(link).stem for link in re.findall(r'href="\.\./(\S+)\.html"', html)}
-    assert pages == {"index", "quantities", "choosing"}
-    assert all((PAGE.parent / f"{page}.md").exists() for page in pages - {"index"})
+    assert places(html) == {"../index.md", "../quantities.md", "../choosing.md"}
+    assert all((PAGE / place).exists() for place in places(html))
+
+
+def places(html):
+    """Where the links out of the folder lead."""
+    return set(re.findall(r'href="(\.\./[^"]+)"', html))
+
+
+def test_links_on_the_site(tmp_path, monkeypatch):
+    """They lead to what Sphinx makes of the pages; all else is as in the checkout."""
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(PAGE.parent / "_ext")
+    importlib.import_module("repository").publish(tmp_path / "interactive")
+    made = {file.name: file.read_bytes() for file in (tmp_path / "interactive").iterdir()}
+    assert places(made["index.html"].decode()) == {"../index.html", "../quantities.html", "../choosing.html"}
+    assert made | {"index.html": b""} == {file.name: file.read_bytes() for file in PAGE.iterdir()} | {"index.html": b""}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md"])
+def test_picture_leads_to_the_page(name):
+    path = PAGE.parents[1] / name
+    text = path.read_text(encoding="utf-8")
+    ((alt, picture, page),) = re.findall(r"\[!\[([^\]]+)\]\((\S+)\)\]\((\S+)\)", text)
+    assert len(alt.split()) > 3
+    assert (path.parent / page).resolve() == (PAGE / "index.html").resolve()
+    assert text.index(picture) < text.index("\n## ")
+    content = (path.parent / picture).read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert len(content) < 150_000
 
 
 def luminance(colour):

@@ -344,9 +344,72 @@ def test_address(page):
     expect(page, math.inf)
 
 
-@pytest.mark.parametrize("width", [360, 768, 1400])
+def test_a_copied_link_brings_all_back(page):
+    """What is set is in the link at once, and the link is on the clipboard, from a file too."""
+    keys = webdriver.Keys
+    page.put("#preset", "modes")
+    page.put("#n", 5)
+    page.put(".bar:nth-child(2) input", 0.417)
+    page.put("#shares .line:nth-child(1) input", 0.4)
+    page.put("#options .option:nth-child(6) input", 2.5)
+    page.put("#temperature", 13)
+    page.put("#alpha-text", "1/3")
+    page.find("#share").click()
+    page.driver.execute_async_script("setTimeout(arguments[0], 200)")
+    assert page.find("#share").text == "Copied"
+    assert page.find("#spoken").get_property("textContent") == "The link is copied."
+    assert page.run("return document.activeElement.id") == "share"
+    before = page.run(SHOWN)
+    address = page.run("return location.href")
+    page.find("#alpha-text").send_keys(keys.CONTROL + "av")
+    link = page.find("#alpha-text").get_property("value")
+    assert link == address
+    assert link.startswith(PAGE.as_uri())
+    page.open(f"#{link.partition('#')[2]}")
+    assert page.run(SHOWN) == before
+    expect(page, 1 / 3)
+
+
+def test_a_rejected_order_says_why(page):
+    """Below its field, once the reader pauses; the entry stays until an order is set."""
+    keys = webdriver.Keys
+    field, why = page.find("#alpha-text"), page.find("#alpha-why")
+    assert field.get_attribute("aria-describedby") == "alpha-why"
+    page.press(field, keys.CONTROL + "a", keys.NULL, "-2")
+    assert field.get_attribute("aria-invalid") == "true"
+    page.driver.execute_async_script("setTimeout(arguments[0], 700)")
+    assert why.text == "“-2” is negative, and orders are 0 or more. α stays 2."
+    left, top, _, height = page.box("#alpha-text")
+    assert abs(page.box("#alpha-why")[0] - left) < 60
+    assert 0 <= page.box("#alpha-why")[1] - top - height < 30
+    expect(page, 2)
+    page.press(field, keys.CONTROL + "a", keys.NULL, "two", keys.TAB)
+    assert why.text.startswith("“two” is no number. Type ")
+    assert field.get_property("value") == "two"
+    page.find("#stops button[data-alpha='1']").click()
+    page.drawn()
+    assert (why.text, field.get_property("value")) == ("", "1")
+    assert field.get_attribute("aria-invalid") == "false"
+    page.open("#a=-3")
+    assert page.find("#alpha-why").text.startswith("“-3” is negative")
+    expect(page, 2)
+
+
+def test_links_lead_to_pages_of_the_checkout(page):
+    places = [link.get_property("href") for link in page.all("a[href^='../']")]
+    assert len(places) == 5
+    for place in places:
+        page.driver.get(place)
+        assert page.find("body").text.startswith("# "), place
+
+
+@pytest.mark.parametrize("width", [360, 768, 1000, 1400])
 def test_fits_every_width(page, width):
-    for scheme, fragment in (("light", "#a=0.5&d=tail&n=16"), ("dark", "#a=20&d=sure&n=2&p=0.1,0.3,0.6")):
+    for scheme, fragment in (
+        ("light", "#a=0.5&d=tail&n=16"),
+        ("dark", "#a=20&d=sure&n=2&p=0.1,0.3,0.6"),
+        ("light", "#a=-1e4"),
+    ):
         page.open(fragment, width=width, color_scheme=scheme)
         script = """
         const width = document.documentElement.clientWidth;
@@ -360,8 +423,8 @@ def test_fits_every_width(page, width):
         overlaps = """
         const common = (p, q, low, high) => Math.min(p[high], q[high]) - Math.max(p[low], q[low]);
         const clash = (p, q) => common(p, q, "left", "right") > 1 && common(p, q, "top", "bottom") > 4;
-        return [...document.querySelectorAll(".picture svg")].flatMap((svg) => {
-          const texts = [...svg.querySelectorAll("text")];
+        return [...document.querySelectorAll(".picture svg, .stops")].flatMap((svg) => {
+          const texts = [...svg.querySelectorAll("text, button")];
           const boxes = texts.map((e) => e.getBoundingClientRect());
           const pairs = texts.flatMap((a, i) => texts.slice(i + 1).map((b, j) => [i, i + 1 + j]));
           const words = ([i, j]) => `${texts[i].textContent} on ${texts[j].textContent}`;

@@ -34,7 +34,7 @@ PAGES = sorted(
 NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
 OTHERS = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("benchmarks/**/*.md")])
 CODE = re.compile(r"^(```+).*?^\1|(?<!`)(`+)(?!`)[^\n]*?(?<!`)\2(?!`)", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^()\s]*)\)")
+LINK = re.compile(r"(!?)\[(?!!)([^\]]*)\]\(([^()\s]*)\)")
 HEADING = re.compile(r"^(#+) +(.*?)\s*$", re.MULTILINE)
 TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

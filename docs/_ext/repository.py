@@ -22,7 +22,7 @@ from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
 ROOT = Path(__file__).resolve().parents[2]
-# published as it is
+# published as it is, but for its links
 INTERACTIVE = ROOT / "docs" / "interactive"
 FOLDER = "repository"
 IMAGES = {".png", ".svg"}
@@ -117,11 +117,18 @@ def collect(app):
         yield page, {"title": name, "body": title + body_of(path), "parents": []}, "page.html"
 
 
+def publish(folder):
+    """Copy the interactive page, whose links lead to the sources in a checkout and to the pages made of them here."""
+    shutil.copytree(INTERACTIVE, folder, dirs_exist_ok=True)
+    page = folder / "index.html"
+    page.write_text(re.sub(r'(href="\.\./\w+)\.md"', r'\1.html"', page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def copy_files(app, exception):
     if exception or app.builder.format != "html":
         return
     if INTERACTIVE.is_dir():
-        shutil.copytree(INTERACTIVE, Path(app.outdir) / INTERACTIVE.name, dirs_exist_ok=True)
+        publish(Path(app.outdir) / INTERACTIVE.name)
     for path in shown(app.env):
         if path.suffix in IMAGES:
             (Path(app.outdir) / page_of(path)).write_bytes(path.read_bytes())

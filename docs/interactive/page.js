@@ -8,7 +8,7 @@
   const SPECTRUM = Array.from({ length: State.STEPS / 2 + 1 }, (_, k) => State.orderOf(2 * k));
   const ORDERS = Array.from({ length: 61 }, (_, k) => State.orderOf(4 * k));
 
-  let state = State.decode(location.hash);
+  let state = State.fresh();
   const stale = new Set();
   let frame = 0;
   let pause = 0;
@@ -60,8 +60,24 @@
   /* The dial. */
 
   function setAlpha(alpha) {
+    accept();
     state.alpha = alpha;
     change(...ALL);
+  }
+
+  let doubt = 0;
+
+  /** Mark the order that was typed as none, and say why: at once, or when the reader pauses. */
+  function reject(why, delay = 0) {
+    clearTimeout(doubt);
+    at("alpha-text").setAttribute("aria-invalid", "true");
+    doubt = setTimeout(() => (at("alpha-why").textContent = `${why} α stays ${State.formatOrder(state.alpha)}.`), delay);
+  }
+
+  function accept() {
+    clearTimeout(doubt);
+    at("alpha-text").setAttribute("aria-invalid", "false");
+    at("alpha-why").textContent = "";
   }
 
   State.STOPS.forEach((alpha) => {
@@ -82,10 +98,14 @@
   });
 
   at("alpha").addEventListener("input", (event) => setAlpha(State.orderOf(event.target.valueAsNumber)));
-  at("alpha-text").addEventListener("input", (event) => {
-    const alpha = State.parseOrder(event.target.value);
-    event.target.setAttribute("aria-invalid", String(Number.isNaN(alpha)));
-    if (!Number.isNaN(alpha)) setAlpha(alpha);
+  at("alpha-text").addEventListener("input", ({ target }) => {
+    const why = State.whyNot(target.value);
+    if (why === "") setAlpha(State.parseOrder(target.value));
+    else reject(why, 600);
+  });
+  at("alpha-text").addEventListener("change", ({ target }) => {
+    const why = State.whyNot(target.value);
+    if (why !== "") reject(why);
   });
   at("alpha-text").addEventListener("blur", () => change("dial"));
 
@@ -113,10 +133,10 @@
     const { alpha } = state;
     at("alpha").valueAsNumber = State.stepOf(alpha);
     at("alpha").setAttribute("aria-valuetext", `${alpha === Infinity ? "infinity" : alpha}, ${State.nameOf(alpha)}`);
-    if (document.activeElement !== at("alpha-text")) {
-      at("alpha-text").value = State.formatOrder(alpha);
-      at("alpha-text").setAttribute("aria-invalid", "false");
-    }
+    // what is being typed stays, and so does what was rejected, beside the reason
+    const text = at("alpha-text");
+    if (document.activeElement !== text && text.getAttribute("aria-invalid") !== "true")
+      text.value = State.formatOrder(alpha);
     at("alpha-name").textContent = State.nameOf(alpha);
     at("alpha-look").textContent = State.lookOf(alpha);
     at("stops")
@@ -361,19 +381,57 @@
 
   /* The page as a whole. */
 
+  /** Take what the address sets. */
+  function load() {
+    state = State.decode(location.hash);
+    const order = new URLSearchParams(location.hash.slice(1)).get("a");
+    const why = order === null ? "" : State.whyNot(order);
+    accept();
+    if (why !== "") {
+      at("alpha-text").value = order;
+      reject(why);
+    }
+    redraw();
+  }
+
+  /** Copy a text, also where a browser keeps its clipboard from pages that are files. */
+  async function copied(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      const field = document.createElement("textarea");
+      field.value = text;
+      document.body.append(field);
+      field.select();
+      const done = document.execCommand("copy");
+      field.remove();
+      at("share").focus();
+      return done;
+    }
+  }
+
+  at("share").addEventListener("click", async () => {
+    clearTimeout(pause);
+    const link = new URL(`#${State.encode(state)}`, location.href);
+    history.replaceState(null, "", link.hash);
+    const done = await copied(link.href);
+    at("share").textContent = done ? "Copied" : "Copy the address above";
+    at("spoken").textContent = done ? "The link is copied." : "Copy the address of this page.";
+    setTimeout(() => (at("share").textContent = "Copy link"), 2500);
+  });
+
   at("reset").addEventListener("click", () => {
+    accept();
     state = State.fresh();
     change(...ALL);
   });
-  window.addEventListener("hashchange", () => {
-    state = State.decode(location.hash);
-    redraw();
-  });
+  window.addEventListener("hashchange", load);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   let width = 0;
   new ResizeObserver(([{ contentRect }]) => {
     if (contentRect.width !== width) redraw();
     width = contentRect.width;
   }).observe(at("chapters"));
-  redraw();
+  load();
 }

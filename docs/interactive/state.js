@@ -22,6 +22,18 @@ const State = (() => {
     return Number.isFinite(value) ? value : NaN;
   }
 
+  /** Why a text is no order, and what to type; nothing if it is one. */
+  function whyNot(text) {
+    if (!Number.isNaN(parseOrder(text))) return "";
+    const plain = text.trim();
+    const example = "Type a number such as 2, 0.5 or 1/2, or inf for ∞.";
+    if (plain === "") return `The order is missing. ${example}`;
+    if (/^[-−]\s*[\d.½∞i]/i.test(plain)) return `“${plain}” is negative, and orders are 0 or more.`;
+    if (/\/0*\.?0*$/.test(plain)) return `“${plain}” divides by 0 or by nothing. ${example}`;
+    if (/^\d+\.?\d*(e\+?\d+)?$/i.test(plain)) return `“${plain}” is too large for this page. Type inf for ∞.`;
+    return `“${plain}” is no number. ${example}`;
+  }
+
   const formatOrder = (alpha) => (alpha === Infinity ? "∞" : String(alpha));
 
   const NAMES = new Map([
@@ -148,6 +160,7 @@ const State = (() => {
     placeOf,
     stepOf,
     parseOrder,
+    whyNot,
     formatOrder,
     nameOf,
     lookOf,
