@@ -62,4 +62,18 @@ def test_quickstart(tmp_path):
     command = [sys.executable, str(script), "--epochs", "2", "--seeds", "2", "--output", str(figure)]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert figure.read_bytes().startswith(b"\x89PNG")
-    assert "inf" in result.stdout
+    assert f"\nFigure: {figure.resolve()}\n" in result.stdout
+    found = re.findall(r"^ *(\S+)  [\d.]+  ([\d.]+) ± .*?([\d.]+) ± .*?([\d.]+) ± ", result.stdout, flags=re.MULTILINE)
+    rows = {name: list(map(float, numbers)) for name, *numbers in found}
+    assert list(rows) == ["none", "1/2", "1", "2", "inf"]
+    # accuracy, confidence and calibration error: of the first row, and of the row with the least error
+    best = min(rows, key=lambda name: rows[name][2])
+    told = result.stdout.partition("What to notice: ")[2]
+    for name in ("none", best):
+        accuracy, confidence, error = rows[name]
+        assert 0 < accuracy <= 1
+        assert error >= abs(confidence - accuracy) - 1e-3
+        shares = [float(share) for share in re.findall(r"([\d.]+)%", told)]
+        assert any(abs(share - 100 * accuracy) < 0.11 for share in shares)
+        assert any(abs(share - 100 * confidence) < 0.11 for share in shares)
+        assert f"{error:.3f}" in told
