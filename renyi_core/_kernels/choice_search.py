@@ -139,7 +139,8 @@ def _best(cells: Array, count: int, curve: Curve) -> Array:
     # the largest first; not every library sorts in descending order
     index = ask(argsort_cells, xp)(-_bounds(*_ends(cells), curve.order, xp), xp=xp)[:count, ...]
     # lengths may be unknown: not broadcast to a shape
-    index = index[..., None] + constants([0] * cells.shape[-1], index, xp)
+    zeros = xp.reshape(constants([0] * cells.shape[-1], index, xp), (1,) * index.ndim + (-1,))
+    index = index[..., None] + zeros
     return ask(take_cells, xp)(cells, index, xp=xp)
 
 
