@@ -19,7 +19,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "distributions.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 SECTIONS = {part.partition("\n")[0]: part for part in re.split(r"^##? ", TEXT, flags=re.MULTILINE)[1:]}
 NEEDS = {
-    "TorchRL, tianshou, RLlib, skrl, CleanRL": (),
+    "RL frameworks": (),
     "Masks and zeros": (),
     "Distributions that you did not make": (),
     "TorchRL": ("torchrl",),
