@@ -87,12 +87,12 @@ def table(rows, gan):
 
     lines = []
     for (data, alpha, beta, sigma), same in groups(rows, gan.Setting._fields).items():
-        cells = [data, "–", "0", "–"] if alpha == "none" else [data, str(alpha), f"{beta:g}", f"{sigma:g}"]
-        cells.append(str(len(same)))
-        for measure, unit in (("modes", ""), ("quality", " %"), ("effective", "")):
+        cells = [data]
+        for measure, unit in (("effective", ""), ("modes", ""), ("quality", " %")):
             mean, deviation = moments(same, measure)
             cells.append(f"{mean:.1f} ± {deviation:.1f}{unit}")
-        lines.append("| " + " | ".join(cells) + " |")
+        setting = ("–", "0", "–") if alpha == "none" else (str(alpha), f"{beta:g}", f"{sigma:g}")
+        lines.append("| " + " | ".join([*cells, *setting, str(len(same))]) + " |")
     return lines
 
 
@@ -112,9 +112,9 @@ def test_what_the_page_reads_from_it(gan):
     without, ring = rows["ring", "none", 0, 0.25], [rows["ring", a, 0.1, 0.25] for a in ("1/2", 1, 2, 4)]
     assert {row["modes"] for row in without} >= {0, 8}
     assert max(row["effective"] for row in without) < 6
-    assert f"{moments(without, 'effective')[0]:.1f} in effect" in " ".join(PAGE.split())
+    assert f"{moments(without, 'effective')[0]:.1f} effective modes on average" in " ".join(PAGE.split())
     modes, quality = (moments(rows["ring", 2, 0.1, 1], measure)[0] for measure in ("modes", "quality"))
-    assert f"{modes:.1f} modes and {quality:.1f} % in the mean" in " ".join(PAGE.split())
+    assert f"{modes:.1f} modes and {quality:.1f} % on average" in " ".join(PAGE.split())
     for same in ring:
         assert all(row["modes"] == 8 and row["quality"] > 75 and row["effective"] > 7 for row in same)
     assert sorted(row["modes"] for row in rows["grid", 2, 1, 0.6]) == [24, *7 * [25]]
