@@ -156,13 +156,18 @@ def cells(same, columns, digits):
     return found
 
 
+# in the order of the page, whose first columns are what a phone shows
+SHOWN = ("perplexity", "distinct bigrams", "self-BLEU", "repeated 4-grams", "entropy", "temperature")
+
+
 def page_tables(text, rows):
     """Return the lines of the page's tables."""
     weights = text.best_weights(rows)
     for point, (_, columns) in text.TABLES.items():
         shown = rows if point == "trained" else text.only(rows, weights)
+        measures = [name for name in SHOWN if name in columns]
         for (term, weight), same in text.by_setting(text.at(shown, point)).items():
-            yield f"| {term} | {weight:g} | " + " | ".join(cells(same, columns, text.DIGITS)) + " |"
+            yield f"| {term} | " + " | ".join(cells(same, measures, text.DIGITS)) + f" | {weight:g} |"
     for term, weight in weights.items():
         if term != "none":
             changes = [
