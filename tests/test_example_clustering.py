@@ -250,7 +250,7 @@ def test_page_has_the_numbers(example, rows):
     words = " ".join(text.split())
     plan = example.PLAN
     setup = [
-        rf"{plan.certainty:g}\,\operatorname{{mean}} H_1(p(x))",
+        rf"{plan.certainty:g}\,\text{{mean}}\,H_1(p(x))",
         f"64–{plan.hidden}–10",
         f"Adam at {plan.rate:g}, {plan.epochs} epochs of {1797 // plan.batch} batches of {plan.batch}",
         f"turns by up to {plan.turn:g}°, shifts by up to {plan.shift:g} pixels",
