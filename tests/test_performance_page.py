@@ -24,8 +24,8 @@ SOURCES = {
         "Samples": "2026-11-25-diversity-epyc-2-cores.md",
     },
     "tutorials/vocabularies.md": {
-        "Logits that exist anyway": "2026-11-30-every-call-torch.md",
-        "Logits that never exist": "2026-11-25-linear-epyc-2-cores.md",
+        "With the logits in memory": "2026-11-30-every-call-torch.md",
+        "Without the logits in memory": "2026-11-25-linear-epyc-2-cores.md",
     },
     "tutorials/distributed.md": {"Dask: chunks": "2026-11-25-dask-epyc-2-cores.md"},
 }
