@@ -63,7 +63,7 @@ def test_the_page_shows_the_adapter_as_it_is():
 
 def test_the_functions_of_the_table_are_looked_up():
     """Each name is a kernel of a family, whose engine goes first, or a function that kernels ask the library for."""
-    table = PAGE.read_text(encoding="utf-8").split("## What can be overlaid")[1].split("## Rules")[0]
+    table = PAGE.read_text(encoding="utf-8").split("## What you can replace")[1].split("## Rules")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     names = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert len(names) == 12
