@@ -40,7 +40,7 @@ ENTROPIES = {
     "vector–Jacobian product, `cotangent=`": [
         Claim(ALL, "test_properties::test_cotangent_multiplies_the_gradient_of_each_row")
     ],
-    "an order for each row": [Claim(ALL, "test_accuracy::test_orders_in_an_array")],
+    "one order for each row": [Claim(ALL, "test_accuracy::test_orders_in_an_array")],
     "masks, `where=`": [Claim(ALL, "test_properties::test_mask_leaves_entries_out_whatever_they_hold")],
     "float16, bfloat16": [
         Claim("numpy", "test_accuracy::test_half_precision_is_rounded_once", "float16"),
@@ -61,11 +61,11 @@ ENTROPIES = {
         Claim("torch", "test_torch::test_compile"),
         Claim("jax", "test_lazy::test_jit"),
     ],
-    "a graph that is kept, `torch.export`, `jax.export`": [
+    "exported graphs, `torch.export`, `jax.export`": [
         Claim("torch jax", "test_export::test_values_at_other_lengths")
     ],
-    "ragged rows, jagged nested tensors": [Claim("torch", "test_torch_nested::test_rows_of_any_number")],
-    "no value is read: lazy, traced": [
+    "ragged rows in nested tensors": [Claim("torch", "test_torch_nested::test_rows_of_any_number")],
+    "lazy or traced: reads no values": [
         Claim("jax", "test_lazy::test_jit"),
         Claim("dask", "test_lazy::test_dask_stays_a_graph"),
     ],
@@ -83,9 +83,9 @@ ABSENT = {
     "forward mode": "numpy strict dask",
     "`vmap`, over rows and orders": "numpy strict dask",
     "`jit`, `torch.compile` with one graph": "numpy strict dask",
-    "a graph that is kept, `torch.export`, `jax.export`": "numpy strict dask",
-    "ragged rows, jagged nested tensors": "numpy strict jax dask",
-    "no value is read: lazy, traced": "numpy strict torch",
+    "exported graphs, `torch.export`, `jax.export`": "numpy strict dask",
+    "ragged rows in nested tensors": "numpy strict jax dask",
+    "lazy or traced: reads no values": "numpy strict torch",
     "several processes or devices": "numpy strict",
     "float16, bfloat16": "strict",
 }
@@ -243,13 +243,13 @@ QUANTITIES = {
 }
 DEVICES = {
     "torch": (
-        "Triton kernels, and the array-API code",
+        "Triton kernels and the array-API code",
         Claim("torch", "test_triton::test_in_the_interpreter", "interpreted"),
         Claim("torch", "test_triton::test_compiled_ahead_of_time"),
         "test_gpu_torch",
     ),
     "cupy": (
-        "CUDA kernels, and the array-API code",
+        "CUDA kernels and the array-API code",
         Claim("numpy", "test_cuda_source::test_values_and_gradients_against_exact_arithmetic", "emulated"),
         Claim("numpy", "test_cuda_compile::test_compiles_in_registers"),
         "test_gpu_cupy",
@@ -281,22 +281,22 @@ def words_of(name: str) -> list[str]:
 
 HEAD = """# What runs where
 
-Written by [tests/capabilities.py](../tests/capabilities.py) from the tests: each *yes* leads to the file of the test
-that shows it on that library, and a run of the tests fails if that test was only skipped. *–*: there is no such thing
-in the library. array-api-strict stands for any other library of the array-API standard. Linux and CPUs, Python 3.11
-to 3.13.
+Each *yes* links to the test that shows it on that library. A *–* means that the library has no such thing.
+array-api-strict stands for all other libraries that follow the array-API standard. The tests run on Linux and CPUs,
+with Python 3.11 to 3.13. [tests/capabilities.py](../tests/capabilities.py) writes this page, and a full run of the
+tests fails if it skips one of those linked here.
 
 ## Derivatives, transforms and dtypes
 
-Of the Rényi entropy, and of the functions of it, the Hill number and the Tsallis entropy. *Analytic* is what needs no
-automatic differentiation; the rows from *reverse mode* on are the library's own means.
+These are features of the Rényi entropy, the Hill number and the Tsallis entropy. *Analytic* derivatives need no
+automatic differentiation. The rows from *reverse mode* on use the transforms of the library.
 
 """
 MIDDLE = """
 ## Quantities
 
-Value and analytic derivatives on each library, then the automatic differentiation of torch and JAX. *Not tested* is not
-*does not work*: the code is the same, but no test says so.
+The first columns are for values and analytic derivatives, the last two for the automatic differentiation of torch and
+JAX. *Not tested* does not mean that it fails: the code is the same, but no test shows it.
 
 """
 TAIL = """
@@ -355,11 +355,11 @@ def render() -> str:
         )
     return (
         HEAD
-        + table(["", *LIBRARIES.values()], entropies)
+        + table(["feature", *LIBRARIES.values()], entropies)
         + MIDDLE
-        + table(["", *LIBRARIES.values(), "autograd of torch", "`jax.grad`"], quantities)
+        + table(["quantity", *LIBRARIES.values(), "torch autograd", "`jax.grad`"], quantities)
         + TAIL
-        + table(["", "what runs", "checked on the CPU", "compiled for sm_80, sm_90, sm_100", "on a GPU"], devices)
+        + table(["library", "what runs", "checked on the CPU", "compiled for sm_80, sm_90, sm_100", "on a GPU"], devices)
     )
 
 
