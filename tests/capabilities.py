@@ -359,7 +359,7 @@ def render() -> str:
         + MIDDLE
         + table(["quantity", *LIBRARIES.values(), "torch autograd", "`jax.grad`"], quantities)
         + TAIL
-        + table(["library", "what runs", "checked on the CPU", "compiled for sm_80, sm_90, sm_100", "on a GPU"], devices)
+        + table(["library", "what runs", "checked on the CPU", "compiled for sm_80, sm_90, sm_100", "GPU"], devices)
     )
 
 

@@ -13,7 +13,7 @@ SIZE = 18
 
 
 def drawing(tex):
-    """Return a formula as SVG, in the colour of the text, with its source as what is read aloud."""
+    """Return a formula as SVG, in the color of the text, with its source as what is read aloud."""
     tex = " ".join(tex.split())
     drawn = re.sub(r"\\operatorname\{([^}]*)\}", r"\\,\\text{\1}\\,", tex.replace(r"arg\,max", "arg max"))
     # what the library that draws does not know, or sets too tightly
