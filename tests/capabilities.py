@@ -61,9 +61,7 @@ ENTROPIES = {
         Claim("torch", "test_torch::test_compile"),
         Claim("jax", "test_lazy::test_jit"),
     ],
-    "exported graphs, `torch.export`, `jax.export`": [
-        Claim("torch jax", "test_export::test_values_at_other_lengths")
-    ],
+    "exported graphs, `torch.export`, `jax.export`": [Claim("torch jax", "test_export::test_values_at_other_lengths")],
     "ragged rows in nested tensors": [Claim("torch", "test_torch_nested::test_rows_of_any_number")],
     "lazy or traced: reads no values": [
         Claim("jax", "test_lazy::test_jit"),
