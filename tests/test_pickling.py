@@ -106,6 +106,8 @@ def everything(task):
     return value, gradient, term(LOGITS), schedule(3), target.weight
 
 
+# Python 3.12 and later, of a process that has threads
+@pytest.mark.filterwarnings("ignore:.*fork.. may lead to deadlocks:DeprecationWarning")
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_other_processes_after_use_in_this_one(backend, method):
     """With the workspace of this process in use, and threads that have one as well."""
