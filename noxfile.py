@@ -18,7 +18,7 @@ import nox
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "virtualenv"
 
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 BACKENDS = {
     "numpy": [],
     "strict": [],
@@ -291,10 +291,21 @@ def accessibility(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def workflows(session: nox.Session) -> None:
+    """Check what runs where the project lives: the form, the rights and the pins of .github/workflows."""
+    session.install("check-jsonschema>=0.33", "zizmor>=1.30")
+    files = map(str, Path(".github/workflows").iterdir())
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *files)
+    session.run("check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml")
+    session.run("zizmor", "--offline", "--persona=pedantic", ".github")
+
+
+@nox.session(default=False)
 def package(session: nox.Session) -> None:
-    """Build the wheel and the sdist, check what is in them, and use the wheel as a stranger would."""
-    dist = Path(session.create_tmp(), "dist").resolve()
+    """Build the pure wheel and the sdist, into a folder if it is named, check both, and use the wheel as a stranger."""
+    dist = Path(*(session.posargs or [session.create_tmp(), "dist"])).resolve()
     shutil.rmtree(dist, ignore_errors=True)
+    session.env["RENYI_NATIVE"] = "0"
     session.install("build>=1.2", "twine>=6.1", "check-wheel-contents>=0.6")
     session.run("python", "-m", "build", "--outdir", str(dist))
     session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
