@@ -230,6 +230,26 @@ def test_long_rows(backend, n, alphas):
             assert (error <= 64 * eps * np.linalg.norm(want_gradient[:8], axis=-1)).all(), alpha
 
 
+def test_the_largest_term_as_llvm_optimizes_it(backend):
+    """It is found where the product in it is rounded in one loop, and not in another."""
+    if backend.variant == "x32":
+        pytest.skip("the same with 64 bits")
+    from renyi_core._kernels import divergence, pairs
+    from renyi_core._kernels.state import Order
+
+    def log_ratio(x, y, alpha, xp=jax.numpy):
+        pair = pairs.compare(x, y, source="logits", where=None, axis=-1, xp=xp)
+        order = Order(alpha, alpha - 1, alpha == math.inf)
+        return divergence._weights(pair, order, -1, xp).log_ratio
+
+    rng = np.random.default_rng(0)
+    x, y = (backend.asarray(np.log(rng.dirichlet(np.ones(20), size=200))) for _ in range(2))
+    alpha = backend.asarray(np.asarray([0.3, 1.7, 7.1])[:, None, None])
+    optimized = jax.jit(log_ratio).lower(x, y, alpha).compile({"xla_backend_optimization_level": 3})
+    want = log_ratio(*map(backend.numpy, (x, y, alpha)), np)
+    np.testing.assert_allclose(optimized(x, y, alpha), want, rtol=1e-4, atol=1e-4)
+
+
 def test_terms_are_pytrees(backend):
     """Options that are arrays are leaves: one compilation for all weights, and derivatives with respect to them."""
     if backend.variant == "x32":

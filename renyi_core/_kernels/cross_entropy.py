@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from .family import ENTRIES, Family, finished
 from .library import ask
-from .pairs import Axis, Pair, balanced, bounded_exp, compare, exponent_limit, log_tilt, or_one
+from .pairs import Axis, Pair, balanced, bounded_exp, compare, exponent_limit, log_tilt, of_largest, or_one
 from .sources import accumulate, distributions
 from .special import expm1_ratio, log1p_ratio, power_curvature
 from .state import Order, Source, log_ratio, nonzero
@@ -112,17 +112,13 @@ def _mean(costs: Costs, order: Order, axis: Axis, xp: Any) -> Mean:
     x = xp.where(close, x, 0.0)
     value = xp.where(close, mean, 0.0) * log1p_ratio(xp.where(large, 0.0, x), eps=eps, xp=xp)
     value = xp.where(large, xp.log1p(x) / -t, value)
-    apart, log_ratio = _apart(costs, order, height, top, axis, xp)
+    apart, log_ratio = _apart(costs, order, axis, xp)
     return Mean(xp.where(close, value, apart), log_ratio)
 
 
-def _apart(costs: Costs, order: Order, height: Array, top: Array, axis: Axis, xp: Any) -> tuple[Array, Array]:
+def _apart(costs: Costs, order: Order, axis: Axis, xp: Any) -> tuple[Array, Array]:
     """Return C from the largest of log p − t g, and log(π/p)."""
-    is_top = costs.live & (height == top)
-    g = xp.max(xp.where(is_top, costs.g, -math.inf), axis=axis, keepdims=True)
-    log_p = xp.max(xp.where(is_top & (costs.g == g), costs.log_p, -math.inf), axis=axis, keepdims=True)
-    known = log_p > -math.inf
-    g, log_p = xp.where(known, g, 0.0), xp.where(known, log_p, 0.0)
+    g, log_p = of_largest((costs.g, costs.log_p), costs.log_p, -order.t * costs.g, costs.live, axis, xp)
     # α times a difference is rounded less than the difference of two products
     drop = -order.t * (costs.g - g)
     exponent = xp.where(costs.live, costs.log_p - log_p + drop, 0.0)

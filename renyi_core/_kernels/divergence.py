@@ -30,6 +30,7 @@ from .pairs import (
     compare,
     exponent_limit,
     log_tilt,
+    of_largest,
     or_one,
     power_excess,
     power_excess_slope,
@@ -139,18 +140,14 @@ def _weights(pair: Pair, order: Order, axis: Axis, xp: Any) -> Weights:
     r = xp.where(pair.live, order.alpha * pair.r, 0.0)
     top = xp.max(xp.where(pair.live, pair.log_q + r, -math.inf), axis=axis, keepdims=True)
     # next to the entry of the unit: α times a difference is rounded less than the difference of two products
-    is_top = pair.live & (pair.log_q + r == top)
-    lowest = xp.max(xp.where(is_top, pair.r, -math.inf), axis=axis, keepdims=True)
-    its_log_q = xp.max(xp.where(is_top & (pair.r == lowest), pair.log_q, -math.inf), axis=axis, keepdims=True)
-    known = top > -math.inf
-    lowest, its_log_q = xp.where(known, lowest, 0.0), xp.where(known, its_log_q, 0.0)
-    difference = order.alpha * (xp.where(pair.live, pair.r, lowest) - lowest)
+    its_r, its_log_q = of_largest((pair.r, pair.log_q), pair.log_q, r, pair.live, axis, xp)
+    difference = order.alpha * (xp.where(pair.live, pair.r, its_r) - its_r)
     values = xp.exp(xp.where(pair.live, pair.log_q - its_log_q, 0.0) + difference)
     values = xp.where(pair.live, values, 0.0)
     size = total(values, axis, xp)
     size = xp.where(size > 0, size, 1.0)
     log_ratio = xp.where(pair.live, difference - pair.r - (its_log_q + xp.log(size)), 0.0)
-    return Weights(values, size, xp.where(known, top, 0.0), log_ratio)
+    return Weights(values, size, xp.where(top > -math.inf, top, 0.0), log_ratio)
 
 
 class Tilt(NamedTuple):

@@ -27,6 +27,7 @@ __all__ = [
     "compare",
     "exponent_limit",
     "log_tilt",
+    "of_largest",
     "or_one",
     "power_excess",
     "power_excess_slope",
@@ -279,6 +280,21 @@ def balanced(gradient: Array, weights: Array, axis: Axis, xp: Any) -> Array:
     """Return a gradient whose entries add up to 0 with that of a dominant weight, if there is one, from the others."""
     top = weights > 0.5
     return xp.where(top, -total(xp.where(top, 0.0, gradient), axis, xp), gradient)
+
+
+def of_largest(
+    values: tuple[Array, Array], other: Array, product: Array, live: Array, axis: Axis, xp: Any
+) -> tuple[Array, ...]:
+    """Return the means of the values over the entries whose ``other + product`` is the largest; 0 where none is live.
+
+    A few roundings of the product are a tie: XLA may compute the sum anew, and leave them out.
+    """
+    product = xp.where(live, product, 0.0)
+    sums = xp.where(live, other + product, -math.inf)
+    largest = xp.max(sums, axis=axis, keepdims=True)
+    ties = live & (sums + 4 * float(xp.finfo(sums.dtype).eps) * xp.abs(product) >= largest)
+    count = or_one(total(xp.where(ties, 1.0 + 0 * product, 0.0), axis, xp), xp)
+    return tuple(total(xp.where(ties, each, 0.0), axis, xp) / count for each in values)
 
 
 def or_one(values: Array, xp: Any) -> Array:
