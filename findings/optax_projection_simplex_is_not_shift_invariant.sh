@@ -2,7 +2,7 @@
 # Optax: projection_simplex(scores), which is sparsemax, depends on a number that is added to all scores. The threshold
 # is a difference of cumulative sums, and the maximum is not taken out first: in float32, the sums of what should be
 # distributions are off by 0.004 for scores around 10,000 and by as much as 1 around a million. Subtract the maximum of
-# each row before, and they sum to 1. In one test row of many the error happens to be small: a single try may miss it.
+# each row before, and they sum to 1. A single row may be right by luck.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
