@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy.py [--csv accuracy.csv] [--markdown accuracy.md] [--figure accuracy.png]
 
-The truth is that of the numbers given, after normalisation, by mpmath: each method is judged by the very logits or
+The truth is that of the numbers given, after normalization, by mpmath: each method is judged by the very logits or
 probabilities that it was called with. Errors are relative and in units of the dtype's eps; for gradients, the norm of
 the error over the norm of the gradient. What is not finite is an error of ∞. Packages that are not installed are left
 out, so that a run without them measures this library and the textbook formula alone.

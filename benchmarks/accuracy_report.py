@@ -22,7 +22,7 @@ COLUMNS = ("part", "dtype", "method", "distribution", "alpha", "error")
 HEAD = """# How exact
 
 {versions}; benchmarks/accuracy.py, {machine}.
-Relative errors in units of eps (2⁻⁵² and 2⁻²³), against 80 digits, of the numbers given, normalised.
+Relative errors in units of eps (2⁻⁵² and 2⁻²³), against 80 digits, of the numbers given, normalized.
 Five distributions of 100 outcomes: logits ~ N(0, 9) and N(0, 10⁻⁶), peaked, 1/rank, and multiples of 2⁻²⁰ that add
 up to 1 exactly.
 "All digits": an error of half the value or more, or not finite.

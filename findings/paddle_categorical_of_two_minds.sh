@@ -2,7 +2,7 @@
 # Paddle: one Categorical reads its argument in two ways. probs and log_prob take it for weights, divided by their sum;
 # sample, entropy and kl_divergence take it for logits. So what is drawn does not follow the probabilities that the same
 # object reports, and a policy gradient weighs the draws of one distribution by the log-probabilities of another. Only
-# the logarithms of normalised probabilities make sample and entropy right, and then log_prob is of negative weights.
+# the logarithms of normalized probabilities make sample and entropy right, and then log_prob is of negative weights.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

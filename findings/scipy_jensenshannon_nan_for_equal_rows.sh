@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SciPy: the Jensen-Shannon distance of two softmaxes of the same logits, one of scipy.special and one written out, is
 # NaN in about half of all cases. They differ by a rounding, the sum of the two divergences comes out as −1e-18, and its
-# square root is taken. A nearest-neighbour search, or a mean, over such distances is NaN from its best pair on. Close
+# square root is taken. A nearest-neighbor search, or a mean, over such distances is NaN from its best pair on. Close
 # pairs that are not NaN have lost all digits: 5e-9 where 1e-16 is true.
 set -euo pipefail
 work=$(mktemp -d)

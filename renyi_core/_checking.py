@@ -269,7 +269,7 @@ class _Arguments(NamedTuple):
             gap = neighbor_gap(values, ask(kth_neighbor, xp)(values, k=self.given["k"], xp=xp), xp=xp)
             reach = xp.max(xp.abs(gap), axis=-1)
             hint = "; of rounded samples, give `jitter=` and `rng=`"
-            check_entries(reach == 0, reach, "apart from their k-th neighbours", name=name, xp=xp, hint=hint)
+            check_entries(reach == 0, reach, "apart from their k-th neighbors", name=name, xp=xp, hint=hint)
         if self.name == "entropy_from_counts":
             whole = values == xp.floor(values)
             check_entries(~whole, values, "whole", name=name, xp=xp, hint="; the error needs the number of draws")

@@ -82,7 +82,7 @@ def dual_ascent(
     -----
     The step is that of gradient descent on log β · (H − target) in log β, as implementations of Soft Actor-Critic have
     it. The paper's objective is β · (H − target): in log β its gradient has the factor β, and would stall at small
-    weights and jump at large ones. It is a plain step, without an optimizer's momentum or normalisation: it shrinks
+    weights and jump at large ones. It is a plain step, without an optimizer's momentum or normalization: it shrinks
     with the difference, and so comes to rest at the target.
 
     References

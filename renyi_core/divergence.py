@@ -124,7 +124,7 @@ def divergence_from_logits(
     Parameters
     ----------
     p_logits, q_logits : array
-        Unnormalised log-probabilities, of shapes (..., n) that broadcast; −inf is an outcome of probability 0.
+        Unnormalized log-probabilities, of shapes (..., n) that broadcast; −inf is an outcome of probability 0.
     alpha, axis, where, base, keepdims
         See :func:`divergence`.
 

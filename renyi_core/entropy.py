@@ -132,7 +132,7 @@ def entropy(
 
     Notes
     -----
-    One centred form serves every order, with no threshold near 1 and no epsilon: the relative error is within 16
+    One centered form serves every order, with no threshold near 1 and no epsilon: the relative error is within 16
     units in the last place of the dtype (64 in float32 where the library's own reductions are coarser), also within
     1e-12 of α = 1, and for distributions whose entropy is nearly 0.
 
@@ -179,7 +179,7 @@ def entropy_from_logits(
     Parameters
     ----------
     logits : array
-        Unnormalised log-probabilities z, shape (..., n), of a real floating-point dtype. −inf is a masked outcome,
+        Unnormalized log-probabilities z, shape (..., n), of a real floating-point dtype. −inf is a masked outcome,
         of weight 0. A distribution with +inf or NaN, or with −inf alone, gives NaN, and it alone.
     alpha, axis, where, base, keepdims
         As in :func:`entropy`.

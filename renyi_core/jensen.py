@@ -123,13 +123,13 @@ def jensen_divergence_from_logits(
 ) -> ArrayT:
     """Return the Jensen–Rényi divergence of order α of several distributions given by logits.
 
-    :func:`jensen_divergence` of the distributions exp(z)/Σ exp(z): the loss of generalised Jensen–Shannon distillation,
+    :func:`jensen_divergence` of the distributions exp(z)/Σ exp(z): the loss of generalized Jensen–Shannon distillation,
     with the student and the teacher as the two distributions.
 
     Parameters
     ----------
     logits : array
-        Logits, unnormalised log-probabilities, of a real floating-point dtype, shape (..., k, n): k distributions of n
+        Logits, unnormalized log-probabilities, of a real floating-point dtype, shape (..., k, n): k distributions of n
         outcomes. −inf is an outcome of probability 0. A set in which one has a +inf or NaN, or nothing but −inf, gives
         NaN, and it alone.
     alpha, weights, base, keepdims

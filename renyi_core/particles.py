@@ -1,4 +1,4 @@
-"""The entropy of a density from samples by nearest neighbours, and the reward that explores by it."""
+"""The entropy of a density from samples by nearest neighbors, and the reward that explores by it."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def particle_entropy(
     jitter: float | ArrayOf[Any] | None = None,
     rng: Any = None,
 ) -> ArrayT:
-    r"""Return the Rényi entropy of order α of a density, estimated by nearest neighbours from samples of it alone.
+    r"""Return the Rényi entropy of order α of a density, estimated by nearest neighbors from samples of it alone.
 
     .. math:: \hat H_\alpha = \frac{1}{1 - \alpha} \log \frac{1}{N} \sum_{i=1}^{N} \zeta_i^{1 - \alpha}, \qquad
         \zeta_i = (N - 1) \left( \frac{\Gamma(k)}{\Gamma(k + 1 - \alpha)} \right)^{1 / (1 - \alpha)} V_d \, \rho_i^d
 
-    ρ_i is the Euclidean distance of sample i to its k-th nearest neighbour among the others, V_d the volume of the
+    ρ_i is the Euclidean distance of sample i to its k-th nearest neighbor among the others, V_d the volume of the
     unit ball. α → 1 is the estimator of Kozachenko and Leonenko, minus digamma(k) plus the mean of
     log (N − 1) V_d ρ^d. α = 0 estimates the logarithm of the volume of a bounded support.
 
@@ -51,7 +51,7 @@ def particle_entropy(
         The order, 0 ≤ α < k + 1: a number, or an array of the same library that broadcasts against the result, where
         orders out of that range give NaN.
     k : int, default 3
-        Which neighbour, 1 ≤ k ≤ N − 1. A larger one has less variance and more bias.
+        Which neighbor, 1 ≤ k ≤ N − 1. A larger one has less variance and more bias.
     base : float, optional
         The base of the logarithm; natural (nats) by default.
     jitter : float or array, optional
@@ -103,7 +103,7 @@ def particle_entropy(
     All pairs are compared, in blocks, N² d operations; on NumPy with SciPy installed (the extra ``neighbors``) a k-d
     tree takes their place up to 15 dimensions.
 
-    ``grad`` and ``value_and_grad`` take ``wrt=0``, the samples, and ``"alpha"``. The derivative holds neighbours fixed,
+    ``grad`` and ``value_and_grad`` take ``wrt=0``, the samples, and ``"alpha"``. The derivative holds neighbors fixed,
     as it must: they change where distances tie.
 
     References
@@ -150,7 +150,7 @@ def particle_reward(
     jitter: float | ArrayOf[Any] | None = None,
     rng: Any = None,
 ) -> ArrayT:
-    r"""Return the intrinsic reward ρ^{1−α} of each sample, ρ its distance to its k-th nearest neighbour.
+    r"""Return the intrinsic reward ρ^{1−α} of each sample, ρ its distance to its k-th nearest neighbor.
 
     This is the reward of RISE: states far from the others earn more, the more so the smaller α is. In the sum of
     :func:`particle_entropy` the term of a state is proportional to ρ^{d(1−α)}; the reward leaves out d.
@@ -164,7 +164,7 @@ def particle_reward(
         The order, 0 < α < 1: a number, or an array of the same library that broadcasts against the result, where
         orders out of that range give NaN. The method has no α = 1, whose reward would be a logarithm.
     k : int, default 3
-        Which neighbour, 1 ≤ k ≤ N − 1, not counting the sample itself.
+        Which neighbor, 1 ≤ k ≤ N − 1, not counting the sample itself.
     jitter, rng
         As in :func:`particle_entropy`, for states that were rounded.
 
@@ -221,12 +221,12 @@ def particle_mutual_information(
     jitter: float | ArrayOf[Any] | None = None,
     rng: Any = None,
 ) -> ArrayT:
-    r"""Return the mutual information of two continuous variables, estimated by nearest neighbours from pairs of them.
+    r"""Return the mutual information of two continuous variables, estimated by nearest neighbors from pairs of them.
 
     .. math:: \hat I = \psi(k) + \psi(N) - \frac{1}{N} \sum_{i=1}^{N} \bigl(\psi(n_x(i) + 1) + \psi(n_y(i) + 1)\bigr)
 
     The distance of two pairs is the largest difference in any dimension of x or y; n_x(i) is the number of other
-    samples whose x is nearer to that of sample i than the pair of its k-th nearest neighbour is, n_y(i) that of y. This
+    samples whose x is nearer to that of sample i than the pair of its k-th nearest neighbor is, n_y(i) that of y. This
     is the first estimator of Kraskov, Stögbauer and Grassberger. Most of the errors of the entropies that it is made of
     cancel, and all of them where x and y are independent.
 
@@ -236,7 +236,7 @@ def particle_mutual_information(
         N independent pairs of samples, of shapes (..., N, d_x) and (..., N, d_y), N ≥ 2, of one real floating-point
         dtype. Leading axes are sets of their own, which broadcast. A set with a sample that is not finite gives NaN.
     k : int, default 3
-        Which neighbour, 1 ≤ k ≤ N − 1. A larger one has less variance and more bias.
+        Which neighbor, 1 ≤ k ≤ N − 1. A larger one has less variance and more bias.
     base : float, optional
         The base of the logarithm; natural (nats) by default.
     jitter, rng
@@ -327,7 +327,7 @@ def _check_sets(shape: tuple[Any, ...], name: str) -> None:
 
 
 def _neighbor(k: Any, n: int) -> int:
-    """Return which neighbour, checked."""
+    """Return which neighbor, checked."""
     k = integer(k, "k")
     if not 1 <= k < n:
         msg = f"`k` must be from 1 to {n - 1}, one less than the number of samples; got {k}"
@@ -338,7 +338,7 @@ def _neighbor(k: Any, n: int) -> int:
 def _search(
     samples: Array, alpha: Any, k: Any, base: Any, jitter: Any, rng: Any, *, trailing: int
 ) -> tuple[Arguments, tuple[Array, Array], int]:
-    """Return the arguments, the samples and the indices of their neighbours, and k.
+    """Return the arguments, the samples and the indices of their neighbors, and k.
 
     So many last axes of the samples have one value.
     """

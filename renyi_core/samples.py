@@ -75,7 +75,7 @@ def kernel_entropy(
     See Also
     --------
     gram_entropy : Of a kernel matrix at hand.
-    particle_entropy : By distances to neighbours, without a kernel.
+    particle_entropy : By distances to neighbors, without a kernel.
     regularizers.DiversityTerm : As a term of a loss.
 
     Notes

@@ -17,7 +17,7 @@ from typing import Any
 
 from . import agnostic_only
 from ._selftest.accuracy import Check, Worst, checks, own_sums
-from ._selftest.behaviours import BEHAVIOURS
+from ._selftest.behaviors import BEHAVIORS
 from ._selftest.exact import digits
 from ._selftest.library import Library, NotOfferedError
 from ._selftest.report import Report, Row
@@ -137,10 +137,10 @@ def _rows(library: Library, dtype: str, *, quick: bool, only: str) -> Iterator[R
     for name, check in checks(quick=quick, coarse=coarse):
         if only in name:
             yield from _measured(name, dtype, check, library)
-    for name, behaviour in BEHAVIOURS.items():
+    for name, behavior in BEHAVIORS.items():
         if only in name:
             try:
-                behaviour(library, dtype)
+                behavior(library, dtype)
             except Exception as failure:  # noqa: BLE001  whatever an unknown library raises
                 yield _failure(name, dtype, failure, library)
             else:

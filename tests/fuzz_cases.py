@@ -55,7 +55,7 @@ def logits(rng, shape, kinds, dtype):
 
 
 def probs(rng, shape, kinds, dtype):
-    """Return the exponentials of logits, not normalised, without subnormal numbers."""
+    """Return the exponentials of logits, not normalized, without subnormal numbers."""
     z = logits(rng, shape, kinds, "float64" if dtype == "float64" else "float32").astype(np.float64)
     p = np.exp(z - z.max(axis=-1, keepdims=True)) * 2.0 ** rng.integers(-3, 3)
     return np.where(p < np.finfo(dtype).tiny, 0, p).astype(dtype)

@@ -67,7 +67,7 @@ class Exact(NamedTuple):
 
 
 def _pair(values):
-    values = [v if abs(v) > mpfr(10) ** (35 - DIGITS) else mpfr(0) for v in values]  # what cancelled to 0
+    values = [v if abs(v) > mpfr(10) ** (35 - DIGITS) else mpfr(0) for v in values]  # what canceled to 0
     high = np.asarray([float(v) for v in values])
     return Pair(
         high, np.asarray([float(v - h) if math.isfinite(h) else 0.0 for v, h in zip(values, high, strict=True)])

@@ -115,7 +115,7 @@ def sets(dtype="float64"):
 
     found = {
         "independent": (spread, some),
-        "normalised": (spread / spread.sum(1, keepdims=True), equal),
+        "normalized": (spread / spread.sum(1, keepdims=True), equal),
         "near": (near(1e-3), some),
         "nearer": (near(1e-8), equal),
         "nearest": (near(1e-14), some),

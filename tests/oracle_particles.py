@@ -1,4 +1,4 @@
-"""The nearest-neighbour estimate by its definition, in 60 digits, and its derivatives by differences of those."""
+"""The nearest-neighbor estimate by its definition, in 60 digits, and its derivatives by differences of those."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ STEP = mpmath.mpf(10) ** -20
 
 
 def distances(samples, k):
-    """Return the distance of each sample to its k-th nearest neighbour."""
+    """Return the distance of each sample to its k-th nearest neighbor."""
     x = [[mpmath.mpf(value) for value in row] for row in samples]
 
     def between(a, b):

@@ -179,7 +179,7 @@ def test_a_worker_dies(cluster, tmp_path):
 
 @pytest.mark.parametrize("axis", [0, -1])
 def test_without_the_adapter_indices_are_taken_across_chunks(axis):
-    """What the choices of α > 1 and the nearest neighbours take, and array-api-compat lacks."""
+    """What the choices of α > 1 and the nearest neighbors take, and array-api-compat lacks."""
     x = rows(shape=(6, 8, 5))
     lazy = da.from_array(x, chunks=(4, 3, 2))
     index = np.argsort(x, axis=axis)[:2, :, 1:2] if axis == 0 else np.argsort(x, axis=axis)[..., :3]

@@ -146,7 +146,7 @@ def test_it_is_additive(backend, p, q, other_p, other_q, alpha):
 
 
 def test_it_is_zero_of_equals_alone(backend):
-    """The closest neighbour in the dtype is at a distance already, of half the square of the relative step."""
+    """The closest neighbor in the dtype is at a distance already, of half the square of the relative step."""
     eps = float(np.finfo(backend.dtypes[-1]).eps)
     p = np.asarray([[0.25, 0.25, 0.25, 0.25]])
     step = np.asarray([[0.25 * eps, -0.25 * eps, 0, 0]])

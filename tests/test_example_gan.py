@@ -48,7 +48,7 @@ def effective(gan, alpha, weight):
 
 def test_measures(gan):
     mixture = gan.MIXTURES["ring"]
-    c = mixture.centres
+    c = mixture.centers
     samples = torch.cat([c[:1], c[:1] + 0.022, c[1:2] + torch.tensor([0.029, 0.0]), c[2:3] + 0.5, c[1:2]])
     found = gan.measure(samples, mixture)  # good within 0.03: the second is 0.0311 away
     assert found["modes"] == 2

@@ -362,7 +362,7 @@ class TestCommand:
         printed = capsys.readouterr().out
         assert all(measure in printed for measure in part.MEASURES)
 
-    def test_runs_do_not_depend_on_their_neighbours(self, monkeypatch):
+    def test_runs_do_not_depend_on_their_neighbors(self, monkeypatch):
         monkeypatch.setattr(rl_robot, "ITERATIONS", 3)
         setting = rl_robot.Setting(2.0, 0.3)
         together = rl.together(rl_robot.run, [setting], seeds=3, workers=1, description="")

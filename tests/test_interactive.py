@@ -291,8 +291,8 @@ def test_picture_leads_to_the_page(name):
     assert len(content) < 150_000
 
 
-def luminance(colour):
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+def luminance(color):
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
     return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
 
@@ -301,13 +301,13 @@ def test_contrast():
     style = (PAGE / "style.css").read_text(encoding="utf-8")
     light, dark = re.findall(r":root \{(.*?)\}", style, flags=re.DOTALL)
     for theme in (light, dark):
-        colour = dict(re.findall(r"--([\w-]+): (#\w{6});", theme))
+        color = dict(re.findall(r"--([\w-]+): (#\w{6});", theme))
         text = [(ink, ground) for ink in ("ink", "soft", "p", "alpha") for ground in ("card", "page")]
         text += [("alpha", "alpha-soft"), ("soft", "faint"), ("down", "card"), ("ink", "faint")]
         graphics = [(ink, "card") for ink in ("q", "up", "down", "ghost")] + [("p", "faint"), ("ink", "faint")]
         for pairs, least in ((text, 4.5), (graphics, 3)):
             for ink, ground in pairs:
-                high, low = sorted((luminance(colour[ink]), luminance(colour[ground])), reverse=True)
+                high, low = sorted((luminance(color[ink]), luminance(color[ground])), reverse=True)
                 assert (high + 0.05) / (low + 0.05) >= least, (ink, ground)
 
 

@@ -82,8 +82,8 @@ def test_close_rows_and_one_teacher_for_all(backend, alpha):
     value, both = renyi.value_and_grad(JensenTerm(alpha, mixture=0.4, reduction="sum"), (0, 1))(x, y)
     if alpha in (0.5, 1.0):
         p = softmax(teacher)
-        centred = gap - (p * gap).sum(-1, keepdims=True)
-        second = 0.4 * 0.6 / 2 * (p * centred**2).sum() if alpha == 1.0 else None
+        centered = gap - (p * gap).sum(-1, keepdims=True)
+        second = 0.4 * 0.6 / 2 * (p * centered**2).sum() if alpha == 1.0 else None
         assert second is None or float(backend.numpy(value)) == pytest.approx(second, rel=1e-4)
         assert 0 < float(backend.numpy(value)) < 1e-8
     assert backend.numpy(both[1]).shape == (1, 5)

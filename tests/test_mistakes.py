@@ -28,7 +28,7 @@ class Frame:
         return np.ones((3, 4))
 
 
-class Labelled(Frame):
+class Labeled(Frame):
     """What xarray gives."""
 
     __module__ = "xarray.core.dataarray"
@@ -54,7 +54,7 @@ ARGUMENTS = [
     ("x", "(0.5, 0.5)", T, "np.asarray({x}, dtype=float)"),
     ("x", "0.5", T, "np.asarray({x}, dtype=float)"),
     ("x", "Frame()", T, "Frame; use {x}.to_numpy()"),
-    ("x", "Labelled()", T, "Labelled; use xarray.apply_ufunc"),
+    ("x", "Labeled()", T, "Labeled; use xarray.apply_ufunc"),
     ("x", "Sparse()", T, "Sparse; use {x}.toarray()"),
     ("x", "Categorical()", T, "`.logits`", "`.probs`"),
     ("x", "None", T, "NoneType"),

@@ -1,4 +1,4 @@
-"""The search of nearest neighbours: many samples, far from the origin, with and without SciPy's tree."""
+"""The search of nearest neighbors: many samples, far from the origin, with and without SciPy's tree."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def many(n, d):
 
 
 def brute(rows, k):
-    """Return the indices of k-th nearest neighbours, and the distances."""
+    """Return the indices of k-th nearest neighbors, and the distances."""
     gaps = rows[:, None] - rows
     squares = np.sum(gaps * gaps, axis=-1)
     np.fill_diagonal(squares, np.inf)
@@ -56,7 +56,7 @@ def test_many_samples(backend, d):
 
 
 def test_far_from_the_origin(backend):
-    """Where squares of distances by products of samples would lose their digits, and with them the neighbours."""
+    """Where squares of distances by products of samples would lose their digits, and with them the neighbors."""
     if backend.slow and not backend.compiles:
         pytest.skip("the others are alike")
     for dtype in backend.dtypes:

@@ -147,7 +147,7 @@ def test_checking(backend):
     if backend.library == "dask" or backend.compiles:
         pytest.skip("values are read")
     x = np.asarray([[0.0], [1.0], [1.0], [1.0], [3.0]])
-    words = "`samples` must be apart from their k-th neighbours: 3 of 5 entries are not, first at .1,.: 0; of rounded"
+    words = "`samples` must be apart from their k-th neighbors: 3 of 5 entries are not, first at .1,.: 0; of rounded"
     with renyi.checking():
         for f in (renyi.particle_entropy, renyi.particle_reward, renyi.value_and_grad(renyi.particle_entropy)):
             with pytest.raises(ValueError, match=words):

@@ -1,4 +1,4 @@
-"""Entropy by nearest neighbours: the definition in 60 digits, laws of motion, consistency, ties, derivatives."""
+"""Entropy by nearest neighbors: the definition in 60 digits, laws of motion, consistency, ties, derivatives."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_value(backend, n, d, k):
 
 
 def test_extreme_scales(backend):
-    """Squares of these differences would overflow or vanish, or make neighbours of all samples."""
+    """Squares of these differences would overflow or vanish, or make neighbors of all samples."""
     for dtype, scales in {"float32": (1e-30, 1e30), "float64": (1e-200, 1e200)}.items():
         if dtype not in backend.dtypes:
             continue
@@ -356,7 +356,7 @@ def test_transforms_of_torch(backend):
 
 
 def test_reward(backend):
-    """Neighbours on a line by hand: distances 1, 1, 2 and 9."""
+    """Neighbors on a line by hand: distances 1, 1, 2 and 9."""
     x = backend.asarray(np.asarray([[0.0], [1.0], [3.0], [12.0]]))
     for alpha in (0.25, 0.5, 0.9)[: 1 if backend.slow else 3]:
         got = backend.numpy(renyi.particle_reward(x, alpha, k=1))

@@ -93,7 +93,7 @@ def _expected(case, arrays, options):
     if "psi(N)" in note:
         n = len(arrays[0])
         return want + (math.log(n - 1) - digamma(n)) / math.log(options["base"])
-    if "does not normalise" in note:
+    if "does not normalize" in note:
         return want + math.log(arrays[0].sum())
     if "zero eigenvalues" in note:
         values = np.linalg.eigvalsh(arrays[0] / len(arrays[0]))

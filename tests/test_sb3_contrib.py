@@ -165,7 +165,7 @@ def test_masks_that_allow_everything_change_nothing(name, alpha):
 
 @pytest.mark.parametrize("alpha", ORDERS)
 def test_an_action_that_is_never_allowed_has_no_part(alpha):
-    """Whatever its logit is; its own parameters stay as they are, but for the rounding of sb3-contrib's normaliser."""
+    """Whatever its logit is; its own parameters stay as they are, but for the rounding of sb3-contrib's normalizer."""
     model = RenyiMaskablePPO("MlpPolicy", Masked("discrete"), alpha=alpha, ent_coef=0.3, **PPO_OPTIONS)
     head = model.policy.action_net
     before = head.weight.detach().clone()

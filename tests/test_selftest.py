@@ -53,7 +53,7 @@ def test_it_passes(backend):
     assert sum(row.status == "ok" for row in report.rows) >= 40 * len(dtypes)
 
 
-def test_behaviours_of_a_lazy_library(backend):
+def test_behaviors_of_a_lazy_library(backend):
     if backend.library not in {"jax", "dask"}:
         pytest.skip("among all others there")
     for only in ("kept", "no value is read"):

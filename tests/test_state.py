@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renyi_core._kernels.sources import centre
+from renyi_core._kernels.sources import center
 from renyi_core._kernels.state import Order, empty_state, finish, merge, partial_state
 
 # JAX would compile each operation for each number of entries
@@ -30,7 +30,7 @@ def order_of(backend, alpha, kind):
 
 def state_of(backend, values, order, source):
     x = backend.asarray(np.asarray(values, dtype=np.float64) if source == "logits" else np.exp(values))
-    entries = centre(x, order, source=source, where=None, axis=(-1,), xp=backend.xp)
+    entries = center(x, order, source=source, where=None, axis=(-1,), xp=backend.xp)
     return partial_state(entries, order, axis=(-1,), xp=backend.xp, full=True)
 
 

@@ -137,7 +137,7 @@ def test_penalties_near_their_least_keep_their_digits(backend):
     """Where the difference of two entropies has none left; the information in its gradient as well."""
     skip_where_compiled(backend)
     mp, few = oracle.mp, len(backend.dtypes) == 1
-    centre = np.asarray([0.0, 0.5, -1.0, 0.25])
+    center = np.asarray([0.0, 0.5, -1.0, 0.25])
     pattern = np.asarray([[1.0, -1.0, 2.0, -2.0], [-1.0, 1.5, -2.0, 2.0], [0.5, 0.0, 0.0, -1.0]])
     weights = np.asarray([1.0, 2.0, 0.0])
     x = (2.0**-10 if few else 2.0**-20) * pattern
@@ -152,7 +152,7 @@ def test_penalties_near_their_least_keep_their_digits(backend):
         p = [oracle._softmax([mp.mpf(float(z)) for z in row], [True] * 4) for row in x]
         of_uniform = float(sum(oracle.divergence(row, uniform, 2) for row in p) / 3)
         to_uniform = float(sum(oracle.divergence(uniform, row, 1) for row in p) / 3)
-        rows = [[mp.mpf(float(z)) for z in row] for row in x + centre]
+        rows = [[mp.mpf(float(z)) for z in row] for row in x + center]
         shared, slopes = float(information(rows)), np.zeros((3, 4))
         for k, i in np.ndindex(3, 4):
             kept, sides = rows[k][i], []
@@ -163,7 +163,7 @@ def test_penalties_near_their_least_keep_their_digits(backend):
             slopes[k, i] = float((sides[0] - sides[1]) / (2 * oracle.STEP))
     close(backend, ConfidencePenalty(alpha=2.0)(backend.asarray(x)), of_uniform)
     close(backend, LabelSmoothing()(backend.asarray(x)), to_uniform)
-    given, options = backend.asarray(x + centre), {"sample_weight": backend.asarray(weights)}
+    given, options = backend.asarray(x + center), {"sample_weight": backend.asarray(weights)}
     value, gradient = renyi.value_and_grad(InformationTerm())(given, **options)
     close(backend, value, shared)
     close(backend, gradient, slopes)

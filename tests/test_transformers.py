@@ -117,7 +117,7 @@ def test_resumes_exactly(tmp_path, every):
 
 
 def test_logged_entropy_is_of_the_labels(tmp_path):
-    """The mean between two logging steps is that of all labelled positions, not of micro-batches."""
+    """The mean between two logging steps is that of all labeled positions, not of micro-batches."""
     bonus = {"entropy_weight": 1e-9, "entropy_alpha": 2.0}
     options = {"gradient_accumulation_steps": 1, "max_steps": 4, "logging_steps": 4, "learning_rate": 0.0}
     found = trained(tmp_path, llama(), bonus=bonus, **options)

@@ -106,7 +106,7 @@ def show(alpha):
 
 
 def draw_map(axes, rows):
-    """Colour accuracy over order and weight; a line bounds where all clusters are used in every run."""
+    """Color accuracy over order and weight; a line bounds where all clusters are used in every run."""
     accuracy, clusters, end = means(rows, "accuracy"), means(rows, "clusters"), ends(rows)
     alphas = list(end)[::-1]
     weights = [0.0, *dict.fromkeys(weight for alpha, weight in accuracy if alpha == alphas[0])]

@@ -31,7 +31,7 @@ SAMPLES = 2500  # that the measures are taken of
 class Mixture(NamedTuple):
     """Gaussians of equal weight, and how a GAN learns them."""
 
-    centres: torch.Tensor
+    centers: torch.Tensor
     deviation: float
     unit: float  # the networks see the data divided by it
     steps: int
@@ -65,7 +65,7 @@ PUBLISHED = {
     "ring": {"GAN": (1, 99.3), "ALI": (2.8, 0.13), "unrolled GAN": (7.6, 35.6), "VEEGAN": (8, 52.9)},
     "grid": {"GAN": (3.3, 0.5), "ALI": (15.8, 1.6), "unrolled GAN": (23.6, 16), "VEEGAN": (24.6, 40)},
 }
-COLOURS = {"none": "#e08a3c", "1": "#8a8f98", "2": "#0b5d8a"}
+COLORS = {"none": "#e08a3c", "1": "#8a8f98", "2": "#0b5d8a"}
 MEASURES = ("modes", "quality", "effective")
 
 
@@ -91,8 +91,8 @@ class Networks(torch.nn.Module):
 
 def draw(mixture, *shape):
     """Return samples of the data."""
-    centres = mixture.centres[torch.randint(len(mixture.centres), shape)]
-    return centres + mixture.deviation * torch.randn(*shape, 2)
+    centers = mixture.centers[torch.randint(len(mixture.centers), shape)]
+    return centers + mixture.deviation * torch.randn(*shape, 2)
 
 
 def descend(optimizer, losses):
@@ -128,12 +128,12 @@ def train(setting, runs, steps):
 def measure(samples, mixture):
     """Return the VEEGAN paper's two measures, and how evenly the modes are used.
 
-    A sample is good within three standard deviations of its nearest centre; a mode is covered if a good sample is
+    A sample is good within three standard deviations of its nearest center; a mode is covered if a good sample is
     nearest to it. "effective" is the effective number of modes, exp of Shannon's entropy of the shares of good samples.
     """
-    distance, nearest = torch.cdist(samples, mixture.centres).min(dim=1)
+    distance, nearest = torch.cdist(samples, mixture.centers).min(dim=1)
     good = distance <= 3 * mixture.deviation
-    counts = torch.bincount(nearest[good], minlength=len(mixture.centres)).double()
+    counts = torch.bincount(nearest[good], minlength=len(mixture.centers)).double()
     return {
         "modes": int((counts > 0).sum()),
         "quality": 100 * float(good.double().mean()),
@@ -158,13 +158,13 @@ def name(alpha):
 
 
 def draw_samples(axes, row, mixture):
-    """Draw what a generator makes, good samples dark, each centre as a circle."""
+    """Draw what a generator makes, good samples dark, each center as a circle."""
     samples = torch.from_numpy(row["samples"])
-    good = torch.cdist(samples, mixture.centres).min(dim=1).values <= 3 * mixture.deviation
-    axes.scatter(*mixture.centres.T, s=60, facecolors="none", edgecolors="0.75", linewidths=0.8)
+    good = torch.cdist(samples, mixture.centers).min(dim=1).values <= 3 * mixture.deviation
+    axes.scatter(*mixture.centers.T, s=60, facecolors="none", edgecolors="0.75", linewidths=0.8)
     axes.scatter(*samples[~good].T, s=1.5, color="#e08a3c", alpha=0.35, linewidths=0)
     axes.scatter(*samples[good].T, s=5, color="#0b5d8a", alpha=0.6, linewidths=0)
-    reach = 1.3 * float(mixture.centres.abs().max())
+    reach = 1.3 * float(mixture.centers.abs().max())
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
     share = f"{row['modes']} modes, {row['quality']:.0f} % good"
     axes.set_title(f"{row['data']}, {name(row['alpha'])}\n{share}", fontsize=9)
@@ -181,7 +181,7 @@ def draw_runs(axes, rows, data):
             s=26,
             alpha=0.75,
             linewidths=0,
-            color=COLOURS[alpha],
+            color=COLORS[alpha],
             label=name(alpha),
         )
     for method, (modes, quality) in PUBLISHED[data].items():
@@ -190,7 +190,7 @@ def draw_runs(axes, rows, data):
         axes.annotate(
             method, (quality, modes), xytext=(0, -11), textcoords="offset points", ha=side, fontsize=7, color="0.25"
         )
-    most = len(MIXTURES[data].centres)
+    most = len(MIXTURES[data].centers)
     axes.axhline(most, color="0.8", linewidth=0.8, zorder=0)
     axes.set(xlim=(-3, 103), ylim=(-0.04 * most, 1.06 * most), xlabel="good samples [%]", ylabel=f"modes of {most}")
     axes.set_title(f"{data}, every run", fontsize=9)

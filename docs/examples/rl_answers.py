@@ -147,9 +147,9 @@ def tune(policy, generators, setting, *, controllers=(), mass=1.0, share=1.0):
         probs = np.exp(log_softmax(logits))
         states, tokens, written, rewards = sample(probs, generators)
         # Shao et al. 2024: each answer against the others to the same task; on-policy, so that no ratio is clipped
-        centred = rewards - rewards.mean(axis=-1, keepdims=True)
+        centered = rewards - rewards.mean(axis=-1, keepdims=True)
         deviation = rewards.std(axis=-1, keepdims=True)
-        advantage = centred / np.where(deviation > 0, deviation, 1.0)
+        advantage = centered / np.where(deviation > 0, deviation, 1.0)
         count = written.sum(axis=(0, 2, 3))[:, None, None]
         pull = written * advantage / count
         run = np.arange(runs)[:, None, None]
@@ -166,8 +166,8 @@ def tune(policy, generators, setting, *, controllers=(), mass=1.0, share=1.0):
         visits = np.bincount(at.ravel(), counted.ravel(), minlength=runs * logits.shape[1]).reshape(logits.shape[:2])
         part = (visits / visits.sum(axis=1, keepdims=True)).astype(np.float32)
         weights = np.asarray([controller.weight for controller in controllers] or runs * [setting.beta])
-        values, regulariser = bonus(logits, cotangent=part * weights[:, None].astype(np.float32), where=nucleus)
-        policy.descend(optimizers, gradient + regulariser)
+        values, regularizer = bonus(logits, cotangent=part * weights[:, None].astype(np.float32), where=nucleus)
+        policy.descend(optimizers, gradient + regularizer)
         for controller, entropy in zip(controllers, -(part * values).sum(axis=1), strict=False):
             controller.update(float(entropy))
     return weights

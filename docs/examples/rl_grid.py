@@ -1,7 +1,7 @@
 """Gridworlds and tabular PPO with an entropy bonus of any order, in NumPy: many runs at once, one for each seed.
 
 The policy is a table of logits, (runs, cells, 4). The gradient of the clipped objective is written out below; that of
-the bonus is the library's. A run draws from the generator of its own seed, and so does not depend on its neighbours.
+the bonus is the library's. A run draws from the generator of its own seed, and so does not depend on its neighbors.
 """
 
 from typing import NamedTuple
@@ -104,9 +104,9 @@ def advantages(world, values, cells, reached, alive, rewards):
     targets = found + now
     count = alive.sum(axis=(0, 2))[:, None]
     mean = (found * alive).sum(axis=(0, 2))[:, None] / count
-    centred = (found - mean) * alive
-    deviation = np.sqrt((centred**2).sum(axis=(0, 2))[:, None] / count)
-    return centred / np.where(deviation > 0, deviation, 1.0), targets
+    centered = (found - mean) * alive
+    deviation = np.sqrt((centered**2).sum(axis=(0, 2))[:, None] / count)
+    return centered / np.where(deviation > 0, deviation, 1.0), targets
 
 
 def train(world, *, alpha, weight, seeds, iterations, intrinsic=None):
@@ -136,7 +136,7 @@ def train(world, *, alpha, weight, seeds, iterations, intrinsic=None):
             pull = np.where(clipped, 0.0, ratio * advantage) / count  # advantages are 0 after the end
             pulls = np.bincount(taken.ravel(), pull.ravel(), minlength=logits.size).reshape(shape)
             gradient = np.exp(new) * pulls.sum(axis=-1, keepdims=True) - pulls
-            # All that the regulariser takes: minus weight times the mean entropy over the cells that were visited.
+            # All that the regularizer takes: minus weight times the mean entropy over the cells that were visited.
             gradient += bonus(logits, sample_weight=share)[1]
             policy.descend(gradient)
             error = np.where(alive, values[run, cells] - targets, 0.0) / count

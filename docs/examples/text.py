@@ -186,7 +186,7 @@ def draw(rows, real, weights, path):
 
 
 def main(argv=None):
-    options = harness.parse("A language model regularised by a Rényi entropy.", seeds=5, argv=argv)
+    options = harness.parse("A language model regularized by a Rényi entropy.", seeds=5, argv=argv)
     grid = {term: GRID if options.full and weight else (weight,) for term, weight in WEIGHTS.items()}
     settings = [Setting(term, weight) for term, weights in grid.items() for weight in weights]
     corpus = language.load(PLAN.vocabulary, PLAN.paragraphs)

@@ -183,7 +183,7 @@ const Pictures = (() => {
   const COUNTS = [1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75];
   const RAYS = 30; // in a sixth of the triangle: the others are its mirror images
 
-  /** Where H_α = log(count) on the rays from the centre, around; H_α falls along each of them. */
+  /** Where H_α = log(count) on the rays from the center, around; H_α falls along each of them. */
   function levelOf(alpha, count) {
     const height = Math.log(count);
     const sixth = Array.from({ length: RAYS + 1 }, (_, k) => {
@@ -219,7 +219,7 @@ const Pictures = (() => {
   const LATTICE = lattice(11);
   const speed = ([dx, dy]) => Math.hypot(dx, dy);
 
-  /** The way of p to the centre while its logits follow the gradient. */
+  /** The way of p to the center while its logits follow the gradient. */
   function wayFrom(start, alpha) {
     const way = [start];
     let p = start;
@@ -230,7 +230,7 @@ const Pictures = (() => {
       p = State.ontoSimplex(p.map((x, i) => x + (0.005 * rate[i]) / size));
       way.push(p);
     }
-    // means of neighbours: at α = ∞ the way along a tie goes to and fro
+    // means of neighbors: at α = ∞ the way along a tie goes to and fro
     return [start, ...way.slice(1).map((next, k) => next.map((x, i) => (x + way[k][i]) / 2))];
   }
 
@@ -279,7 +279,7 @@ const Pictures = (() => {
     const scale = ([a, b, c]) => [side * (a * 0.5 + c), side * TALL * (b + c)];
 
     const levels = alpha === 0 ? [] : COUNTS.map((count) => levelOf(alpha, count).map(at));
-    // on the way from the centre to C, where there is room
+    // on the way from the center to C, where there is room
     const labels = [];
     if (alpha > 0)
       [2.5, 2, 1.5].forEach((count) => {
@@ -356,7 +356,7 @@ const Pictures = (() => {
       const [left, right, top, bottom] = [4, width - 4, 10, 236];
       const x = (order) => left + (right - left) * State.placeOf(order);
       const y = (share) => top + (bottom - top) * share;
-      const colours = getComputedStyle(document.documentElement).getPropertyValue("--layers").split(",");
+      const colors = getComputedStyle(document.documentElement).getPropertyValue("--layers").split(",");
       const before = (row, i) => row.slice(0, i).reduce((total, share) => total + share, 0);
       return [
         ...names.map((_, i) => {
@@ -365,7 +365,7 @@ const Pictures = (() => {
           return element("path", {
             d: pathOf([...upper, ...lower], true),
             class: "layer",
-            fill: colours[i % colours.length].trim(),
+            fill: colors[i % colors.length].trim(),
           });
         }),
         ...names.flatMap((name, i) => {

@@ -52,7 +52,7 @@ const State = (() => {
   }
 
   /* Distributions of n outcomes, as weights between 0 and 1 with three decimals, which the sliders have. */
-  const bump = (x, centre) => Math.exp(-(((x - centre) / 0.11) ** 2));
+  const bump = (x, center) => Math.exp(-(((x - center) / 0.11) ** 2));
   const PRESETS = {
     uniform: () => 1,
     peaked: (i) => (i === 0 ? 1 : 0.3 * 0.75 ** (i - 1)),

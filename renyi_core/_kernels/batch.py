@@ -98,10 +98,10 @@ def _deviations(
     weights = weighted(xp.where(live, 1.0 + 0.0 * logs, 0.0), shares, xp=xp)
     mass = xp.sum(weights, axis=axes, keepdims=True)
     used = ~(mass <= 0)
-    centre = xp.sum(weights * logs, axis=axes, keepdims=True) / xp.where(used, mass, 1.0)
-    log_q = xp.where(used, centre - log_sum(centre, used, axis, xp), 0.0)
+    center = xp.sum(weights * logs, axis=axes, keepdims=True) / xp.where(used, mass, 1.0)
+    log_q = xp.where(used, center - log_sum(center, used, axis, xp), 0.0)
     q = xp.where(used, xp.exp(log_q), 0.0)
-    u = xp.where(live, logs - centre, 0.0)
+    u = xp.where(live, logs - center, 0.0)
     v = xp.where(live, u - _log_mean(u, q, log_q, live, axis, xp), 0.0)
     counted = 0.0 * v + shares
     log_shares = xp.log(xp.where(counted > 0, counted, 1.0))

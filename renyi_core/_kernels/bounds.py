@@ -17,7 +17,7 @@ from .entropy import alpha_gradient, gradient_entries, top_sums
 from .family import Family, finished
 from .guards import or_nan
 from .library import ask
-from .sources import centre, distributions
+from .sources import center, distributions
 from .state import Entries, Order, Rows, State, finish, partial_state, power_gap
 from .sums import total
 
@@ -108,11 +108,11 @@ def _bound(
     # else the rest is 0, or all that there is room for
     packed = xp.where(inside, packed, xp.where(some, number, 0.0))
     count, each = xp.where(inside, count, 0.0), xp.where(inside, each, p)
-    known = centre(x, order, source="logits", where=None, axis=axis, xp=xp)
+    known = center(x, order, source="logits", where=None, axis=axis, xp=xp)
     peak, r0, s, ra = partial_state(known, order, axis=axis, xp=xp, full=full)
     others = []
     for many, prob in ((packed, p), (count, each)):
-        one = centre(prob, order, source="probs", where=None, axis=axis, xp=xp, peak=xp.exp(peak))
+        one = center(prob, order, source="probs", where=None, axis=axis, xp=xp, peak=xp.exp(peak))
         r0 = r0 + many * one.e
         s = None if s is None else s + many * power_gap(one.d, one.e, one.w, order, xp=xp)
         ra = None if ra is None else ra + many * one.w

@@ -94,7 +94,7 @@ def _escort(row: Array, rows: Array, order: Order, xp: Any) -> tuple[Array, Arra
     return w / size, d, -xp.log(size)
 
 
-def _centred(u: Array, ratio: Array, weights: Array, live: Array, lost: Array, axis: int, xp: Any) -> Array:
+def _centered(u: Array, ratio: Array, weights: Array, live: Array, lost: Array, axis: int, xp: Any) -> Array:
     """Return u less log Σ exp(u), weighted, where that is all rounding; 0 where not live."""
     u = xp.where(live, u, 0.0)
     small = xp.max(xp.abs(xp.where(lost, 64.0, u)), axis=axis, keepdims=True) < 64
@@ -139,7 +139,7 @@ def channel(joint: Array, order: Order, kind: Kind, xp: Any) -> Channel:
     u = xp.where(close, near, xp.where(some, xp.log(xp.where(some, ratio, 1.0)), apart))
     ratio = joint / xp.where(product > 0, product, 1.0)
     for weights, axis in ((means, -1), (inputs, -2)):
-        u = _centred(u, ratio, weights, live, lost, axis, xp)
+        u = _centered(u, ratio, weights, live, lost, axis, xp)
     return Channel(
         *(joint, joint / size, marginal, conditional, inputs, omega, log_rho, factor),
         *(means, reference, lost, u, ratio, live, rows, columns, size, sound),

@@ -157,7 +157,7 @@ def center_csiszar(ch: Channel, order: Order, *, xp: Any, repeat: Callable[..., 
 
 
 def _moved(ch: Channel, m: Array, order: Order, fixed: Callable[[Any], Any], xp: Any) -> Array:
-    """Return M with the derivatives that the centre has: those of a step of Newton's method, which is 0 there."""
+    """Return M with the derivatives that the center has: those of a step of Newton's method, which is 0 there."""
     here = _outputs(ch, m, order, xp)
     excess = _excess(ch, here, order, xp)
     g = total(ch.inputs * excess, -2, xp)

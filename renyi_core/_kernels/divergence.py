@@ -26,7 +26,7 @@ from .pairs import (
     Pair,
     balanced,
     bounded_exp,
-    centred,
+    centered,
     compare,
     exponent_limit,
     log_tilt,
@@ -167,7 +167,7 @@ class Tilt(NamedTuple):
 def _scores(pair: Pair, order: Order, axis: Axis, xp: Any) -> tuple[Array, Array]:
     """Return v = r − D from Σ p exp(t v) = 1, and in which rows: exact where r hardly varies, however large D is."""
     t, eps = nonzero(order, xp=xp), float(xp.finfo(pair.r.dtype).eps)
-    c = centred(pair.delta, pair.p, pair.live, axis, xp)
+    c = centered(pair.delta, pair.p, pair.live, axis, xp)
     u = order.t * c
     gentle = xp.max(xp.abs(u), axis=axis, keepdims=True) <= 1
     gain = total(pair.p * c * expm1_ratio(xp.where(gentle, u, 0.0), eps=eps, xp=xp), axis, xp)

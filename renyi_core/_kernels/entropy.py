@@ -19,7 +19,7 @@ from .family import ENTRIES, Family
 from .guards import along, or_nan, scaled
 from .library import ask
 from .measures import Measure
-from .sources import accumulate, centre, distributions, power_ratio
+from .sources import accumulate, center, distributions, power_ratio
 from .special import expm1_ratio, power_curvature
 from .state import Entries, Order, Rows, Source, finish, nonzero, partial_state
 
@@ -45,9 +45,9 @@ __all__ = [
 def entropy_state(
     x: Array, order: Order, *, source: Source, where: Array | None, axis: Axis, xp: Any, full: bool = False
 ) -> tuple[Entries, Rows, Any]:
-    """Return the centred entries, what their state says of them, and which rows are distributions."""
+    """Return the centered entries, what their state says of them, and which rows are distributions."""
     (x,), sound = ask(distributions, xp)(x, source=source, where=where, axis=axis, xp=xp)
-    entries = centre(x, order, source=source, where=None, axis=axis, xp=xp)
+    entries = center(x, order, source=source, where=None, axis=axis, xp=xp)
     return entries, finish(partial_state(entries, order, axis=axis, xp=xp, full=full), order, xp=xp), sound
 
 

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from .family import Family, finished
 from .pairs import exponent_limit, power_excess
-from .sources import accumulate, centre
+from .sources import accumulate, center
 from .special import exp_curvature, expm1_ratio, log1p_curvature, log1p_ratio, power_curvature, product_gap
 from .state import Order, Source, finish, log_ratio, nonzero, partial_state
 from .sums import total
@@ -171,7 +171,7 @@ class Parts(NamedTuple):
 def _parts(mix: Mixture, order: Order, xp: Any) -> Parts:
     """Return the parts of the divergence, for α < ∞."""
     alpha, t, eps = order.alpha, nonzero(order, xp=xp), float(xp.finfo(mix.r.dtype).eps)
-    entries = centre(mix.mean, order, source="probs", where=None, axis=(-1,), xp=xp)
+    entries = center(mix.mean, order, source="probs", where=None, axis=(-1,), xp=xp)
     rows = finish(partial_state(entries, order, axis=(-1,), xp=xp, full=True), order, xp=xp)
     p = entries.e / rows.total
     escort = p if entries.w is None else entries.w / rows.total_alpha

@@ -1,4 +1,4 @@
-"""The k-th nearest neighbours of samples among each other, by the differences of all pairs, a block of rows at a time.
+"""The k-th nearest neighbors of samples among each other, by the differences of all pairs, a block of rows at a time.
 
 An index is what a search gives; the distance is then computed anew, from the difference to the sample found. So a
 faster search changes nothing else, and automatic differentiation passes through the difference alone.
@@ -36,7 +36,7 @@ def finite_sets(samples: Array, xp: Any) -> tuple[Array, Array]:
 
 
 def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:
-    """Return the index of the k-th nearest neighbour of each of the (..., N, d) samples, of shape (..., N)."""
+    """Return the index of the k-th nearest neighbor of each of the (..., N, d) samples, of shape (..., N)."""
     samples, _ = finite_sets(samples, xp)
     size = xp.max(xp.abs(samples), axis=(-2, -1), keepdims=True)
     # squares of differences of this unit neither overflow nor vanish
@@ -54,9 +54,9 @@ def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:
 
 
 def neighbor_counts(x: Array, y: Array, *, k: int, xp: Any) -> tuple[Array, Array, Array]:
-    """Return how many samples are nearer to each one than its k-th neighbour in both, in x and in y.
+    """Return how many samples are nearer to each one than its k-th neighbor in both, in x and in y.
 
-    Distances are the largest gap of any dimension. A sample counts itself. The last array says where the neighbour is
+    Distances are the largest gap of any dimension. A sample counts itself. The last array says where the neighbor is
     at distance 0.
     """
     found = []

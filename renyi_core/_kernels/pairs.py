@@ -23,7 +23,7 @@ __all__ = [
     "Pair",
     "balanced",
     "bounded_exp",
-    "centred",
+    "centered",
     "compare",
     "exponent_limit",
     "log_tilt",
@@ -147,7 +147,7 @@ def compare(x: Array, y: Array, *, source: Source, where: Array | None, axis: Ax
     unused = total(xp.where(only_q, q, 0.0), axis, xp)
     peak_p, peak_q = xp.where(sound, peak_p, 1.0), xp.where(sound, peak_q, 1.0)
     delta, far = _difference(x, y, (dp, dq), (peak_p, peak_q), live, source=source, axis=axis, xp=xp)
-    middle = centred(delta, q, live, axis, xp)
+    middle = centered(delta, q, live, axis, xp)
     limit = exponent_limit(middle, xp)
     # Σ q exp(Δ) >= Σ q by Jensen's inequality: nothing cancels but what is unused, or outside
     near = (xp.max(middle, axis=axis, keepdims=True) < limit) & (unused < 0.5) & (outside < 0.5)
@@ -159,7 +159,7 @@ def compare(x: Array, y: Array, *, source: Source, where: Array | None, axis: Ax
     return Pair(p, q, r, middle, log_q, live, only_p, only_q, outside, unused, scales, sound)
 
 
-def centred(values: Array, weights: Array, live: Array, axis: Axis, xp: Any) -> Array:
+def centered(values: Array, weights: Array, live: Array, axis: Axis, xp: Any) -> Array:
     """Return the values less their weighted mean over the live entries; 0 where not live."""
     weights = xp.where(live, weights, 0.0)
     mean = total(weights * xp.where(live, values, 0.0), axis, xp) / or_one(total(weights, axis, xp), xp)
@@ -171,7 +171,7 @@ def log_tilt(values: Array, pair: Pair, axis: Axis, xp: Any) -> tuple[Array, Arr
 
     It is exact where they hardly vary, however large the number is.
     """
-    s = centred(values, pair.q, pair.live, axis, xp)
+    s = centered(values, pair.q, pair.live, axis, xp)
     # Σ q exp(s) >= Σ q by Jensen's inequality: nothing cancels but what P does not use
     known = (xp.max(s, axis=axis, keepdims=True) < exponent_limit(s, xp)) & (pair.unused < 0.5)
     s, unused = xp.where(known, s, 0.0), xp.where(known, pair.unused, 0.0)

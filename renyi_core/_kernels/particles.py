@@ -1,4 +1,4 @@
-"""The entropy of a density from the distance ρ of each sample to its k-th nearest neighbour, and its derivatives.
+"""The entropy of a density from the distance ρ of each sample to its k-th nearest neighbor, and its derivatives.
 
 With ℓ = −d log ρ, t = α − 1 and the mean taken over the N samples,::
 
@@ -98,7 +98,7 @@ def _log_volume(dimension: int) -> float:
 
 
 def _share(parts: Parts, n: int, xp: Any) -> Array:
-    """Return the logarithm of the share of the samples that coincide with no neighbour."""
+    """Return the logarithm of the share of the samples that coincide with no neighbor."""
     return xp.log(xp.where(parts.none, 1.0, parts.rest.count / n))
 
 
@@ -123,7 +123,7 @@ def _gap(samples: Array, index: Array, xp: Any) -> tuple[Array, Array]:
 
 
 def particle_entropy(samples: Array, index: Array, order: Order, *, k: int, xp: Any) -> Array:
-    """Return the estimate for each set of (..., N, d) samples, given the index of the k-th neighbour of each."""
+    """Return the estimate for each set of (..., N, d) samples, given the index of the k-th neighbor of each."""
     gap, sound = _gap(samples, index, xp)
     return xp.where(sound, _value(_parts(gap, order, k, xp), gap.shape, k, xp), math.nan)
 

@@ -1,4 +1,4 @@
-"""The two sources of a distribution: logits or probabilities become the same centred entries."""
+"""The two sources of a distribution: logits or probabilities become the same centered entries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .state import Entries, Order, Source, below_dtype, log_ratio
 
 Array = Any
 
-__all__ = ["accumulate", "centre", "distributions", "peak_of", "power_ratio"]
+__all__ = ["accumulate", "center", "distributions", "peak_of", "power_ratio"]
 
 CLOSE = 0.5
 """Up to this distance of α to 1, e**α is formed as e·e**t."""
@@ -49,7 +49,7 @@ def peak_of(x: Array, *, source: Source, axis: tuple[int, ...], xp: Any) -> Arra
     return xp.where(xp.min(x, axis=axis, keepdims=True) < 0, math.nan, peak)
 
 
-def centre(
+def center(
     x: Array,
     order: Order,
     *,
@@ -59,7 +59,7 @@ def centre(
     xp: Any,
     peak: Array | None = None,
 ) -> Entries:
-    """Return the entries of x centred on the largest of them, or on the ``peak`` of what x is a part of."""
+    """Return the entries of x centered on the largest of them, or on the ``peak`` of what x is a part of."""
     x = accumulate(x, xp=xp)
     if where is not None:
         x = xp.where(where, x, -math.inf if source == "logits" else 0.0)

@@ -74,7 +74,7 @@ class Order(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """The entries of a distribution, centred on its largest.
+    """The entries of a distribution, centered on its largest.
 
     ``d`` = log(p/max p), ``e`` = p/max p and ``w`` = e**α (None at α = 1 and ∞). Entries of weight 0 are ``dead``:
     d = −1, e = w = 0 there. ``edge`` marks those of them with p = 0 where α > 1: their e still carries a derivative.

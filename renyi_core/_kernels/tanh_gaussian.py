@@ -101,9 +101,9 @@ def _interval(mean: Array, s: Array, t: Any, depth: float, xp: Any) -> tuple[Arr
     pull = 2 * up * s
     mode = _mode(mean, pull * s, 8, xp)
     tail = xp.exp(-2 * mode)
-    centre, excess = pull * (1 - tail) / (1 + tail), pull * 2 * tail / (1 + tail)
-    right = centre + excess + xp.sqrt(excess * excess + 2 * depth)
-    left = centre - math.sqrt(2) * reach
+    center, excess = pull * (1 - tail) / (1 + tail), pull * 2 * tail / (1 + tail)
+    right = center + excess + xp.sqrt(excess * excess + 2 * depth)
+    left = center - math.sqrt(2) * reach
     # near α = 1, N itself counts too
     left = xp.where((left > -reach) & near, -reach, left)
     tanh = xp.tanh(_positive(mean + s * left, xp))

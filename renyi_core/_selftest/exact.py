@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 ZERO, ONE = Decimal(0), Decimal(1)
-CANCELLED = Decimal(10) ** -45  # what is left of a difference that is 0
+CANCELED = Decimal(10) ** -45  # what is left of a difference that is 0
 STEP = Decimal(10) ** -25
 
 
@@ -49,7 +49,7 @@ def error(got: Iterable[float], want: Sequence[Decimal], eps: float) -> float:
     got = list(got)
     if len(got) != len(want) or not all(map(math.isfinite, got)):
         return math.inf
-    want = [v if abs(v) > CANCELLED else ZERO for v in want]
+    want = [v if abs(v) > CANCELED else ZERO for v in want]
     gap = sum(((Decimal(g) - w) ** 2 for g, w in zip(got, want, strict=True)), ZERO)
     size = sum((w * w for w in want), ZERO)
     if size == 0:
@@ -191,7 +191,7 @@ def _objective(p: list[Decimal], gaps: list[Decimal], alpha: float, temperature:
     return temperature * value - sum((w * gap for w, gap in zip(p, gaps, strict=True)), ZERO)
 
 
-def _normalised(weights: list[Decimal]) -> list[Decimal]:
+def _normalized(weights: list[Decimal]) -> list[Decimal]:
     total = sum(weights, ZERO)
     return [w / total for w in weights]
 
@@ -201,13 +201,13 @@ def _stationary(
 ) -> Iterator[list[Decimal]]:
     """Yield the distributions among which the best is: one, or one for each size of the support."""
     if alpha == 1:
-        yield _normalised([(-gap / temperature).exp() for gap in gaps])
+        yield _normalized([(-gap / temperature).exp() for gap in gaps])
     elif alpha == 0.5:
         # p ∝ (δ + γ)^−2 with δ + ⟨p, γ⟩ = T, which falls on one side of the root only
         low, high = ZERO, temperature
         for _ in range(260):
             delta = (low + high) / 2
-            p = _normalised([(delta / (delta + gap)) ** 2 for gap in gaps]) if delta else gaps
+            p = _normalized([(delta / (delta + gap)) ** 2 for gap in gaps]) if delta else gaps
             over = delta + sum((w * gap for w, gap in zip(p, gaps, strict=True)), ZERO) > temperature
             low, high = (low, delta) if over else (delta, high)
         yield p
@@ -220,7 +220,7 @@ def _stationary(
             for sign in (1, -1) if inner >= 0 else ():
                 delta = half + sign * inner.sqrt()
                 if delta > ordered[k - 1] and (k == len(gaps) or delta <= ordered[k]):
-                    yield _normalised([max(delta - gap, ZERO) for gap in gaps])
+                    yield _normalized([max(delta - gap, ZERO) for gap in gaps])
     else:
         for k in range(1, len(gaps) + 1):
             yield [ONE / k if gap <= ordered[k - 1] else ZERO for gap in gaps]

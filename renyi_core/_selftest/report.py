@@ -13,7 +13,7 @@ class Row(NamedTuple):
     """One line of the report.
 
     ``status`` is "ok", "FAILED" or "not offered"; ``error`` and ``bound`` are in units of ``eps`` (None for a
-    behaviour), ``detail`` says in which case the error is worst, or what went wrong.
+    behavior), ``detail`` says in which case the error is worst, or what went wrong.
 
     Examples
     --------
@@ -43,8 +43,8 @@ class Report(NamedTuple):
     |----------------|---------|------------------|-------|--------|---------------|
     | entropy: value | float64 | 1.5              | 16.0  | ok     | zipf, α = 2.0 |
     <BLANKLINE>
-    | behaviour | dtype | status |
-    |-----------|-------|--------|
+    | behavior | dtype | status |
+    |----------|-------|--------|
     <BLANKLINE>
     1 ok, 0 FAILED, 0 not offered
     """
@@ -68,7 +68,7 @@ class Report(NamedTuple):
             ("function", "dtype", "worst error, eps", "bound", "status", "worst at"),
             ((r.name, r.dtype, _number(r.error), _number(r.bound), r.status, r.detail) for r in errors),
         )
-        lines += ["", *_table(("behaviour", "dtype", "status"), ((r.name, r.dtype, _status(r)) for r in others))]
+        lines += ["", *_table(("behavior", "dtype", "status"), ((r.name, r.dtype, _status(r)) for r in others))]
         counts = {status: sum(r.status == status for r in self.rows) for status in ("ok", "FAILED", "not offered")}
         lines += ["", ", ".join(f"{number} {status}" for status, number in counts.items())]
         return "\n".join(lines)

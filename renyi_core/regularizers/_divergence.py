@@ -172,7 +172,7 @@ class JensenTerm(_OfPair):
 
     .. math:: J_\alpha = H_\alpha((1 - m)\, p + m\, q) - (1 - m)\, H_\alpha(p) - m\, H_\alpha(q)
 
-    p is the student, q the teacher, ``reference``, and m the ``mixture``. At α = 1 it is the generalised
+    p is the student, q the teacher, ``reference``, and m the ``mixture``. At α = 1 it is the generalized
     Jensen–Shannon divergence of distillation, (1 − m) D_1(p‖M) + m D_1(q‖M) of the mixture M = (1 − m) p + m q: at most
     the entropy of (m, 1 − m), where the supports differ, too. Divided by m it tends to D_1(q‖p) as m → 0, divided by
     1 − m to D_1(p‖q) as m → 1: those are :class:`DivergenceTerm`.

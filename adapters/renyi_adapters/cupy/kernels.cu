@@ -39,7 +39,7 @@ __device__ __forceinline__ i64 offset_of(i64 row, i64 inner, i64 outer_stride, i
 __device__ __forceinline__ void reduce_lanes(State& state, const Order& order, int lanes) {
     A peak = state.peak;
     for (int step = lanes >> 1; step > 0; step >>= 1) peak = larger(peak, __shfl_xor_sync(ALL, peak, step));
-    recentre(state, peak, order);
+    recenter(state, peak, order);
     for (int step = lanes >> 1; step > 0; step >>= 1) {
         State other = empty_state();
         other.count = __shfl_xor_sync(ALL, state.count, step);

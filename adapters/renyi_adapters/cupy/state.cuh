@@ -144,8 +144,8 @@ __device__ __forceinline__ Running empty_running() {
     return {empty_state(), 0, 0, 0};
 }
 
-// The same set of entries, centred on a peak that is not below its own.
-__device__ __forceinline__ void recentre(State& state, A peak, const Order& order) {
+// The same set of entries, centered on a peak that is not below its own.
+__device__ __forceinline__ void recenter(State& state, A peak, const Order& order) {
     if (state.peak == peak) return;
     const A d = at_least(state.peak - peak, DEAD);
     const Powers p = powers(d, order);
@@ -157,7 +157,7 @@ __device__ __forceinline__ void recentre(State& state, A peak, const Order& orde
     state.peak = peak;
 }
 
-// Add sums that are centred on the same peak.
+// Add sums that are centered on the same peak.
 __device__ __forceinline__ void add_sums(State& state, const State& other) {
     state.count += other.count;
     state.below += other.below;
@@ -167,8 +167,8 @@ __device__ __forceinline__ void add_sums(State& state, const State& other) {
 
 __device__ __forceinline__ void merge(State& state, State other, const Order& order) {
     const A peak = larger(state.peak, other.peak);
-    recentre(state, peak, order);
-    recentre(other, peak, order);
+    recenter(state, peak, order);
+    recenter(other, peak, order);
     add_sums(state, other);
 }
 
@@ -191,7 +191,7 @@ __device__ __forceinline__ void add_entries(Running& running, const A (&z)[N], c
 #pragma unroll
     for (int i = 1; i < N; i++) peak = larger(z[i], peak);
     if (peak > state.peak) {
-        recentre(state, peak, order);
+        recenter(state, peak, order);
         running.lost = running.lost_w = running.lost_s = 0;
     }
     const A base = state.peak == -INF ? A(0) : state.peak;

@@ -1,4 +1,4 @@
-"""Nearest neighbours in Dask: the samples of a set are brought into one chunk, then NumPy's search runs on each chunk.
+"""Nearest neighbors in Dask: the samples of a set are brought into one chunk, then NumPy's search runs on each chunk.
 
 The index is a task of its own, so that what is made of it shares one search.
 """

@@ -17,7 +17,7 @@ from jax.custom_derivatives import SymbolicZero
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.guards import scaled
 from renyi_core._kernels.measures import Measure
-from renyi_core._kernels.sources import accumulate, centre, distributions
+from renyi_core._kernels.sources import accumulate, center, distributions
 from renyi_core._kernels.state import Order, Rows, Source, finish, partial_state
 
 from . import _logits as logits
@@ -50,7 +50,7 @@ def _state(static: _Static, x: Array, order: Order, where: Array | None, *, full
     """Return the peaks and what the state says of the rows."""
     if _is_plain(static):
         return logits.state(x, order, where=where)
-    entries = centre(x, order, source=static.source, where=where, axis=static.axis, xp=jnp)
+    entries = center(x, order, source=static.source, where=where, axis=static.axis, xp=jnp)
     # once for all sums: XLA would compute the exponentials anew for each of them
     barrier: Any = jax.lax.optimization_barrier
     entries = entries._replace(e=barrier(entries.e))
@@ -108,7 +108,7 @@ def _along_entries(
     if _is_plain(static) and order.alpha != math.inf:
         gradient = logits.gradient(x, peak, rows, order, where=where)
     else:
-        entries = centre(x, order, source=static.source, where=where, axis=axis, xp=jnp, peak=peak)
+        entries = center(x, order, source=static.source, where=where, axis=axis, xp=jnp, peak=peak)
         gradient = agnostic.gradient_entries(entries, rows, order, source=static.source, where=where, axis=axis, xp=jnp)
     # without a value the gradient is NaN, and its product with 0
     dx = accumulate(jnp.where(jnp.isnan(rows.h), 0, dx), xp=jnp)
@@ -122,7 +122,7 @@ def _along_alpha(
     static: _Static, x: Array, traced: Order | None, where: Array | None, peak: Array, rows: Rows, dalpha: Array
 ) -> Array:
     order, axis = static.of(traced), static.axis
-    entries = centre(x, order, source=static.source, where=where, axis=axis, xp=jnp, peak=peak)
+    entries = center(x, order, source=static.source, where=where, axis=axis, xp=jnp, peak=peak)
     slope = agnostic.alpha_gradient(entries, rows, order, axis=axis, xp=jnp)
     dalpha = jnp.where(jnp.isnan(rows.h), 0, dalpha)
     return agnostic.alpha_slope_of(slope, rows, order, static.measure, jnp) * dalpha

@@ -1,4 +1,4 @@
-"""Nearest neighbours in JAX: one block of rows after the other in a loop of one compilation, and ``top_k``."""
+"""Nearest neighbors in JAX: one block of rows after the other in a loop of one compilation, and ``top_k``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Sums of several terms over the rows of an array, in one loop.
 
 XLA compiles a sum to a loop of its own, which computes anew what other sums have too. One ``reduce`` of many arrays is
-one loop; on the CPU it is a vectorised one where the entries to be summed are few, and next to each other.
+one loop; on the CPU it is a vectorized one where the entries to be summed are few, and next to each other.
 """
 
 from __future__ import annotations

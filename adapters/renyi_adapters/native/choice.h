@@ -389,7 +389,7 @@ template <class T> APART double product_of(const Gaps<T> &q, double c, T middle,
     }
     size += Q, y += Y, v += V;
   }
-  const T centre = (T)(y / size), mean = (T)(v / size);
+  const T center = (T)(y / size), mean = (T)(v / size);
   double covariance = 0, variance = 0, others = 0, along = 0;
   for (int64_t first = 0; first < q.n; first += BLOCK) {
     const T *__restrict g = q.g + first, *__restrict p = p_all + first, *__restrict x = v_all + first;
@@ -397,7 +397,7 @@ template <class T> APART double product_of(const Gaps<T> &q, double c, T middle,
     T C = 0, S = 0;
     _Pragma("omp simd reduction(+ : C, S)") for (int64_t i = 0; i < n; i++) {
       Entry<T> a = entry_of<T, LINEAR>(g[i], at);
-      const T inverse = 1 / a.w, apart = a.y - centre;
+      const T inverse = 1 / a.w, apart = a.y - center;
       C += p[i] * ((a.y * inverse) * (x[i] - mean)), S += p[i] * (apart * inverse) * apart;
     }
     covariance += C, variance += S;
@@ -412,7 +412,7 @@ template <class T> APART double product_of(const Gaps<T> &q, double c, T middle,
     T O = 0, A = 0, D = 0;
     _Pragma("omp simd reduction(+ : O, A, D)") for (int64_t i = 0; i < n; i++) {
       Entry<T> a = entry_of<T, LINEAR>(g[i], at);
-      const T one = p[i] * (at.c / a.w) * ((x[i] - mean) + factor * (a.y - centre));
+      const T one = p[i] * (at.c / a.w) * ((x[i] - mean) + factor * (a.y - center));
       const bool most = p[i] > (T)0.5;
       O += most ? (T)0 : one, D += most ? (T)1 : (T)0, A += g[i] < (T)INFINITY ? one * g[i] : (T)0;
       to[i] = one * part;

@@ -230,14 +230,14 @@ template <class T> INLINE T curvature_of(T u) { return curvature<T, 0, sizeof(T)
 
 // what an entry adds to -dH/dα: p v**2 ψ(t v) with v = d - c, or (q (t v - 1) + p)/t**2
 template <class T, int M, int S>
-INLINE T alpha_term(T z, const Constants<T> &c, T centre, T per_total, T per_total_alpha, T t) {
+INLINE T alpha_term(T z, const Constants<T> &c, T center, T per_total, T per_total_alpha, T t) {
   T rest, d = S == LOGITS ? z - c.peak : log_ratio(z, c, &rest), lowest = (T)1.2 * Format<T>::nothing;
   d = d < -Format<T>::far ? -Format<T>::far : d;
   T near_d = d < 10 * lowest ? 10 * lowest : d;
-  T p = per_total * (S == LOGITS ? exp_low(near_d, (T)0) : z * c.inv), v = near_d - centre;
+  T p = per_total * (S == LOGITS ? exp_low(near_d, (T)0) : z * c.inv), v = near_d - center;
   if (M == ONE) return p * v * v * (T)0.5;
   d = d * c.beta < lowest ? lowest / c.beta : d;
-  T x = c.beta * d, q = per_total_alpha * exp_low(x, fma_(c.beta_rest, d, rest_of(c.beta, d, x))), u = t * (d - centre);
+  T x = c.beta * d, q = per_total_alpha * exp_low(x, fma_(c.beta_rest, d, rest_of(c.beta, d, x))), u = t * (d - center);
   bool dead = S == LOGITS ? z == -(T)INFINITY : z == 0, far = u > 1 || u < -1;
   T near = p * v * v * curvature_of(far ? (T)0 : u), apart = (q == 0 ? p : fma_(q, u - 1, p)) / t / t;
   return dead ? (T)0 : far ? apart : near;
@@ -441,12 +441,12 @@ template <class T, int M, int S, int W> APART void slopes(const T *z, int64_t n,
 }
 
 template <class T, int M, int S> APART double alpha_sum(const T *__restrict z, int64_t n,
-                                                        const Constants<T> *__restrict given, T centre, T per_total,
+                                                        const Constants<T> *__restrict given, T center, T per_total,
                                                         T per_total_alpha, T t) {
   const Constants<T> c = *given;
   T sum = 0;
   _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; i++) sum +=
-      alpha_term<T, M, S>(z[i], c, centre, per_total, per_total_alpha, t);
+      alpha_term<T, M, S>(z[i], c, center, per_total, per_total_alpha, t);
   return sum;
 }
 
@@ -842,12 +842,12 @@ template <class T, int M, int S> APART void lane_slopes(const T *__restrict z, T
     bs[i] = slope_of<T, M, S>(z[i], bs[i], ks[i], {g[0][i], g[1][i], g[2][i], g[3][i]}, Lanes<T>::at(*lanes, i));
 }
 template <class T, int M, int S> APART void lane_alpha_sums(const T *__restrict z, const Lanes<T> *__restrict lanes,
-                                                            const T *__restrict centre, const T *__restrict per_total,
+                                                            const T *__restrict center, const T *__restrict per_total,
                                                             const T *__restrict per_total_alpha, const T *__restrict t,
                                                             T *__restrict sum) {
   SIMD
   for (int i = 0; i < LANES; i++)
-    sum[i] += alpha_term<T, M, S>(z[i], Lanes<T>::at(*lanes, i), centre[i], per_total[i], per_total_alpha[i], t[i]);
+    sum[i] += alpha_term<T, M, S>(z[i], Lanes<T>::at(*lanes, i), center[i], per_total[i], per_total_alpha[i], t[i]);
 }
 template <class T> APART void lane_extremes(const T *__restrict z, T *__restrict most, T *__restrict least) {
   SIMD
@@ -997,14 +997,14 @@ APART void short_rows(const Task &q, int64_t first, int rows, const int *modes, 
     }
   }
   if (q.slope) {
-    T centre[LANES], per_total[LANES], per_total_alpha[LANES], ts[LANES];
+    T center[LANES], per_total[LANES], per_total_alpha[LANES], ts[LANES];
     for (int i = 0; i < LANES; i++) {
-      centre[i] = (T)all.c[i], per_total[i] = (T)(1 / all.total[i]), per_total_alpha[i] = (T)(1 / all.total_alpha[i]);
+      center[i] = (T)all.c[i], per_total[i] = (T)(1 / all.total[i]), per_total_alpha[i] = (T)(1 / all.total_alpha[i]);
       ts[i] = (T)w.t[i], w.sum[i] = 0;
     }
     if (M != INFINITE)
       for (int j = 0; j < n; j++)
-        lane_alpha_sums<T, M, S>(w.z + j * LANES, &w.lanes, centre, per_total, per_total_alpha, ts, w.sum);
+        lane_alpha_sums<T, M, S>(w.z + j * LANES, &w.lanes, center, per_total, per_total_alpha, ts, w.sum);
     for (int i = 0; i < rows; i++)
       if (modes[i] == M) add_slope<T>(q, first + i, all.at(i), M, w.alpha[i], w.t[i], w.sum[i]);
   }

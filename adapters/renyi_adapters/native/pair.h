@@ -1,7 +1,7 @@
 // The Rényi divergence of pairs of distributions, with both gradients, row by row.
 //
 // Entries lie in tiles of 64 lanes: a tile of short rows has a row in each lane, a block of a long row has 64
-// neighbours in them. A lane has its weights, in units of its largest, and every sum of terms of one sign:
+// neighbors in them. A lane has its weights, in units of its largest, and every sum of terms of one sign:
 //
 //     b = q/max q    d = log(p/q) - middle    a = b exp(d)    f = a - b = b expm1(d)
 //     B = sum b   A = sum a   F = sum f       s = log(A/B) = log1p(F/B)      r = d - s = log(p/q)
@@ -582,7 +582,7 @@ INLINE double log_sum(double q, double y) {
 }
 
 // log(A/B), and what `measure` needs of it
-template <class T> INLINE void centre(Lanes<T> *w, int64_t i, double A, double B, double F) {
+template <class T> INLINE void center(Lanes<T> *w, int64_t i, double A, double B, double F) {
   double u = F / B, s = log_sum(A / B, u);
   bool wide = u <= -0.5;
   w->s[i] = (T)s, w->p[i] = (T)(1 / A), w->q[i] = (T)(1 / B);
@@ -635,8 +635,8 @@ APART void second_lanes(Lanes<T> *__restrict w, double *__restrict J, const doub
   EACH_LANE J[i] = second(w, i, sums, faint);
 }
 
-template <class T> APART void centre_lanes(Lanes<T> *__restrict w) {
-  EACH_LANE centre(w, i, w->A[i], w->B[i], w->F[i]);
+template <class T> APART void center_lanes(Lanes<T> *__restrict w) {
+  EACH_LANE center(w, i, w->A[i], w->B[i], w->F[i]);
 }
 template <class T> APART void conclude_lanes(Lanes<T> *__restrict w, double *__restrict D, bool one, bool cross) {
   EACH_LANE {
@@ -787,7 +787,7 @@ template <class T, bool PROBS> struct Pairs {
     peaks<T, false>(b, n, w.top_y);
     level(LANES);
     (task.cross == 1 ? weigh<T, PROBS, true, false> : weigh<T, PROBS, false, false>)(a, b, a, b, f, d, n, &w);
-    centre_lanes(&w);
+    center_lanes(&w);
     if (task.cross == 2) {
       slope_lanes(&w, true);
       mix_all<false>(a, b, f, d, n);
@@ -915,7 +915,7 @@ template <class T, bool PROBS> struct Pairs {
     weigh_all(e.rest_x, e.rest_y, a + done, b + done, f + done, d + done, e.rest, &w);
     z.top = w.top_y[0], z.middle = w.middle[0], z.A = w.A[0], z.B = w.B[0], z.F = w.F[0];
     z.per_x = PROBS ? w.per_x[0] : 1, z.per_y = PROBS ? w.per_y[0] : 1;
-    centre(&w, 0, z.A, z.B, z.F);
+    center(&w, 0, z.A, z.B, z.F);
     z.s = log_sum(z.A / z.B, z.F / z.B), z.most = w.most[0] - z.s;
     if (task.cross == 2) return z;
     if (z.A == 0) z.s = z.most = w.s[0] = w.p[0] = 0;

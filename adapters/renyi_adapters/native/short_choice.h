@@ -14,7 +14,7 @@ template <class T> struct Lanes {
   T peak[LANES], live[LANES], half[LANES], half_unit[LANES], sane[LANES], sound[LANES];
   T cap[LANES], c[LANES], tc[LANES], inverse_t[LANES], over[LANES];
   T mean[LANES], square[LANES], cube[LANES], best[LANES], place[LANES];
-  T middle[LANES], centre[LANES], pull[LANES], factor[LANES], by[LANES], dominant[LANES];
+  T middle[LANES], center[LANES], pull[LANES], factor[LANES], by[LANES], dominant[LANES];
   double alpha[LANES], t[LANES], temperature[LANES], tops[LANES], point[LANES];
   double total[LANES], y[LANES], w[LANES], inverse[LANES], value[LANES], entropy[LANES];
   double some[LANES], top[LANES], size[LANES], v[LANES], covariance[LANES], variance[LANES], others[LANES],
@@ -243,7 +243,7 @@ template <class T> APART void lane_covariances(const T *__restrict g, const T *_
   SIMD
   for (int i = 0; i < LANES; i++) {
     const Entry<T> a = entry_of<T, LINEAR>(g[i], {l->c[i], l->tc[i], l->inverse_t[i], l->cap[i]});
-    const T inverse = 1 / a.w, apart = a.y - l->centre[i];
+    const T inverse = 1 / a.w, apart = a.y - l->center[i];
     l->covariance[i] += p[i] * ((a.y * inverse) * (x[i] - l->pull[i]));
     l->variance[i] += p[i] * (apart * inverse) * apart;
   }
@@ -256,7 +256,7 @@ APART void lane_products(const T *__restrict g, const T *__restrict p, T *__rest
     T one = p[i] * (x[i] - l->pull[i]);
     if (M != SOFTMAX) {
       const Entry<T> a = entry_of<T, LINEAR>(g[i], {l->c[i], l->tc[i], l->inverse_t[i], l->cap[i]});
-      one = p[i] * (l->c[i] / a.w) * ((x[i] - l->pull[i]) + l->factor[i] * (a.y - l->centre[i]));
+      one = p[i] * (l->c[i] / a.w) * ((x[i] - l->pull[i]) + l->factor[i] * (a.y - l->center[i]));
     }
     const bool most = p[i] > (T)0.5;
     l->others[i] += most ? (T)0 : one, l->most[i] += most ? 1.0 : 0.0;
@@ -281,7 +281,7 @@ template <class T, int M> static void multiply_rows(int n, Workspace<T> &w) {
   for (int j = 0; j < n; j++) lane_means<T, M>(w.g + j * LANES, w.e + j * LANES, w.v + j * LANES, &l);
   for (int i = 0; i < LANES; i++) {
     if (M == SOFTMAX) l.size[i] = 1;
-    l.centre[i] = (T)(l.y[i] / l.size[i]), l.pull[i] = (T)(l.v[i] / l.size[i]);
+    l.center[i] = (T)(l.y[i] / l.size[i]), l.pull[i] = (T)(l.v[i] / l.size[i]);
   }
   if (M != SOFTMAX)
     for (int j = 0; j < n; j++) lane_covariances(w.g + j * LANES, w.e + j * LANES, w.v + j * LANES, &l);

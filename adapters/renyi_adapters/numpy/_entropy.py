@@ -12,7 +12,7 @@ import numpy as np
 
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.measures import Measure
-from renyi_core._kernels.sources import centre
+from renyi_core._kernels.sources import center
 from renyi_core._kernels.state import Order, Source, State, finish
 
 from . import _compiled as compiled
@@ -128,7 +128,7 @@ def entropy_and_alpha_gradient(
                 rows = finish(state, order, xp=xp)
                 for start in range(0, walk.n, PIECE):
                     piece = x[:, start : start + PIECE]
-                    entries = centre(piece, order, source=source, where=None, axis=LAST, xp=xp, peak=state.peak)
+                    entries = center(piece, order, source=source, where=None, axis=LAST, xp=xp, peak=state.peak)
                     slope[some] += agnostic.alpha_gradient(entries, rows, order, axis=LAST, xp=xp)
                 value[some] = measure.value(rows, order, xp=xp)
                 slope[some] = agnostic.alpha_slope_of(slope[some], rows, order, measure, xp)

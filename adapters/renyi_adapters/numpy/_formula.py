@@ -67,7 +67,7 @@ def forms(order: Order, source: Source, x: Array, *, full: bool) -> Iterator[tup
             some = index[start : start + step]
             own = INFINITE if mask is infinite else Order(alpha[some], t[some], infinite[some])
             form = Form(own, source, x.dtype, full=full, by_e=by_e, close=close)
-            # neighbours are a view, not a copy
+            # neighbors are a view, not a copy
             alone = some[-1] - some[0] == len(some) - 1
             yield slice(some[0], some[-1] + 1) if alone else some, form
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours in NumPy: by SciPy's k-d tree where there is one and dimensions are few, or by partial sorts."""
+"""Nearest neighbors in NumPy: by SciPy's k-d tree where there is one and dimensions are few, or by partial sorts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def kth_neighbor(samples: Array, *, k: int, xp: Any) -> Array:
 
 
 def _partial_sort(samples: Array, k: int, out: Array) -> None:
-    """Put in ``out`` the index of the k-th nearest neighbour of each of the (N, d) samples."""
+    """Put in ``out`` the index of the k-th nearest neighbor of each of the (N, d) samples."""
     for block in blocks_of(samples, LIMIT):
         total = np.zeros((block.stop - block.start, len(samples)), samples.dtype)
         for column in samples.T:

@@ -1,4 +1,4 @@
-"""Nearest neighbours in torch: distances by differences, not by products, which would lose digits, and ``topk``."""
+"""Nearest neighbors in torch: distances by differences, not by products, which would lose digits, and ``topk``."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from array_api_compat import torch as torch_namespace
 
 from renyi_core._kernels import entropy as agnostic
 from renyi_core._kernels.guards import scaled
-from renyi_core._kernels.sources import centre
+from renyi_core._kernels.sources import center
 from renyi_core._kernels.state import (
     Entries,
     Order,
@@ -81,7 +81,7 @@ def state_of(x: Tensor, order: Order, *, where: Tensor | None = None, full: bool
         return found
     parts = []
     for piece in _pieces(x, order, where):
-        entries = centre(piece.x, piece.order, source="logits", where=piece.where, axis=LAST, xp=XP)
+        entries = center(piece.x, piece.order, source="logits", where=piece.where, axis=LAST, xp=XP)
         parts.append(_state_of_entries(entries, piece.order, full=full))
     shape = (*x.shape[:-1], 1)
     return State(*(None if field[0] is None else torch.cat(field).reshape(shape) for field in zip(*parts, strict=True)))
@@ -124,7 +124,7 @@ def gradient_of_state(
     target = out if out.is_contiguous() else torch.empty(x.shape, dtype=x.dtype, device=x.device)
     flat = target.view(-1, x.shape[-1])
     for piece in _pieces(x, order, where, state, scale):
-        entries, rows = piece.centred()
+        entries, rows = piece.centered()
         gradient = agnostic.gradient_entries(
             entries, rows, piece.order, source="logits", where=None, axis=LAST, xp=XP, tops=piece.tops()
         )
@@ -137,7 +137,7 @@ def alpha_slope_of_state(x: Tensor, state: State, order: Order, *, where: Tensor
     """Return what the logits x, all of a distribution or a shard, add to ∂H/∂α, given the full state."""
     parts = []
     for piece in _pieces(x, order, where, state):
-        entries, rows = piece.centred()
+        entries, rows = piece.centered()
         parts.append(agnostic.alpha_gradient(entries, rows, piece.order, axis=LAST, xp=XP))
     return torch.cat(parts).reshape(state.peak.shape)
 
@@ -203,9 +203,9 @@ class _Piece(NamedTuple):
     state: Any
     scale: Any
 
-    def centred(self) -> tuple[Entries, Rows]:
+    def centered(self) -> tuple[Entries, Rows]:
         """Return the entries next to the peak of their whole distributions, and what the state says of these."""
-        entries = centre(self.x, self.order, source="logits", where=self.where, axis=LAST, xp=XP, peak=self.state.peak)
+        entries = center(self.x, self.order, source="logits", where=self.where, axis=LAST, xp=XP, peak=self.state.peak)
         return entries, finish(self.state, self.order, xp=XP)
 
     def tops(self) -> tuple[Tensor, Tensor] | None:

@@ -192,7 +192,7 @@ class RenyiSAC(OffPolicy, SAC):
 
     .. math:: V(s) = \mathbb{E}_{a \sim \pi(\cdot | s)}[Q(s, a)] + \beta H_\alpha(\pi(\cdot | s))
 
-    The critics learn r + γ V(s'), the actor maximises V, and an automatic β is moved by dual ascent on
+    The critics learn r + γ V(s'), the actor maximizes V, and an automatic β is moved by dual ascent on
     H_α − ``target_entropy``, all as in SAC. The entropy is that of the squashed Gaussian by quadrature, exact to
     rounding, where SAC has −log π(a | s) of one sampled action. There H_1 is its expectation, so for α = 1 this is SAC
     with less noise; an order other than 1 has no such estimate by one sample.

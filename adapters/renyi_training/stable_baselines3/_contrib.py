@@ -56,7 +56,7 @@ class RenyiTQC(OffPolicy, TQC):
     """Truncated Quantile Critics with the Rényi entropy of order α of the policy.
 
     The soft value of a state is as in :class:`RenyiSAC`, and all that it says holds here, of ``sb3_contrib.TQC``: each
-    quantile of the value that the critics learn has β H_α added, and the actor maximises their mean plus β H_α.
+    quantile of the value that the critics learn has β H_α added, and the actor maximizes their mean plus β H_α.
 
     References
     ----------
@@ -71,7 +71,7 @@ class RenyiTQC(OffPolicy, TQC):
 
 
 class RenyiCrossQ(OffPolicy, CrossQ):
-    """CrossQ, of critics with batch normalisation and no targets, with the Rényi entropy of order α of the policy.
+    """CrossQ, of critics with batch normalization and no targets, with the Rényi entropy of order α of the policy.
 
     The soft value of a state is as in :class:`RenyiSAC`, and all that it says holds here, of ``sb3_contrib.CrossQ``.
 

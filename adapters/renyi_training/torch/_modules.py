@@ -126,7 +126,7 @@ class EntropyRegularizer(Weighted):
     0: an α that a large step has thrown against a bound comes back.
 
     H_α falls as α grows, so the bonus alone (β > 0) drives a learnable α to its lower bound. Let it take part in
-    another loss, or maximise over it.
+    another loss, or maximize over it.
 
     α, where it is not learned, is a number to the kernels, and β a tensor: changing β does not recompile. A weight set
     to the number 0 skips the entropy: no graph and no memory.
@@ -193,7 +193,7 @@ class EntropyRegularizer(Weighted):
         Parameters
         ----------
         logits : tensor of shape (..., n)
-            Unnormalised log-probabilities.
+            Unnormalized log-probabilities.
         where : boolean tensor, optional
             A mask of valid outcomes that broadcasts to the logits. A distribution without any has no part.
         sample_weight : tensor of shape (...), optional
@@ -232,7 +232,7 @@ class TargetEntropyWeight(_Scalars):
     process_group : torch.distributed.ProcessGroup, optional
         The processes that share the weight; by default all of them.
     synchronize : bool, default True
-        Whether they share it, where ``torch.distributed`` is initialised. :meth:`update` is then a collective call.
+        Whether they share it, where ``torch.distributed`` is initialized. :meth:`update` is then a collective call.
 
     Attributes
     ----------

@@ -63,7 +63,7 @@ def entropy_and_log_prob(
     Parameters
     ----------
     logits : tensor of shape (..., n)
-        Unnormalised log-probabilities.
+        Unnormalized log-probabilities.
     alpha : float or tuple of floats
         The order, or orders, >= 0; ``math.inf`` included.
     tokens : integer tensor of shape (...), optional

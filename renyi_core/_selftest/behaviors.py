@@ -15,7 +15,7 @@ from .rows import EPS
 
 Array = Any
 
-__all__ = ["BEHAVIOURS"]
+__all__ = ["BEHAVIORS"]
 
 TABLE = [[0.5, 0.25, 0.125, 0.125], [1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, 1.0]]
 LOGITS = [[0.0, 1.0, -1.0, 2.0], [3.0, -math.inf, 0.0, 0.0], [0.0, -5.0, 5.0, -math.inf]]
@@ -167,7 +167,7 @@ def _lazy(library: Library, dtype: str) -> None:
                 renyi.grad(f, "alpha")(x, alpha)
 
 
-BEHAVIOURS: dict[str, Callable[[Library, str], None]] = {
+BEHAVIORS: dict[str, Callable[[Library, str], None]] = {
     "dtype, namespace, device and shape are kept": _kept,
     "axis, keepdims, base": _axes,
     "where": _masks,
