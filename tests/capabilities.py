@@ -281,8 +281,9 @@ HEAD = """# What runs where
 
 Each *yes* links to the test that shows it on that library. A *–* means that the library has no such thing.
 array-api-strict stands for all other libraries that follow the array-API standard. The tests run on Linux and CPUs,
-with Python 3.11 to 3.13. [tests/capabilities.py](../tests/capabilities.py) writes this page, and a full run of the
-tests fails if it skips one of those linked here.
+with Python 3.11 to 3.15: on 3.14 and 3.15 those of NumPy and array-api-strict, and a part of those of JAX and Dask on
+3.14. [tests/capabilities.py](../tests/capabilities.py) writes this page, and a full run of the tests fails if it skips
+one of those linked here.
 
 ## Derivatives, transforms and dtypes
 
