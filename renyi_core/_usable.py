@@ -43,6 +43,7 @@ _COMPRESSED = "it lacks functions of the standard; pass `.todense()` of it"
 REFUSED = {
     "numpy.MaskedArray": _MASKED,
     "torch.MaskedTensor": _MASKED,
+    "numpy.matrix": "its rows are matrices; pass `numpy.asarray` of it",
     "sparse.GCXS": _COMPRESSED,
     "sparse.DOK": _COMPRESSED,
 }

@@ -154,7 +154,7 @@ def guises(backend):
         values = np.asarray([0.5, 0.3, 0.2])
         yield np.ma.masked_array(values, [0, 0, 1]), "where="
         yield np.rec.array([(0.5, 0.5)] * 3), ""
-        yield np.matrix(values), ""
+        yield np.matrix(values), "asarray"
         yield values.astype(object), ""
         yield values.astype("datetime64[s]"), ""
     elif backend.library == "torch":
