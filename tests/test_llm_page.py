@@ -20,40 +20,73 @@ import harness  # noqa: E402
 
 PAGE = (ROOT / "docs" / "llm.md").read_text(encoding="utf-8")
 STEPS = 40
+SETTING = ("task", "remedy", "alpha", "beta", "target")
 
 
 def order(alpha):
     return {0.5: "1/2", math.inf: "∞"}.get(alpha, f"{alpha:g}")
 
 
-def line(row):
-    """Return the line of the page's table that a row of the results makes."""
+def cells(row):
+    """Return the first cells of a line of the page's tables: the setting."""
     alpha = "–" if row["remedy"] in {"none", "KL"} else order(row["alpha"])
     remedy = "before tuning" if row["step"] == 0 else row["remedy"]
-    target = f"{row['target']:g}" if row["target"] else "–"
-    numbers = [f"{row['right']:.3f}", row["distinct"], f"{row['effective 1']:.0f}", f"{row['effective 2']:.0f}"]
-    cells = [row["task"], remedy, alpha, f"{row['beta']:g}", target, *numbers, f"{100 * row['leak']:.1f} %"]
-    return f"| {' | '.join(map(str, cells))} |"
+    return [row["task"], remedy, alpha, f"{row['beta']:g}", f"{row['target']:g}" if row["target"] else "–"]
 
 
-def test_page():
-    """Each line of the table is a run with seed 0 after the last step, in the order of the results."""
+def line(row):
+    """Return the line that a row of the results makes."""
+    numbers = [f"{row['right']:.3f}", f"{row['distinct']}", f"{row['effective 1']:.0f}", f"{row['effective 2']:.0f}"]
+    return f"| {' | '.join([*cells(row), *numbers])} | {100 * row['leak']:.1f} % |"
+
+
+def spread(rows):
+    """Return the line that the other seeds of a setting make: mean ± standard deviation."""
+    scales = {"right": (1, 3), "distinct": (1, 0), "effective 1": (1, 0), "effective 2": (1, 0), "leak": (100, 1)}
+    numbers = []
+    for measure, (scale, digits) in scales.items():
+        mean, deviation = harness.moments(rows, measure)
+        numbers.append(f"{scale * mean:.{digits}f} ± {scale * deviation:.{digits}f}")
+    return f"| {' | '.join([*cells(rows[0]), *numbers])} % |"
+
+
+def results(steps):
     rows = harness.read_csv(EXAMPLES / "results" / "llm.csv")
-    known = [line(row) for row in rows if row["seed"] == 0 and row["step"] in {0, STEPS}]
-    shown = [text for text in PAGE.splitlines() if text.startswith(("| countries", "| multiples"))]
-    assert len(shown) > 5
-    assert shown == [text for text in known if text in shown], "\n".join(known)
+    return [row for row in rows if row["step"] in steps]
+
+
+def shown():
+    """Return the lines of the page's tables: of seed 0, and of the other seeds."""
+    lines = [text for text in PAGE.splitlines() if text.startswith(("| countries", "| multiples"))]
+    return [text for text in lines if "±" not in text], [text for text in lines if "±" in text]
+
+
+def test_the_sweep():
+    """Each line of the table is a run with seed 0 after the last step, in the order of the results."""
+    known = [line(row) for row in results({0, STEPS}) if row["seed"] == 0]
+    lines, _ = shown()
+    assert len(lines) > 5
+    assert lines == [text for text in known if text in lines], "\n".join(known)
+
+
+def test_the_other_seeds():
+    """Each line of the table is of three seeds or more, which had no part in the choice of the weight."""
+    runs = harness.groups([row for row in results({STEPS}) if row["seed"]], SETTING).values()
+    known = [spread(rows) for rows in runs if len(rows) >= 3]
+    _, lines = shown()
+    assert len(lines) > 3
+    assert lines == [text for text in known if text in lines], "\n".join(known)
 
 
 def test_answers_are_those_counted():
     """The file of the answers has as many different ones, and as many, as the results say."""
     counts, different = Counter(), Counter()
     for row in harness.read_csv(EXAMPLES / "results" / "llm_answers.csv"):
-        run = tuple(row[name] for name in ("task", "remedy", "alpha", "beta", "target", "seed"))
+        run = tuple(row[name] for name in (*SETTING, "seed"))
         counts[run] += row["count"]
         different[run] += 1
     for row in harness.read_csv(EXAMPLES / "results" / "llm.csv"):
-        run = tuple(row[name] for name in ("task", "remedy", "alpha", "beta", "target", "seed"))
+        run = tuple(row[name] for name in (*SETTING, "seed"))
         if row["step"] == STEPS:
             assert different[run] == row["distinct"]
             assert counts[run] / 1000 == pytest.approx(row["right"])

@@ -30,7 +30,7 @@ FLAGS = (
 )
 X86 = {
     # for processors of before 2013, and to ask what a newer one has: compiled fast
-    "base": ["-O1", "-ftree-loop-vectorize"],
+    "base": ["-O1", "-ftree-vectorize"],
     "v3": ["-march=x86-64-v3"],
     "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
