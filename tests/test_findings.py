@@ -35,7 +35,7 @@ def test_form(path):
     installs = re.findall(r"pip install (.*)", code)
     assert len(installs) == 1
     packages = [word for word in shlex.split(installs[0]) if not word.startswith("-")]
-    assert all(re.fullmatch(r"[\w-]+==[\w.]+", package) for package in packages), packages
+    assert all(re.fullmatch(r"[\w-]+(\[\w+\])?==[\w.]+", package) for package in packages), packages
     # what bash takes it for, without running it
     assert subprocess.run(["bash", "-n", path], capture_output=True, check=False).returncode == 0
 

@@ -10,6 +10,7 @@ import pytest
 
 import renyi_core as renyi
 from renyi_adapters import native
+from renyi_core.regularizers import EntropyBonus
 
 torch = pytest.importorskip("torch")
 forward_ad = torch.autograd.forward_ad
@@ -107,12 +108,8 @@ def test_the_analytic_gradient_can_be_differentiated():
     assert torch.autograd.gradcheck(lambda x: renyi.hvp(renyi.entropy_from_logits)(x, 1.7, vector=v), x)
 
 
-@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.1, 1.7, 2.0, "tensor"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_kept_for_backward(alpha, dtype):
-    """Nothing but the logits themselves and numbers of rows."""
-    x = make((8, 4000), dtype=dtype).requires_grad_()
-    order = torch.full((8,), 1.3, requires_grad=True) if alpha == "tensor" else alpha
+def kept_beside(x, loss):
+    """Return the value of a loss, and how many bytes it keeps for backward beside a tensor."""
     kept = {}
 
     def pack(tensor):
@@ -121,11 +118,34 @@ def test_kept_for_backward(alpha, dtype):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = renyi.entropy_from_logits(x, order).sum()
+        return loss(), sum(kept.values())
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.1, 1.7, 2.0, "tensor"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_kept_for_backward(alpha, dtype):
+    """Nothing but the logits themselves and numbers of rows."""
+    x = make((8, 4000), dtype=dtype).requires_grad_()
+    order = torch.full((8,), 1.3, requires_grad=True) if alpha == "tensor" else alpha
+    loss, kept = kept_beside(x, lambda: renyi.entropy_from_logits(x, order).sum())
     loss.backward()
-    assert sum(kept.values()) <= 0.01 * x.untyped_storage().nbytes()
+    assert kept <= 0.01 * x.untyped_storage().nbytes()
     want = renyi.grad(renyi.entropy_from_logits)(x.detach(), order.detach() if alpha == "tensor" else order)
     torch.testing.assert_close(x.grad, want)
+
+
+def test_weights_of_rows_keep_no_copy():
+    """Rows of weight 0 have a gradient of 0 whatever they hold, and the logits are kept as they are."""
+    x = make((8, 4000))
+    x[5] = math.nan
+    x.requires_grad_()
+    tokens = torch.arange(8) < 5
+    loss, kept = kept_beside(x, lambda: EntropyBonus(2.0, 0.1)(x, sample_weight=tokens))
+    loss.backward()
+    assert kept <= 0.01 * x.untyped_storage().nbytes()
+    torch.testing.assert_close(loss, -0.1 * renyi.entropy_from_logits(x[:5], 2.0).mean())
+    assert not x.grad[5:].any()
+    assert x.grad[:5].all()
 
 
 def test_nothing_is_kept_without_need():

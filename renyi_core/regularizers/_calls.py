@@ -35,8 +35,11 @@ class TermCall(NamedTuple):
     weight: Any
     alpha: Any = None
 
-    def masked(self, neutral: float) -> TermCall:
-        """Return the batch with ``neutral`` entries in rows of weight 0 or without an outcome, and the weights."""
+    def masked(self, neutral: float | None) -> TermCall:
+        """Return the batch with ``neutral`` entries in rows of weight 0 or without an outcome, and the weights.
+
+        None leaves the entries.
+        """
         arguments, xp = self.arguments, self.arguments.xp
         weights, where = self.weights, arguments.where
         if weights is None and where is None:
@@ -55,6 +58,8 @@ class TermCall(NamedTuple):
         else:
             # of lengths that a lazy library does not know
             weights = weights * self._ones()
+        if neutral is None:
+            return self._replace(weights=weights)
         dead = put_back(weights == 0, arguments.axis, xp)
         arrays = tuple(xp.where(dead, neutral, x) for x in self.arrays)
         if where is not None:

@@ -34,7 +34,7 @@ class Distributions(RowTerm):
         check_choice(self.source, "source", ("logits", "probs"))
 
     @property
-    def _neutral(self) -> float:
+    def _neutral(self) -> float | None:
         return 0.0 if self.source == "logits" else 1.0
 
     def __call__(
@@ -169,6 +169,11 @@ class EntropyBonus(_OfEntropy):
     """
 
     _sign: ClassVar[int] = -1
+
+    @property
+    def _neutral(self) -> float | None:
+        # rows of cotangent 0 have the gradient 0 whatever they hold
+        return None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -199,7 +199,7 @@ class RowTerm(Term, OfOrder):
         check_choice(self.reduction, "reduction", ("mean", "sum", "none"))
 
     @property
-    def _neutral(self) -> float:
+    def _neutral(self) -> float | None:
         """What stands in the place of the entries of rows that do not count."""
         return 0.0
 
